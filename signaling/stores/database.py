@@ -1,0 +1,106 @@
+"""The database: one writer at a time, short transactions, no network call inside one.
+
+SQLite (WAL, synchronous=FULL) has one writer connection and `BEGIN IMMEDIATE`; PostgreSQL runs write
+transactions SERIALIZABLE and repeats those that lost a race. Callers therefore give a function, not a block:
+it may run again and must have no effect but its statements.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from signaling.stores.schema import metadata
+
+Transaction = AsyncConnection
+T = TypeVar("T")
+
+SERIALIZATION_FAILURES = {"40001", "40P01"}
+ATTEMPTS_MAX = 8
+
+
+def async_url(database_url: str) -> str:
+    """The operator's DATABASE_URL with the asyncio driver named. Raises ValueError for other databases."""
+    for prefix, driver in (("sqlite:", "sqlite+aiosqlite:"), ("postgresql:", "postgresql+asyncpg:")):
+        if database_url.startswith(prefix):
+            return driver + database_url.removeprefix(prefix)
+    if database_url.startswith(("sqlite+aiosqlite:", "postgresql+asyncpg:")):
+        return database_url
+    raise ValueError("DATABASE_URL must start with sqlite: or postgresql:")
+
+
+def _sqlite_engine(url: str, begin: str, pool_size: int) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": 10})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+class Database:
+    """Owns the engines. `write` runs a function in one write transaction, `read` opens a snapshot."""
+
+    def __init__(self, database_url: str) -> None:
+        url = async_url(database_url)
+        self.is_sqlite = url.startswith("sqlite")
+        if self.is_sqlite:
+            self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", 1)
+            self._reader = _sqlite_engine(url, "BEGIN", 4)
+        else:
+            self._writer = create_async_engine(url, isolation_level="SERIALIZABLE", pool_size=8)
+            self._reader = self._writer
+        self._turn = asyncio.Lock()  # SQLite: waiting in our own queue is fair and never times out
+
+    async def create_schema(self) -> None:
+        """For tests; a server migrates instead (`signaling.stores.migrations`)."""
+        async with self._writer.begin() as tx:
+            await tx.run_sync(metadata.create_all)
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` in one transaction: committed when it returns, rolled back when it raises."""
+        if self.is_sqlite:
+            async with self._turn, self._writer.begin() as tx:
+                return await work(tx)
+        return await self._write_retrying(work)
+
+    async def _write_retrying(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                async with self._writer.begin() as tx:
+                    return await work(tx)
+            except DBAPIError as error:
+                if attempt == ATTEMPTS_MAX or not _lost_a_race(error):
+                    raise
+                await asyncio.sleep(0.002 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Transaction]:
+        """A consistent snapshot for reading; nothing may be decided by it that is then written."""
+        async with self._reader.begin() as tx:
+            yield tx
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+
+def _lost_a_race(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in SERIALIZATION_FAILURES
+
+
+__all__ = ["Database", "Transaction", "async_url"]
