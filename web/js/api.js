@@ -1,0 +1,119 @@
+/** The HTTP API, one function per call (signaling/API.md). No DOM. Answers are returned as they are; refusals are thrown. */
+
+/**
+ * A refusal. `code` is the API's stable one, or `offline` when nobody answered, or `unreadable` when the answer was not the API's.
+ */
+export class ApiError extends Error {
+  /** @param {string} code @param {string} message @param {number} status 0 without an answer @param {string} [field] */
+  constructor(code, message, status, field) {
+    super(message);
+    this.name = "ApiError";
+    this.code = code;
+    this.status = status;
+    this.field = field;
+  }
+}
+
+const TIMEOUT_MS = 20_000;
+
+/**
+ * @param {string} method @param {string} path
+ * @param {{body?: object, secret?: string | null, signal?: AbortSignal}} [options] `secret` goes into `Authorization: Bearer`
+ * @returns {Promise<any>}
+ */
+async function call(method, path, { body, secret, signal } = {}) {
+  const headers = new Headers({ Accept: "application/json" });
+  if (secret) headers.set("Authorization", `Bearer ${secret}`);
+  if (body) headers.set("Content-Type", "application/json");
+  let response;
+  try {
+    response = await fetch(path, {
+      method, headers, body: body && JSON.stringify(body), credentials: "omit", cache: "no-store", signal: signal ?? AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch (cause) {
+    if (signal?.aborted) throw cause;
+    throw new ApiError("offline", "The server did not answer.", 0);
+  }
+  return read(response);
+}
+
+/** @param {Response} response */
+async function read(response) {
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer !== null) return answer;
+  const error = answer?.error;
+  if (typeof error?.code === "string") throw new ApiError(error.code, String(error.message ?? error.code), response.status, error.field);
+  throw new ApiError(response.status >= 502 ? "offline" : "unreadable", "The server gave an answer this page cannot read.", response.status);
+}
+
+const enc = encodeURIComponent;
+
+/** @typedef {import("./format.js").Money} Money */
+/** @typedef {{code: string, exponent: number, step: number, minimum_minor: number}} CurrencyRule */
+/** @typedef {{mode: string, sandbox: boolean, room_creation: string, checkout_ui: string, publishable_key: string | null, currencies: CurrencyRule[]}} Config */
+/** @typedef {{kind: "entrance", price_minor: number, currency: string, seconds: number | null}} EntranceTariff */
+/** @typedef {{kind: "per_minute", rate_minor_per_min: number, currency: string, presets_s: number[]}} PerMinuteTariff */
+/** @typedef {EntranceTariff | PerMinuteTariff} Tariff */
+/** @typedef {{seconds: number | null, price: Money | number}} Choice */
+/**
+ * @typedef {{slug: string, title: string, description: string, host_name: string, tariff: Tariff, currency: string, privacy: "confidential" | "conference",
+ *   choices: Choice[], live: boolean, state: "away" | "live" | "full" | "locked" | "closed", seats_left: number | null, terms_url: string | null,
+ *   mode: string, share_url: string}} Card
+ */
+/** @typedef {{ui: "hosted", url: string} | {ui: "embedded", client_secret: string, publishable_key: string} | {ui: "frame", url: string}} Checkout */
+/** @typedef {{id: string, state: "waiting" | "active" | "used_up" | "refunded" | "disputed" | "revoked", granted_ms: number | null, used_ms: number, remaining_ms: number | null}} Pass */
+/**
+ * @typedef {{order_id: string, state: string, room: {slug: string, title: string}, amount_minor: number, currency: string, seconds: number | null,
+ *   checkout?: Checkout | null, failure?: any, pass?: Pass | null, refund?: any, waits?: boolean}} Order
+ */
+/** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string}} NewRoom */
+/** @typedef {{id: string, slug: string, share_url: string, host_url: string, host_key: string}} CreatedRoom */
+/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, ui?: "hosted" | "embedded"}} NewOrder */
+
+/** @returns {Promise<Config>} */
+export const getConfig = () => call("GET", "/api/config");
+
+/** @param {NewRoom} room @param {string | null} invitation @returns {Promise<CreatedRoom>} */
+export const createRoom = (room, invitation) => call("POST", "/api/rooms", { body: room, secret: invitation });
+
+/** @param {string} slug @returns {Promise<Card>} */
+export const getCard = (slug) => call("GET", `/api/rooms/${enc(slug)}`);
+
+/** Where the card's changes are told (Server-Sent Events). @param {string} slug */
+export const cardEventsUrl = (slug) => `/api/rooms/${enc(slug)}/events`;
+
+/** @param {string} slug */
+export const qrUrl = (slug) => `/api/rooms/${enc(slug)}/qr.svg`;
+
+/** @param {string} slug @param {NewOrder} order @param {string} secret */
+export const createOrder = (slug, order, secret) => call("POST", `/api/rooms/${enc(slug)}/orders`, { body: order, secret });
+
+/** @param {string} id @param {string} secret @returns {Promise<Order>} */
+export const getOrder = (id, secret) => call("GET", `/api/orders/${enc(id)}`, { secret });
+
+/** Asks the payment service now. @param {string} id @param {string} secret @returns {Promise<Order>} */
+export const refreshOrder = (id, secret) => call("POST", `/api/orders/${enc(id)}/refresh`, { secret, body: {} });
+
+/** @param {string} id @param {string} secret @returns {Promise<Order>} */
+export const cancelOrder = (id, secret) => call("POST", `/api/orders/${enc(id)}/cancel`, { secret, body: {} });
+
+/** @param {string} id @param {string} secret @param {boolean} wait @returns {Promise<Order>} */
+export const setWait = (id, secret, wait) => call("POST", `/api/orders/${enc(id)}/wait`, { secret, body: { wait } });
+
+/** @param {string} id @param {string} secret @returns {Promise<{url: string}>} */
+export const makeLink = (id, secret) => call("POST", `/api/orders/${enc(id)}/link`, { secret, body: {} });
+
+/** @param {string} id @param {string} secret @returns {Promise<any>} */
+export const getReceipt = (id, secret) => call("GET", `/api/orders/${enc(id)}/receipt`, { secret });
+
+/** @param {string} id @param {string} secret @returns {Promise<{token: string, ws_url: string, expires_at: string}>} */
+export const orderToken = (id, secret) => call("POST", `/api/orders/${enc(id)}/token`, { secret, body: {} });
+
+/** @param {string} room_id @param {string} host_key @returns {Promise<{token: string, ws_url: string, expires_at: string}>} */
+export const hostToken = (room_id, host_key) => call("POST", "/api/host/token", { body: { room_id, host_key } });
+
+/** @param {string} room_id @param {string} host_key */
+export const getHostRoom = (room_id, host_key) => call("GET", `/api/host/rooms/${enc(room_id)}`, { secret: host_key });
+
+/** @param {string} room_id @param {string} host_key @returns {Promise<{host_key: string, host_url: string}>} */
+export const rotateHostKey = (room_id, host_key) => call("POST", `/api/host/rooms/${enc(room_id)}/key`, { secret: host_key, body: {} });
