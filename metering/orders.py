@@ -1,11 +1,27 @@
 """Orders: what each payment fact implies, in any order of arrival, any number of times.
 
-(Being written: the signatures stand.)
+A fact is the state of one Checkout Session and its payment as just fetched; it may be older than what we know already.
+Rules:
+
+- Forward, never back: an order that was granted is never ungranted by an older fact; refunds and disputes only grow.
+- The same fact again decides `Nothing`.
+- Money that arrives after the order expired, was canceled or failed still grants: it did arrive. When it cannot be
+  served, `refund_due` gives it back.
+- A payment refunded or disputed before we first saw it is granted and taken back in the same breath, so that the
+  books read the same in whatever order the facts come.
+- A partial refund made outside (in Stripe's dashboard) is recorded and leaves the access as it is: it is a gesture, and
+  how many minutes it stands for is nobody's guess. A full one ends the access.
+- A fact that does not match reference, Checkout Session, amount, currency, mode and account grants nothing and is
+  quarantined. An order that was granted before keeps its state and gets the reason; one that was not is held until the
+  operator has looked at it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
+
+from metering.money import round_refund_up
 
 Mode = Literal["sandbox", "test", "live"]
 Dispute = Literal["none", "open", "won", "lost"]
@@ -154,14 +170,150 @@ Decision = (
 )
 
 
+_NOT_PAID_YET = (OrderState.NEW, OrderState.OPEN)
+_DISPUTE_RANK: Mapping[Dispute, int] = {"none": 0, "open": 1, "won": 2, "lost": 2}
+
+
 def decide(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
     """What the fact asks for. Apply all of it in one transaction, then `after` is what to store."""
-    raise NotImplementedError
+    misfit = mismatch(order, fact)
+    if misfit is not None:
+        return (Nothing(),) if order.quarantine_reason is not None else (Quarantine(misfit),)
+    if order.state is OrderState.QUARANTINED:
+        return (Nothing(),)
+    if order.granted or _is_paid(fact):
+        decided = (*_grant(order), *_refund(order, fact), *_dispute(order, fact), *_access(order, fact))
+    else:
+        decided = _unpaid(order, fact)
+    return decided or (Nothing(),)
+
+
+def mismatch(order: OrderSnapshot, fact: PaymentFact) -> str | None:
+    """The first thing in which the fact does not fit the order, as a stable code; None when it fits."""
+    pairs = {
+        "reference": (order.order_id, fact.reference),
+        "checkout_session": (order.checkout_session_id or fact.checkout_session_id, fact.checkout_session_id),
+        "amount": (order.amount_minor, fact.amount_minor),
+        "currency": (order.currency, fact.currency),
+        "mode": (order.mode, fact.mode),
+        "account": (order.account, fact.account),
+    }
+    return next((name for name, (ours, theirs) in pairs.items() if ours != theirs), None)
+
+
+def _is_paid(fact: PaymentFact) -> bool:
+    """Paid, held for a later capture, or nothing was due (the amount was compared before)."""
+    if fact.session_status != "complete":
+        return False
+    if fact.payment_status == "no_payment_required":
+        return fact.amount_minor == 0
+    return fact.payment_status == "paid" or fact.intent_status == "requires_capture"
+
+
+def _unpaid(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
+    if order.state not in _NOT_PAID_YET:
+        return ()
+    if fact.session_status == "expired":
+        return (MarkExpired(),)
+    # A declined card leaves the session open, to be tried again; only these end the payment.
+    is_declined = fact.session_status == "complete" and fact.intent_status == "requires_payment_method"
+    if is_declined or fact.intent_status == "canceled":
+        return (MarkFailed(),)
+    if order.state is OrderState.NEW and fact.session_status == "open":
+        return (MarkOpen(fact.checkout_session_id),)
+    return ()
+
+
+def _grant(order: OrderSnapshot) -> tuple[Decision, ...]:
+    if order.granted:
+        return ()
+    if order.extends_pass_id is not None:
+        return (ExtendPass(order.extends_pass_id, order.seconds),)
+    return (GrantPass(order.seconds),)
+
+
+def _refund(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
+    delta_minor = min(fact.refunded_minor, order.amount_minor) - order.refunded_minor
+    return (RecordRefund(delta_minor),) if delta_minor > 0 else ()
+
+
+def _dispute(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
+    if _DISPUTE_RANK[fact.dispute] <= _DISPUTE_RANK[order.dispute]:
+        return ()
+    if fact.dispute != "lost":
+        return (RecordDispute(fact.dispute),)
+    refunded_minor = min(max(order.refunded_minor, fact.refunded_minor), order.amount_minor)
+    return (RecordDispute("lost", order.amount_minor - refunded_minor),)
+
+
+def _access(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
+    """Compare what the order may give before and after this fact."""
+    moved = after(order, (*_refund(order, fact), *_dispute(order, fact)))
+    before, now = _access_ended(order), _access_ended(moved)
+    if now is not None and before is None:
+        return (EndAccess(now),)
+    if before is not None and now is None:
+        return (RestoreAccess(),)
+    return ()
+
+
+def _access_ended(order: OrderSnapshot) -> Literal["refunded", "disputed"] | None:
+    if order.refunded_minor >= order.amount_minor > 0:
+        return "refunded"
+    return "disputed" if order.dispute in ("open", "lost") else None
 
 
 def after(order: OrderSnapshot, decisions: tuple[Decision, ...]) -> OrderSnapshot:
-    """The order once the decisions are applied; deciding the same fact again then gives (Nothing(),)."""
-    raise NotImplementedError
+    """The order once the decisions are applied; deciding the same fact again then gives (Nothing(),). Set `paid_ms`
+    and `granted_before_ms` yourself when it was granted.
+    """
+    for decision in decisions:
+        order = _AFTER[type(decision)](order, decision)
+    return order
+
+
+def _after_open(order: OrderSnapshot, decision: MarkOpen) -> OrderSnapshot:
+    return replace(order, state=OrderState.OPEN, checkout_session_id=decision.checkout_session_id)
+
+
+def _after_grant(order: OrderSnapshot, _decision: GrantPass | ExtendPass) -> OrderSnapshot:
+    return _with_state(replace(order, granted=True))
+
+
+def _after_refund(order: OrderSnapshot, decision: RecordRefund) -> OrderSnapshot:
+    return _with_state(replace(order, refunded_minor=order.refunded_minor + decision.amount_minor_delta))
+
+
+def _after_dispute(order: OrderSnapshot, decision: RecordDispute) -> OrderSnapshot:
+    return _with_state(replace(order, dispute=decision.dispute))
+
+
+def _after_quarantine(order: OrderSnapshot, decision: Quarantine) -> OrderSnapshot:
+    state = order.state if order.granted else OrderState.QUARANTINED
+    return replace(order, state=state, quarantine_reason=decision.reason)
+
+
+def _with_state(order: OrderSnapshot) -> OrderSnapshot:
+    """A granted order's state follows from what was refunded and disputed."""
+    ended = _access_ended(order)
+    if ended is not None:
+        return replace(order, state=OrderState(ended))
+    return replace(order, state=OrderState.PARTLY_REFUNDED if order.refunded_minor else OrderState.PAID)
+
+
+_AFTER: Mapping[type, Callable[[OrderSnapshot, Any], OrderSnapshot]] = {
+    MarkOpen: _after_open,
+    GrantPass: _after_grant,
+    ExtendPass: _after_grant,
+    MarkExpired: lambda order, _: replace(order, state=OrderState.EXPIRED),
+    MarkFailed: lambda order, _: replace(order, state=OrderState.FAILED),
+    RecordRefund: _after_refund,
+    RecordDispute: _after_dispute,
+    EndAccess: lambda order, _: order,
+    RestoreAccess: lambda order, _: order,
+    Quarantine: _after_quarantine,
+    Nothing: lambda order, _: order,
+}
 
 
 # --- refunds ----------------------------------------------------------------------------------------------
@@ -183,6 +335,10 @@ class RefundDue:
     reason: Literal["host_away", "room_closed"]
 
 
+# How long a payment that cannot be served waits for the host.
+PATIENCE_MS = 300_000
+
+
 def refund_due(
     order: OrderSnapshot,
     pass_: PassSnapshot | None,
@@ -192,12 +348,45 @@ def refund_due(
     waits: bool,
     room_closed: bool,
 ) -> RefundDue | None:
-    """What to give back by ourselves because it cannot be served."""
-    raise NotImplementedError
+    """What to give back by ourselves because it cannot be served: everything when nothing was used, else the unused
+    part; of an unlimited pass that was used, nothing.
+
+    Due at once in a closed room, else 5 minutes after the later of the payment and the host's going away, unless the
+    payer chose to wait. Times are wall-clock milliseconds. `pass_` None: paid, not granted yet.
+    """
+    if (
+        not order.granted
+        or order.paid_ms is None
+        or order.state not in (OrderState.PAID, OrderState.PARTLY_REFUNDED)
+    ):
+        return None
+    if not room_closed:
+        if waits or host_away_since_ms is None:
+            return None
+        if now_ms < max(order.paid_ms, host_away_since_ms) + PATIENCE_MS:
+            return None
+    amount_minor = unused_of(order, pass_)
+    if amount_minor == 0:
+        return None
+    return RefundDue(amount_minor, order.currency, "room_closed" if room_closed else "host_away")
+
+
+def unused_of(order: OrderSnapshot, pass_: PassSnapshot | None) -> int:
+    """Minor units to give back for what is unused of this order. Time that was bought first is used first."""
+    own_ms = None if order.seconds is None else order.seconds * 1000
+    used_ms = 0 if pass_ is None else max(0, pass_.used_ms - order.granted_before_ms)
+    return unused_part(order.amount_minor, own_ms, used_ms, order.refunded_minor, order.currency)
 
 
 def unused_part(
     amount_minor: int, granted_ms: int | None, used_ms: int, already_refunded_minor: int, currency: str
 ) -> int:
-    """Minor units to give back for the unused part of one order (rounded up), beyond what was refunded before."""
-    raise NotImplementedError
+    """Minor units to give back for the unused part of one order (rounded up), beyond what was refunded before.
+    `granted_ms` None (unlimited): all of it when nothing was used, else nothing.
+    """
+    if used_ms <= 0:
+        return max(0, amount_minor - already_refunded_minor)
+    if granted_ms is None or used_ms >= granted_ms:
+        return 0
+    due = round_refund_up(amount_minor * (granted_ms - used_ms), granted_ms, currency)
+    return max(0, min(due.amount_minor, amount_minor) - already_refunded_minor)
