@@ -19,8 +19,8 @@ LEASE_MS = 5_000
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def now_ms() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+def now_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def send_event(event: MediaEvent) -> None:
@@ -69,12 +69,13 @@ class Driver:
 
 async def keep_lease(door: MediaDoor) -> None:
     while True:
-        await door.set_lease(now_ms() + LEASE_MS)
+        await door.set_lease(now_ns() // 1_000_000 + LEASE_MS)
         await asyncio.sleep(1)
 
 
 async def main(port: int) -> None:
-    door = MediaServer(MediaConfig(port=port, addresses=("127.0.0.1",)), send_event, now_ms)
+    config = MediaConfig(port=port, addresses=("127.0.0.1",))
+    door = MediaServer(config, now_ns=now_ns, random_bytes=os.urandom, on_event=send_event)
     await door.start()
     lease = asyncio.create_task(keep_lease(door))
     try:

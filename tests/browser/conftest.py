@@ -1,0 +1,47 @@
+"""One Chromium for all browser tests; it ends before other tests go on (its event loop would be in their way)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.look import Look
+from tests.browser.people import Person, launch
+
+NewPerson = Callable[..., Person]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser" in str(item.path):
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = launch(playwright)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def person(browser: Browser) -> Iterator[NewPerson]:
+    """`person("Ana")`: a new browser profile, closed after the test, failing on its uncaught errors."""
+    with ExitStack() as stack:
+
+        def new(name: str, **size: int) -> Person:
+            someone = Person(browser, name, **size)
+            stack.callback(someone.close)
+            return someone
+
+        yield new
+
+
+@pytest.fixture
+def look() -> Iterator[Look]:
+    """Pictures and axe; what axe finds grave fails the test at its end, all of it at once."""
+    looking = Look()
+    yield looking
+    assert looking.problems == []

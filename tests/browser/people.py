@@ -1,0 +1,129 @@
+"""People with browsers: Chromium with fake camera and microphone, and what they can see and hear."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+
+T = TypeVar("T")
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--allow-loopback-in-peer-connection",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    # Pages of this test are all in use at once, though only one is in front.
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+]
+
+# Keeps the page's own peer connections within reach of getStats; the page notices nothing.
+KEEP_PEERS = """
+(() => {
+  const Native = window.RTCPeerConnection;
+  window.peersUnderTest = [];
+  window.RTCPeerConnection = class RTCPeerConnection extends Native {
+    constructor(...args) { super(...args); window.peersUnderTest.push(this); }
+  };
+})();
+"""
+
+RECEIVED = """
+async () => {
+  const sum = {frames: 0, energy: 0, packets: 0};
+  for (const peer of window.peersUnderTest ?? []) {
+    if (peer.connectionState === 'closed') continue;
+    for (const report of (await peer.getStats()).values()) {
+      if (report.type !== 'inbound-rtp') continue;
+      sum.packets += report.packetsReceived ?? 0;
+      sum.frames += report.framesDecoded ?? 0;
+      sum.energy += report.totalAudioEnergy ?? 0;
+    }
+  }
+  return sum;
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came out of a page's decoders so far, all streams together."""
+
+    frames: int
+    energy: float
+    packets: int
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+class Person:
+    """One browser profile with its pages. A page error (an uncaught exception) fails the test at `close`."""
+
+    def __init__(self, browser: Browser, name: str, *, width: int = 1440, height: int = 900) -> None:
+        self.name = name
+        self.errors: list[str] = []
+        self.context: BrowserContext = browser.new_context(
+            viewport={"width": width, "height": height},
+            permissions=["camera", "microphone", "clipboard-read", "clipboard-write"],
+            locale="en-GB",
+        )
+        self.context.add_init_script(KEEP_PEERS)
+        self.context.set_default_timeout(15_000)
+        self.page = self.open()
+
+    def open(self, url: str | None = None) -> Page:
+        """Another tab."""
+        page = self.context.new_page()
+        page.on("pageerror", lambda error: self.errors.append(f"{self.name}: {error}"))
+        if url is not None:
+            page.goto(url)
+        return page
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.errors == []
+
+
+def received(page: Page) -> Received:
+    found: dict[str, Any] = page.evaluate(RECEIVED)
+    return Received(int(found["frames"]), float(found["energy"]), int(found["packets"]))
+
+
+def wait_until(
+    page: Page, what: str, look: Callable[[], T], timeout_s: float = 15.0, every_ms: int = 100
+) -> T:
+    """The first true answer of `look`; fails by naming `what` did not happen."""
+    until = time.monotonic() + timeout_s
+    while not (found := look()):
+        assert time.monotonic() < until, f"not within {timeout_s:g} s: {what}"
+        page.wait_for_timeout(every_ms)  # lets the other pages' events through, unlike time.sleep
+    return found
+
+
+def sees_and_hears(page: Page, frames: int = 10, timeout_s: float = 20.0) -> None:
+    """At least `frames` more frames are decoded from now on, and sound comes out of the decoder."""
+    before = received(page)
+
+    def grew() -> bool:
+        now = received(page)
+        return now.frames >= before.frames + frames and now.energy > before.energy
+
+    wait_until(page, "frames decoded and sound heard", grew, timeout_s)
+
+
+def receives_nothing(page: Page, for_ms: int = 1500) -> bool:
+    """No packet at all arrives for a while (what was on its way is given half a second)."""
+    page.wait_for_timeout(500)
+    before = received(page)
+    page.wait_for_timeout(for_ms)
+    return received(page).packets <= before.packets
