@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
@@ -74,22 +74,32 @@ class Bench:
             video_bytes=self._options.video_bytes,
         )
 
-    async def join_viewers(self, allow_ms: int | None = None) -> list[str]:
-        """All viewers in and connected, a few at a time, gates open."""
+    async def join_viewers(self, *, gates: bool = True) -> list[str]:
+        """All viewers in and connected, a few at a time; `gates`: each opened without limit."""
         turn = asyncio.Semaphore(JOINS_AT_ONCE)
 
         async def join(n: int) -> str:
             async with turn:
-                return await self._join(f"v{n}", self.loads[n % len(self.loads)], allow_ms)
+                return await self._join(f"v{n}", self.loads[n % len(self.loads)], gates=gates)
 
         return await asyncio.gather(*(join(n) for n in range(self._count)))
 
-    async def _join(self, name: str, load: Child, allow_ms: int | None) -> str:
+    async def _join(self, name: str, load: Child, *, gates: bool) -> str:
         self._owner[name] = load
         await self.server.request("add", participant_id=name, host=False)
         await load.request("connected", participant_id=name)
-        await self.server.request("open", participant_id=name, allow_ms=allow_ms)
+        if gates:
+            await self.open_gates({name: None})
         return name
+
+    async def open_gates(self, allow_ms: Mapping[str, int | None]) -> None:
+        for name, allowed_ms in allow_ms.items():
+            await self.server.request("open", participant_id=name, allow_ms=allowed_ms)
+
+    async def last_packets(self) -> Message:
+        """Viewer to the arrival of its first and its last packet (CLOCK_MONOTONIC, ns)."""
+        parts = await asyncio.gather(*(load.request("last_packets") for load in self.loads))
+        return {name: times for part in parts for name, times in part.items()}
 
     def _on_event(self, message: Message) -> None:
         if message["event"] == "Offer":
