@@ -12,6 +12,7 @@
  * @property {Quality|null} quality null: nothing flows, nothing to say
  * @property {Record<string, number>} levels mid → audio level 0..1
  * @property {Record<string, boolean>} frozen mid → a video that decoded nothing since the last look
+ * @property {Record<string, Quality>} qualities mid → how that track arrives
  */
 
 // A connection that is only "disconnected" often comes back by itself; "failed" never does.
@@ -150,7 +151,7 @@ export class PublishPeer extends Peer {
   async report() {
     const stats = await this.pc.getStats();
     /** @type {LinkReport} */
-    const report = { quality: null, levels: {}, frozen: {} };
+    const report = { quality: null, levels: {}, frozen: {}, qualities: {} };
     stats.forEach((entry) => {
       if (entry.type === "media-source" && entry.kind === "audio") report.levels.own = entry.audioLevel ?? 0;
       if (entry.type !== "remote-inbound-rtp" || entry.fractionLost === undefined) return;
@@ -201,7 +202,7 @@ export class SubscribePeer extends Peer {
   async report() {
     const stats = await this.pc.getStats();
     /** @type {LinkReport} */
-    const report = { quality: null, levels: {}, frozen: {} };
+    const report = { quality: null, levels: {}, frozen: {}, qualities: {} };
     stats.forEach((entry) => {
       if (entry.type === "inbound-rtp" && entry.mid !== undefined) this._look(entry, report);
     });
@@ -216,7 +217,9 @@ export class SubscribePeer extends Peer {
     if (entry.kind === "audio") report.levels[entry.mid] = entry.audioLevel ?? 0;
     if (entry.kind === "video") report.frozen[entry.mid] = grown.decoded === 0;
     const expected = grown.received + Math.max(0, grown.lost);
-    if (expected > 0) report.quality = worse(report.quality, qualityOf(Math.max(0, grown.lost) / expected, 0));
+    if (expected <= 0) return;
+    report.qualities[entry.mid] = qualityOf(Math.max(0, grown.lost) / expected, 0);
+    report.quality = worse(report.quality, report.qualities[entry.mid]);
   }
 }
 
@@ -226,8 +229,8 @@ export function qualityOf(lostShare, roundTripS) {
   return lostShare > 0.02 || roundTripS > 0.3 ? "fair" : "good";
 }
 
-/** @param {Quality|null} a @param {Quality} b @returns {Quality} */
-function worse(a, b) {
+/** @param {Quality|null|undefined} a @param {Quality} b @returns {Quality} */
+export function worse(a, b) {
   const order = ["good", "fair", "poor"];
-  return a !== null && order.indexOf(a) > order.indexOf(b) ? a : b;
+  return a && order.indexOf(a) > order.indexOf(b) ? a : b;
 }
