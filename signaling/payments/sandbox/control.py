@@ -1,0 +1,256 @@
+"""The operator's side of the sandbox (`/_control/…`): fault switches, refunds, disputes, books, a small dashboard.
+
+Loopback only, whoever listens: requests from elsewhere, and those for another host name (a web page that
+rebinds its name to 127.0.0.1), get 403.
+"""
+
+import ipaddress
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from . import checkout, refunds
+from .errors import StripeError, missing
+from .faults import API_FAULTS, EVENT_FAULTS, SWITCHES_MAX, Faults, Switch
+from .pages import Answering, _read_body, _refusals
+from .params import Json
+from .store import Page, Store, Transaction
+from .webhooks import Deliverer
+
+RECENT = 100
+TIMES_MAX = 10_000
+DELAY_MAX_S = 600.0
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Control:
+    def __init__(self, store: Store, faults: Faults, deliverer: Deliverer, web_dir: Path) -> None:
+        self._store = store
+        self._faults = faults
+        self._deliverer = deliverer
+        self._page = web_dir / "sandbox-dashboard.html"
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[_local_only, _refusals], client_max_size=16 * 1024)
+        app.router.add_get("/", self._dashboard)
+        app.router.add_get("/books", self._reading(books))
+        app.router.add_get("/payments", self._reading(_payments))
+        app.router.add_get("/events", self._reading(_events))
+        app.router.add_post("/faults", self._set_fault)
+        app.router.add_post("/reset", self._reset)
+        app.router.add_post("/resend", self._resend)
+        app.router.add_post("/refund", self._doing(_refund))
+        app.router.add_post("/fail_refund", self._doing(_fail_refund))
+        app.router.add_post("/dispute", self._doing(_dispute))
+        app.router.add_post("/expire_session", self._doing(_expire))
+        app.router.add_post("/settle", self._doing(_settle))
+        return app
+
+    async def _dashboard(self, _request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(
+            self._page, headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
+        )
+
+    def _reading(self, read: Callable[[Transaction], Json]) -> Answering:
+        async def handle(_request: web.Request) -> web.StreamResponse:
+            return web.json_response(await self._store.write(read))
+
+        return handle
+
+    def _doing(self, act: Callable[[Transaction, Json], Json]) -> Answering:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            body = await _read_body(request)
+            return web.json_response(await self._store.write(lambda tx: act(tx, body)))
+
+        return handle
+
+    async def _set_fault(self, request: web.Request) -> web.StreamResponse:
+        body = await _read_body(request)
+        switch, switches = self._read_switch(body)
+        if len(switches) >= SWITCHES_MAX:
+            raise StripeError("Too many faults are set; reset first", status=429)
+        switches.append(switch)
+        return web.json_response({"api": len(self._faults.api), "events": len(self._faults.events)})
+
+    def _read_switch(self, body: Json) -> tuple[Switch, list[Switch]]:
+        of_events = "events" in body
+        kind = body.get("events") if of_events else body.get("fault")
+        target = body.get("type", "*") if of_events else body.get("operation", "*")
+        if kind not in (EVENT_FAULTS if of_events else API_FAULTS) or not isinstance(target, str):
+            raise StripeError(f"fault is one of {API_FAULTS}, events one of {EVENT_FAULTS}", param="fault")
+        switch = Switch(
+            target=target,
+            kind=str(kind),
+            times=int(_number(body, "times", 1, TIMES_MAX)),
+            delay_s=_number(body, "delay_s", 1.0, DELAY_MAX_S),
+            effect=body.get("effect", False) is True,
+        )
+        return switch, self._faults.events if of_events else self._faults.api
+
+    async def _reset(self, request: web.Request) -> web.StreamResponse:
+        await _read_body(request)
+        self._faults.reset()
+        return web.json_response({"api": 0, "events": 0})
+
+    async def _resend(self, request: web.Request) -> web.StreamResponse:
+        event_id = _required(await _read_body(request), "event")
+        await self._deliverer.resend(event_id)
+        return web.json_response({"event": event_id})
+
+
+def _number(body: Json, key: str, default: float, high: float) -> float:
+    value = body.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= high:
+        raise StripeError(f"{key} must be over 0 and at most {high}", param=key)
+    return float(value)
+
+
+def _required(body: Json, key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not value:
+        raise StripeError(f"{key} is needed", param=key)
+    return value
+
+
+def _optional_amount(body: Json) -> int | None:
+    value = body.get("amount_minor")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value <= 0):
+        raise StripeError("amount_minor must be a positive integer", param="amount_minor")
+    return value
+
+
+def _charge_of(tx: Transaction, body: Json) -> Json:
+    """The charge that `charge`, `payment_intent` or `session` names."""
+    if "charge" in body:
+        return tx.get("charge", _required(body, "charge"))
+    intent_id = body.get("payment_intent")
+    if intent_id is None:
+        intent_id = tx.get("checkout.session", _required(body, "session"))["payment_intent"]
+    return refunds.charge_to_refund(tx, None, str(intent_id))
+
+
+def _refund(tx: Transaction, body: Json) -> Json:
+    charge = _charge_of(tx, body)
+    return refunds.create(tx, charge, amount_minor=_optional_amount(body), reason=None, metadata={})
+
+
+def _fail_refund(tx: Transaction, body: Json) -> Json:
+    return refunds.fail(tx, tx.get("refund", _required(body, "refund")))
+
+
+def _dispute(tx: Transaction, body: Json) -> Json:
+    action = body.get("action", "open")
+    if action == "open":
+        reason = body.get("reason", "fraudulent")
+        return refunds.open_dispute(
+            tx, _charge_of(tx, body), amount_minor=_optional_amount(body), reason=str(reason)
+        )
+    if action not in ("won", "lost"):
+        raise StripeError("action is open, won or lost", param="action")
+    return refunds.close_dispute(tx, _dispute_named(tx, body), won=action == "won")
+
+
+def _dispute_named(tx: Transaction, body: Json) -> Json:
+    if "dispute" in body:
+        return tx.get("dispute", _required(body, "dispute"))
+    charge = _charge_of(tx, body)
+    found = tx.find_by("dispute", "charge", charge["id"])
+    if not found:
+        raise missing("dispute", charge["id"])
+    return found[0]
+
+
+def _expire(tx: Transaction, body: Json) -> Json:
+    return checkout.expire(tx, tx.get("checkout.session", _required(body, "session")))
+
+
+def _settle(tx: Transaction, body: Json) -> Json:
+    succeeds = body.get("outcome", "succeeded") == "succeeded"
+    return checkout.settle(tx, tx.get("checkout.session", _required(body, "session")), succeeds=succeeds)
+
+
+def books(tx: Transaction) -> Json:
+    """What the sandbox holds to be true of each session's money, and totals per currency, in minor units."""
+    rows = tx.db.execute("SELECT body FROM objects WHERE object = 'checkout.session' ORDER BY seq").fetchall()
+    sessions = [_book_of(tx, json.loads(row[0])) for row in rows]
+    totals: dict[str, dict[str, int]] = {}
+    for entry in sessions:
+        total = totals.setdefault(entry["currency"], dict.fromkeys(_SUMS, 0))
+        for name in _SUMS:
+            total[name] += entry[name]
+    return {"sessions": sessions, "totals": totals}
+
+
+_SUMS = ("captured_minor", "refunded_minor", "dispute_lost_minor", "dispute_open_minor")
+
+
+def _book_of(tx: Transaction, session: Json) -> Json:
+    intent_id = session["payment_intent"] or ""
+    charges = [charge for charge in tx.find_by("charge", "payment_intent", intent_id) if charge["captured"]]
+    disputes = tx.find_by("dispute", "payment_intent", intent_id)
+    return {
+        "session": session["id"],
+        "client_reference_id": session["client_reference_id"],
+        "payment_intent": session["payment_intent"],
+        "status": session["status"],
+        "payment_status": session["payment_status"],
+        "currency": session["currency"],
+        "amount_minor": session["amount_total"],
+        "captured_minor": sum(charge["amount_captured"] for charge in charges),
+        "refunded_minor": sum(charge["amount_refunded"] for charge in charges),
+        "dispute_lost_minor": sum(entry["amount"] for entry in disputes if entry["status"] == "lost"),
+        "dispute_open_minor": sum(
+            entry["amount"] for entry in disputes if entry["status"] == "needs_response"
+        ),
+    }
+
+
+def _payments(tx: Transaction) -> Json:
+    sessions = tx.page("checkout.session", Page(limit=RECENT), "")["data"]
+    return {"payments": [_book_of(tx, session) | {"created": session["created"]} for session in sessions]}
+
+
+def _events(tx: Transaction) -> Json:
+    rows = tx.db.execute(
+        "SELECT event_id, state, attempts, last_outcome FROM deliveries ORDER BY seq DESC LIMIT ?", (RECENT,)
+    ).fetchall()
+    return {"events": [_event_row(tx, *row) for row in rows]}
+
+
+def _event_row(tx: Transaction, event_id: str, state: str, attempts: int, outcome: str | None) -> Json:
+    event = tx.get("event", event_id)
+    subject = event["data"]["object"]
+    return {
+        "id": event_id,
+        "type": event["type"],
+        "created": event["created"],
+        "subject": subject["id"],
+        "state": state,
+        "attempts": attempts,
+        "last_outcome": outcome,
+    }
+
+
+@web.middleware
+async def _local_only(request: web.Request, handler: Answering) -> web.StreamResponse:
+    if not _is_loopback(request.remote or "") or not _is_loopback(_host_name(request.host)):
+        raise web.HTTPForbidden(text="Only from this machine")
+    return await handler(request)
+
+
+def _host_name(host: str) -> str:
+    name = host.rsplit("]", 1)[0].lstrip("[") if host.startswith("[") else host.rsplit(":", 1)[0]
+    return "127.0.0.1" if name == "localhost" else name
+
+
+def _is_loopback(address: Any) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

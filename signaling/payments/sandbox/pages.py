@@ -1,0 +1,209 @@
+"""The pages a payer sees (`/sandbox/…`) and the JSON calls behind them.
+
+Whoever holds a session's link may act on that session and no other: hosted sessions by their id (128 random
+bits), embedded ones by their client secret only.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from . import checkout
+from .cards import Card, offered
+from .errors import StripeError
+from .params import Json
+from .store import Store, Transaction
+
+Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
+TEXT_CHARS_MAX = 200
+
+
+class Pages:
+    """Where one pays: routes relative to the place they are mounted at (`/sandbox`)."""
+
+    def __init__(self, store: Store, web_dir: Path) -> None:
+        self._store = store
+        self._page = web_dir / "sandbox-checkout.html"
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[_private, _refusals], client_max_size=16 * 1024)
+        app.router.add_get("/checkout/{key}", self._show("'none'"))
+        app.router.add_get("/embedded/{key}", self._show("'self'"))
+        for place in ("checkout", "embedded"):
+            base = f"/api/{place}/{{key}}"
+            app.router.add_get(base, self._state)
+            app.router.add_post(f"{base}/pay", self._pay)
+            app.router.add_post(f"{base}/challenge", self._challenge)
+        return app
+
+    def _show(self, ancestors: str) -> Answering:
+        async def show(_request: web.Request) -> web.StreamResponse:
+            # The same page for every session: what it shows comes from the calls below.
+            return web.FileResponse(self._page, headers={"Content-Security-Policy": _POLICY + ancestors})
+
+        return show
+
+    async def _state(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(await self._store.write(lambda tx: _view(tx, _session(tx, request))))
+
+    async def _pay(self, request: web.Request) -> web.StreamResponse:
+        body = await _read_body(request)
+        email, name = _text(body, "email"), _text(body, "name")
+
+        def pay(tx: Transaction) -> Json:
+            session = _open_session(tx, request)
+            card = _chosen(session, body.get("card"))
+            return _outcome(session, checkout.pay(tx, session, card, email=email, name=name))
+
+        return web.json_response(await self._store.write(pay))
+
+    async def _challenge(self, request: web.Request) -> web.StreamResponse:
+        body = await _read_body(request)
+        approved = body.get("approved")
+        if not isinstance(approved, bool):
+            raise StripeError("approved must be true or false", param="approved")
+
+        def answer(tx: Transaction) -> Json:
+            session = _open_session(tx, request)
+            intent = tx.find(session["payment_intent"] or "", "payment_intent")
+            challenge = tx.hidden(intent["id"]).get("challenge") if intent else None
+            card = _chosen(session, challenge)
+            return _outcome(session, checkout.answer_challenge(tx, session, card, approved=approved))
+
+        return web.json_response(await self._store.write(answer))
+
+
+def _session(tx: Transaction, request: web.Request) -> Json:
+    checkout.expire_due(tx)
+    key = request.match_info["key"]
+    if "/embedded/" not in request.path:
+        session = tx.find(key, "checkout.session")
+        found = [session] if session is not None and session["ui_mode"] == "hosted_page" else []
+    else:
+        found = tx.find_by("checkout.session", "client_secret", key)
+    if not found:
+        raise StripeError("There is no such payment.", status=404, code="resource_missing")
+    return found[0]
+
+
+def _open_session(tx: Transaction, request: web.Request) -> Json:
+    session = _session(tx, request)
+    if session["status"] != "open":
+        raise StripeError(
+            f"This payment is {session['status']} already.", status=409, code=f"session_{session['status']}"
+        )
+    return session
+
+
+def _chosen(session: Json, name: object) -> Card:
+    for card in offered(session["payment_method_types"]):
+        if card.name == name:
+            return card
+    raise StripeError("Pick one of the test cards", param="card")
+
+
+def _view(tx: Transaction, session: Json) -> Json:
+    intent = tx.find(session["payment_intent"] or "", "payment_intent")
+    lines = [
+        {
+            "name": line["description"],
+            "description": tx.get("product", line["price"]["product"])["description"],
+            "quantity": line["quantity"],
+            "amount_minor": line["amount_total"],
+        }
+        for line in tx.hidden(session["id"])["lines"]
+    ]
+    cards = [
+        {"name": card.name, "label": card.label, "hint": card.hint, "last4": card.last4}
+        for card in offered(session["payment_method_types"])
+    ]
+    return {
+        "id": session["id"],
+        "status": session["status"],
+        "payment_status": session["payment_status"],
+        "challenge": intent is not None and intent["status"] == "requires_action",
+        "amount_minor": session["amount_total"],
+        "currency": session["currency"],
+        "lines": lines,
+        "cards": cards,
+        "email": session["customer_email"],
+        "expires_at": session["expires_at"],
+        "note": (session["custom_text"]["submit"] or {}).get("message"),
+        "embedded": session["ui_mode"] == "embedded_page",
+        "cancel_url": _with_id(session["cancel_url"], session),
+        "return_url": _way_on(session) if session["status"] == "complete" else None,
+    }
+
+
+def _outcome(session: Json, intent: Json) -> Json:
+    error = intent["last_payment_error"]
+    if session["status"] == "complete":
+        return {"state": "complete", "session_id": session["id"], "return_url": _way_on(session)}
+    if intent["status"] == "requires_action":
+        return {"state": "challenge"}
+    return {
+        "state": "declined",
+        "code": error.get("decline_code") or error["code"],
+        "message": error["message"],
+    }
+
+
+def _way_on(session: Json) -> str | None:
+    """Where the payer goes after success; None for an embedded session that stays where it is."""
+    if session["ui_mode"] == "hosted_page":
+        return _with_id(session["success_url"], session)
+    # No card of the sandbox needs a redirect, so `if_required` never does.
+    return _with_id(session["return_url"], session) if session["redirect_on_completion"] == "always" else None
+
+
+def _with_id(url: str | None, session: Json) -> str | None:
+    return url.replace(checkout.SESSION_PLACEHOLDER, session["id"]) if url else None
+
+
+async def _read_body(request: web.Request) -> Json:
+    # JSON only: a foreign page's form cannot send it without asking first, and nobody answers that.
+    if request.content_type != "application/json":
+        raise StripeError("Send application/json", status=415)
+    try:
+        body: Any = json.loads(await request.text())
+    except (ValueError, UnicodeDecodeError):
+        body = None
+    if not isinstance(body, dict):
+        raise StripeError("Send a JSON object")
+    return body
+
+
+def _text(body: Json, key: str) -> str | None:
+    value = body.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > TEXT_CHARS_MAX:
+        raise StripeError(f"{key} must be a short text", param=key)
+    return value
+
+
+@web.middleware
+async def _private(request: web.Request, handler: Answering) -> web.StreamResponse:
+    response = await handler(request)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    return response
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Answering) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except StripeError as error:
+        fields = error.body["error"]
+        envelope = {"error": {"code": fields.get("code", "invalid"), "message": fields["message"]}}
+        return web.json_response(envelope, status=error.status)

@@ -1,0 +1,210 @@
+/** The payment sandbox's till: one page for the hosted checkout and for the frame inside the call. Not Stripe. */
+
+import { announce, banner, button, byId, h, linkButton, replace, setBusy } from "./dom.js";
+import { formatMoney } from "./format.js";
+import { icon } from "./icons.js";
+
+/**
+ * @typedef {{name: string, description: string | null, quantity: number, amount_minor: number}} Line
+ * @typedef {{name: string, label: string, hint: string, last4: string}} TestCard
+ * @typedef {{id: string, status: "open" | "complete" | "expired", payment_status: string, challenge: boolean, amount_minor: number, currency: string,
+ *   lines: Line[], cards: TestCard[], email: string | null, expires_at: number, note: string | null, embedded: boolean,
+ *   cancel_url: string | null, return_url: string | null}} Session
+ * @typedef {{state: "complete", session_id: string, return_url: string | null} | {state: "challenge"} | {state: "declined", code: string, message: string}} Outcome
+ */
+
+const [, place, key] = /\/(checkout|embedded)\/([^/]+)\/?$/.exec(location.pathname) ?? [];
+const API = `/sandbox/api/${place}/${key}`;
+const TIMEOUT_MS = 20_000;
+const framed = place === "embedded" && window.parent !== window;
+
+const main = byId("checkout");
+
+class Refusal extends Error {
+  /** @param {string} code @param {string} message */
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** @param {string} [path] @param {object} [body] POST when given @returns {Promise<any>} */
+async function call(path = "", body) {
+  let response;
+  try {
+    response = await fetch(API + path, {
+      method: body ? "POST" : "GET", headers: body ? { "Content-Type": "application/json" } : {}, body: body && JSON.stringify(body),
+      credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch {
+    throw new Refusal("offline", "The server did not answer. Check your connection and try again.");
+  }
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer) return answer;
+  throw new Refusal(answer?.error?.code ?? "unreadable", answer?.error?.message ?? "The server gave an answer this page cannot read.");
+}
+
+/** Tell the page around the frame; same origin only. @param {object} message */
+function tell(message) {
+  if (framed) window.parent.postMessage({ type: "tollroom:checkout", ...message }, location.origin);
+}
+
+/** @param {string} state @param {...Node} children */
+function show(state, ...children) {
+  main.dataset.state = state;
+  replace(main, ...children);
+}
+
+/** @param {string} iconName @param {string} title @param {string} text @param {Node[]} [actions] */
+function notice(iconName, title, text, actions = []) {
+  const heading = h("h1", { tabindex: "-1" }, title);
+  const node = h("section", { class: "state" }, icon(iconName, { className: "icon--large" }), heading, h("p", { class: "muted" }, text), ...actions);
+  queueMicrotask(() => heading.focus());
+  return node;
+}
+
+async function load() {
+  try {
+    render(await call());
+  } catch (error) {
+    showTrouble(/** @type {Refusal} */ (error));
+  }
+}
+
+/** @param {Refusal} error */
+function showTrouble(error) {
+  if (error.code === "resource_missing") show("missing", notice("help", "There is no such payment", "The link may be incomplete. Nothing was charged."));
+  else show("offline", notice("offline", "The page could not be loaded", error.message, [button("Try again", { icon: "refresh", kind: "primary", onClick: load })]));
+}
+
+/** @param {Session} session */
+function render(session) {
+  if (session.status === "complete") showComplete(session.return_url);
+  else if (session.status === "expired") showExpired(session);
+  else if (session.challenge) showChallenge(session);
+  else showTill(session);
+}
+
+/** @param {string | null} return_url */
+function showComplete(return_url) {
+  const actions = return_url && !framed ? [linkButton("Back to the room", return_url, { icon: "arrow-right", kind: "primary" })] : [];
+  show("complete", notice("check-circle", "Paid", "The test payment went through. No real money moved.", actions));
+}
+
+/** @param {Session} session */
+function showExpired({ cancel_url }) {
+  const actions = cancel_url ? [linkButton("Go back", cancel_url, { icon: "arrow-left", kind: "primary" })] : [];
+  show("expired", notice("clock", "This payment has expired", "Nothing was charged. Start again from the room's page.", actions));
+}
+
+/** @param {Session} session @param {string} [refusal] why the last try failed */
+function showTill(session, refusal) {
+  show("open", h("div", { class: "till__columns" }, summary(session), form(session, refusal)));
+  tellHeight();
+}
+
+/** @param {Session} session */
+function summary({ lines, currency, amount_minor, note }) {
+  return h("section", { class: "till__summary stack", "aria-label": "What you pay for" },
+    h("h1", null, h("span", { class: "muted small" }, "To pay"), h("br", null), h("span", { id: "amount", class: "till__amount" }, formatMoney({ amount_minor, currency }))),
+    h("ul", { class: "lines" }, lines.map((line) => h("li", { class: "till__line" },
+      h("div", null, h("p", null, line.quantity > 1 ? `${line.name} × ${line.quantity}` : line.name),
+        line.description && h("p", { class: "muted small prose" }, line.description)),
+      h("span", { class: "numbers" }, formatMoney({ amount_minor: line.amount_minor, currency }))))),
+    h("p", { class: "till__line till__line--total" }, h("span", null, "Total"), h("span", { class: "numbers" }, formatMoney({ amount_minor, currency }))),
+    note && h("p", { class: "muted small" }, note));
+}
+
+/** @param {Session} session @param {string} [refusal] */
+function form(session, refusal) {
+  const email = h("input", { id: "email", class: "field__input", type: "email", autocomplete: "email", value: session.email ?? "", readonly: session.email !== null });
+  const name = h("input", { id: "name", class: "field__input", autocomplete: "cc-name", maxlength: "200" });
+  const pay = h("button", { id: "pay", type: "submit", class: "button button--primary button--wide" },
+    icon("lock"), h("span", null, `Pay ${formatMoney(session)} in test money`));
+  const problem = h("div", { id: "error", role: "alert" }, refusal && banner("danger", { title: "The payment was declined", text: `${refusal} Nothing was charged.` }));
+  const node = h("form", { class: "card stack", novalidate: true },
+    h("fieldset", { class: "stack stack--tight" }, h("legend", null, "Pick a test card"),
+      h("p", { class: "muted small" }, "This is a rehearsal. Never enter a real card here."),
+      h("div", { class: "till__cards" }, session.cards.map(choice))),
+    field("email", "E-mail for the receipt", email), field("name", "Name on the card", name),
+    problem, pay, back(session));
+  node.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const card = new FormData(node).get("card");
+    void attempt(session, pay, problem, "/pay", { card, email: email.value || null, name: name.value || null });
+  });
+  return node;
+}
+
+/** @param {TestCard} card @param {number} index */
+function choice(card, index) {
+  return h("label", { class: "choice" },
+    h("input", { type: "radio", name: "card", value: card.name, id: `card-${card.name}`, checked: index === 0 }),
+    h("span", { class: "choice__body" },
+      h("span", { class: "choice__title" }, h("span", null, card.label), h("span", { class: "till__number" }, `•••• ${card.last4}`)),
+      h("span", { class: "choice__note" }, card.hint)));
+}
+
+/** @param {string} id @param {string} label @param {HTMLElement} input */
+function field(id, label, input) {
+  return h("div", { class: "field" }, h("label", { class: "field__label", for: id }, label, " ", h("span", { class: "field__optional" }, "optional")), input);
+}
+
+/** @param {Session} session */
+function back({ cancel_url, embedded }) {
+  if (embedded) return framed && button("Cancel", { id: "back", kind: "quiet", icon: "arrow-left", onClick: () => tell({ state: "canceled" }) });
+  return cancel_url && linkButton("Go back without paying", cancel_url, { id: "back", kind: "quiet", icon: "arrow-left" });
+}
+
+/**
+ * One step towards the payment. Whatever goes wrong is said in `problem`, and one can try again.
+ * @param {Session} session @param {HTMLButtonElement} pressed @param {HTMLElement} problem @param {string} path @param {object} body
+ */
+async function attempt(session, pressed, problem, path, body) {
+  replace(problem);
+  setBusy(pressed, true);
+  try {
+    follow(session, await call(path, body));
+  } catch (error) {
+    const refusal = /** @type {Refusal} */ (error);
+    if (/^session_/.test(refusal.code)) return load();
+    replace(problem, banner("danger", { title: "That did not work", text: refusal.message }));
+    setBusy(pressed, false);
+  }
+}
+
+/** @param {Session} session @param {Outcome} outcome */
+function follow(session, outcome) {
+  if (outcome.state === "challenge") return showChallenge(session);
+  if (outcome.state === "declined") {
+    showTill(session, outcome.message);
+    byId("pay").focus();
+    return;
+  }
+  showComplete(outcome.return_url);
+  announce("Paid");
+  tell({ state: "complete", session_id: outcome.session_id, return_url: outcome.return_url });
+  if (outcome.return_url) /** @type {Window} */ (window.top ?? window).location.assign(outcome.return_url);
+}
+
+/** The bank's own step, as 3-D Secure shows it. @param {Session} session */
+function showChallenge(session) {
+  const problem = h("div", { id: "error", role: "alert" });
+  const approve = button("Approve the payment", { id: "approve", kind: "primary wide", icon: "check" });
+  const refuse = button("Fail the check", { id: "refuse", kind: "wide", icon: "close" });
+  approve.addEventListener("click", () => { void attempt(session, approve, problem, "/challenge", { approved: true }); });
+  refuse.addEventListener("click", () => { void attempt(session, refuse, problem, "/challenge", { approved: false }); });
+  const heading = h("h1", { tabindex: "-1" }, "Your bank asks: is this you?");
+  show("challenge", h("section", { class: "card till__bank state" }, icon("lock", { className: "icon--large" }), heading,
+    h("p", { class: "muted" }, `3-D Secure, rehearsed. ${formatMoney(session)} will be paid with a test card when you approve.`), problem, approve, refuse));
+  heading.focus();
+}
+
+/** A frame cannot size itself: the page around it is told how high the content is. */
+function tellHeight() {
+  tell({ state: "height", height_px: Math.ceil(document.body.getBoundingClientRect().height) });
+}
+
+if (place === "embedded") document.body.classList.add("framed");
+if (framed) new ResizeObserver(tellHeight).observe(document.body);
+void load();
