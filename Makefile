@@ -1,0 +1,60 @@
+.PHONY: run test check browser simulate bench-media bench-meter certs clean install install-test system-test
+
+PYTHON ?= python3
+PY := .venv/bin/python
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+FIRST ?= 1
+SEEDS ?= 1000
+
+run: install certs
+	$(PY) -m signaling serve
+
+test: install-test system-test check
+	$(PY) -m pytest
+
+check: install-test
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+browser: install-test system-test
+	$(PY) -m pytest tests/browser -m browser
+
+simulate: install-test
+	$(PY) -m tests.simulation --first $(FIRST) --seeds $(SEEDS)
+
+bench-media: install-test
+	$(PY) -m bench.media
+
+bench-meter: install-test
+	$(PY) -m bench.meter
+
+certs: install
+	[ -f certs/dev.pem ] || $(PY) certs/make_dev_certificate.py
+
+clean:
+	rm -rf var build .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/browser/screenshots
+
+install: .venv/.installed
+
+install-test: .venv/.installed-test
+
+# The newest interpreter that is at least 3.11 makes the virtualenv; venv is a package of its own on Debian and Ubuntu.
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tollroom needs Python 3.11 or newer")'
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install -y python3-venv; }
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+.venv/.installed-test: pyproject.toml | .venv/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@ .venv/.installed
+
+# What the tests drive besides Python: a browser, Redis, PostgreSQL.
+system-test:
+	@missing=""; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	[ -z "$$missing" ] || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $$missing; }

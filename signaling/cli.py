@@ -1,0 +1,84 @@
+"""`tollroom serve | invite | check`."""
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+
+import uvloop
+
+from mediaserver.errors import PortInUseError
+from signaling import config, logs
+from signaling.errors import ConfigError
+from signaling.ids import new_id, new_secret, secret_hash
+from signaling.serve import say, serve
+from signaling.stores import invitations
+from signaling.stores.database import Database
+
+DAY_S = 86_400
+PREFIX = "inv_"
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="tollroom", description="Self-hosted paid video rooms.")
+    commands = made.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="run the server")
+    invite = commands.add_parser("invite", help="print a link with which somebody can open a room")
+    invite.add_argument("--uses", type=int, default=1, help="how many rooms it opens (default 1)")
+    invite.add_argument("--days", type=int, default=7, help="how long it is good for (default 7)")
+    invite.add_argument("--note", default="", help="for whom, to find it again")
+    commands.add_parser("check", help="check the books; ends with 1 when something is wrong")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 0 done, 1 something is wrong with the books, 2 the configuration is refused."""
+    given = parser().parse_args(arguments)
+    try:
+        settings = config.load()
+        logs.configure(settings.log_level)
+        return _run(given, settings)
+    except (ConfigError, PortInUseError) as error:
+        sys.stderr.write(f"tollroom: {error}\n")
+        return 2
+
+
+def _run(given: argparse.Namespace, settings: config.Settings) -> int:
+    if given.command == "serve":
+        uvloop.run(serve(settings))
+        return 0
+    if given.command == "invite":
+        return asyncio.run(invite(settings, uses=given.uses, days=given.days, note=given.note))
+    return asyncio.run(check(settings))
+
+
+async def invite(settings: config.Settings, *, uses: int, days: int, note: str) -> int:
+    """Prints a link; its secret is stored as a hash only."""
+    secret = new_secret(os.urandom, PREFIX)
+    row = invitations.Invitation(
+        id=new_id("invitation", os.urandom),
+        secret_hash=secret_hash(secret),
+        note=note,
+        uses_left=uses,
+        expires_at_s=int(time.time()) + days * DAY_S,
+    )
+    db = await _open(settings)
+    await db.write(lambda tx: invitations.add(tx, row))
+    await db.close()
+    say(f"{settings.origin}/#invite={secret}")
+    return 0
+
+
+async def check(settings: config.Settings) -> int:
+    raise NotImplementedError
+
+
+async def _open(settings: config.Settings) -> Database:
+    db = Database(settings.database_url)
+    await db.create_schema()
+    return db
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""Settings: read from the environment (and `.env`), checked against each other before anything starts.
+
+A lost environment file must never turn a paid server into a free one, so whatever contradicts itself is refused.
+Every setting is described in docs/configuration.md.
+"""
+
+import hashlib
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import pydantic
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from signaling.errors import ConfigError
+
+Mode = Literal["sandbox", "test", "live"]
+VIDEO_CODECS_KNOWN = ("VP8", "H264", "VP9", "AV1")
+LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
+ACCOUNT_IN_KEY = re.compile(r"^[sr]k_(?:test|live)_5(1[A-Za-z0-9]{15,})")
+ACCOUNT_CHARS = 16
+TOKEN_SECRET_CHARS_MIN = 32
+
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Field names are the environment variables in lower case."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    public_url: str = ""
+    bind: str = "127.0.0.1"
+    http_port: int = Field(8080, ge=0, le=65535)
+    https_bind: str = "0.0.0.0"  # noqa: S104 - other devices of the household; nothing but TLS is spoken there
+    https_port: int = Field(8443, ge=0, le=65535)
+    tls_cert: Path = Path("certs/dev.pem")
+    tls_key: Path = Path("certs/dev.key")
+    media_port: int = Field(8444, ge=1, le=65535)
+    media_address: Words = ()
+    video_codecs: Words = ("VP8", "H264")
+    ice_servers: tuple[dict[str, Any], ...] = ()
+    database_url: str = "sqlite:///var/tollroom.db"
+    redis_url: SecretStr | None = None
+    payments: Literal["", "stripe", "sandbox"] = ""
+    sandbox_port: int = Field(8446, ge=0, le=65535)
+    stripe_secret_key: SecretStr | None = None
+    stripe_publishable_key: str = ""
+    stripe_webhook_secret: SecretStr | None = None
+    stripe_account: str = ""
+    checkout_ui: Literal["hosted", "embedded"] = "hosted"
+    room_creation: Literal["", "open", "invitation"] = ""
+    trusted_proxies: Words = ()
+    metrics_token: SecretStr | None = None
+    token_secret: SecretStr | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @pydantic.field_validator("media_address", "video_codecs", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Lists are written with commas."""
+        return (
+            tuple(word.strip() for word in value.split(",") if word.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @pydantic.field_validator(
+        "redis_url",
+        "stripe_secret_key",
+        "stripe_webhook_secret",
+        "metrics_token",
+        "token_secret",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @property
+    def origin(self) -> str:
+        """PUBLIC_URL without a trailing slash."""
+        return (self.public_url or f"http://localhost:{self.http_port}").rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        return urlsplit(self.origin).hostname in LOCAL_NAMES
+
+    @property
+    def sandbox(self) -> bool:
+        return self.mode == "sandbox"
+
+    @property
+    def mode(self) -> Mode:
+        """Which books: a key decides, and without one there is only the sandbox."""
+        if self.stripe_secret_key is None:
+            return "sandbox"
+        return "live" if "_live_" in self.stripe_secret_key.get_secret_value()[:8] else "test"
+
+    @property
+    def account(self) -> str:
+        """Whose books: the Stripe account, which Stripe writes into its keys (`sk_test_5` + `1…`)."""
+        if self.stripe_secret_key is None:
+            return "sandbox"
+        if self.stripe_account:
+            return self.stripe_account
+        key = self.stripe_secret_key.get_secret_value()
+        if match := ACCOUNT_IN_KEY.match(key):
+            return "acct_" + match[1][:ACCOUNT_CHARS]
+        return "key_" + hashlib.sha256(key.encode()).hexdigest()[:ACCOUNT_CHARS]
+
+    @property
+    def rooms_are_open(self) -> bool:
+        """Whether anybody may open a room: in the sandbox, unless told otherwise."""
+        return self.room_creation == "open" or (self.sandbox and self.room_creation == "")
+
+    @property
+    def database_path(self) -> Path | None:
+        """The SQLite file, None on PostgreSQL."""
+        _, _, path = self.database_url.partition("sqlite:///")
+        return Path(path) if path else None
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process. Raises ConfigError in words for the operator, without any value of a secret."""
+    try:
+        settings = Settings(**overrides)
+    except pydantic.ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
+        )
+        raise ConfigError(faults) from None
+    for refuse in (_refuse_urls, _refuse_payments, _refuse_sandbox, _refuse_lists):
+        refuse(settings)
+    return settings
+
+
+def _refuse_urls(settings: Settings) -> None:
+    parts = urlsplit(settings.origin)
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.path
+        or parts.query
+        or parts.fragment
+    ):
+        raise ConfigError("PUBLIC_URL must be an origin such as https://rooms.example.org, without a path")
+    if settings.mode == "live" and parts.scheme != "https":
+        raise ConfigError("PUBLIC_URL must start with https:// when the Stripe key is a live one")
+    if not settings.database_url.startswith(("sqlite:///", "postgresql:")):
+        raise ConfigError("DATABASE_URL must start with sqlite:/// or postgresql:")
+
+
+def _refuse_payments(settings: Settings) -> None:
+    if settings.stripe_secret_key is None:
+        if settings.payments == "stripe":
+            raise ConfigError("PAYMENTS=stripe needs STRIPE_SECRET_KEY")
+        return
+    key = settings.stripe_secret_key.get_secret_value()
+    if settings.payments == "sandbox":
+        kind = "a live Stripe key" if settings.mode == "live" else "STRIPE_SECRET_KEY"
+        raise ConfigError(f"PAYMENTS=sandbox together with {kind}: remove one of the two")
+    if not key.startswith(("sk_live_", "rk_live_", "sk_test_", "rk_test_")):
+        raise ConfigError(
+            "STRIPE_SECRET_KEY is not a Stripe key: it starts with sk_live_, sk_test_, rk_live_ or rk_test_"
+        )
+    if settings.stripe_webhook_secret is None:
+        raise ConfigError(
+            "STRIPE_SECRET_KEY is set without STRIPE_WEBHOOK_SECRET: payments would not be noticed"
+        )
+    _refuse_publishable_key(settings)
+
+
+def _refuse_publishable_key(settings: Settings) -> None:
+    key = settings.stripe_publishable_key
+    if not key:
+        raise ConfigError("STRIPE_PUBLISHABLE_KEY is missing: adding time beside the call needs it")
+    if not key.startswith(f"pk_{settings.mode}_"):
+        raise ConfigError(
+            f"STRIPE_PUBLISHABLE_KEY does not belong to a {settings.mode} key: it starts with pk_{settings.mode}_"
+        )
+
+
+def _refuse_sandbox(settings: Settings) -> None:
+    if settings.sandbox and not settings.is_local and settings.payments != "sandbox":
+        raise ConfigError(
+            "PUBLIC_URL is not localhost and there is no STRIPE_SECRET_KEY. Set the Stripe keys, or PAYMENTS=sandbox if this "
+            "public server is really meant to take test payments only"
+        )
+
+
+def _refuse_lists(settings: Settings) -> None:
+    unknown = set(settings.video_codecs) - set(VIDEO_CODECS_KNOWN)
+    if unknown or not settings.video_codecs:
+        raise ConfigError(f"VIDEO_CODECS must be chosen from {', '.join(VIDEO_CODECS_KNOWN)}")
+    for name, words in (
+        ("MEDIA_ADDRESS", settings.media_address),
+        ("TRUSTED_PROXIES", settings.trusted_proxies),
+    ):
+        for word in words:
+            _refuse_address(name, word)
+    if (
+        settings.token_secret is not None
+        and len(settings.token_secret.get_secret_value()) < TOKEN_SECRET_CHARS_MIN
+    ):
+        raise ConfigError(f"TOKEN_SECRET must have at least {TOKEN_SECRET_CHARS_MIN} characters")
+
+
+def _refuse_address(name: str, word: str) -> None:
+    try:
+        ipaddress.ip_network(word, strict=False) if name == "TRUSTED_PROXIES" else ipaddress.ip_address(word)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {word!r} is not an IP address") from error

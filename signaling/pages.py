@@ -1,0 +1,175 @@
+"""The pages: templates filled with what a first paint and a link preview need; everything else comes by the API."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp_jinja2
+import jinja2
+import structlog
+from aiohttp import web
+
+from metering.money import Money
+from signaling.errors import ApiError
+from signaling.http import MACHINE_PATHS, PageKind, page_kind
+from signaling.rooms.cards import Cards
+
+log = structlog.get_logger()
+
+WEB = Path(__file__).parent.parent / "web"
+STATIC_FOLDERS = ("css", "js", "icons")
+NOT_FOUND = 404
+REFUSED = 400  # and above
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """The same for every page."""
+
+    mode: str
+    public_url: str
+    payment_provider: str
+    publishable_key: str
+
+    def context(self) -> dict[str, Any]:
+        return {
+            "mode": self.mode,
+            "sandbox": self.mode == "sandbox",
+            "public_url": self.public_url,
+            "payment_provider": self.payment_provider,
+            "publishable_key": self.publishable_key,
+        }
+
+
+def price_text(card: dict[str, Any]) -> str:
+    """The price for previews, without a locale: `5.00 EUR · 30 minutes`, `1.00 EUR per minute`."""
+    tariff = card["tariff"]
+    if tariff["kind"] == "per_minute":
+        return f"{_money(tariff['rate_minor_per_min'], tariff['currency'])} per minute"
+    seconds = tariff["seconds"]
+    length = "no time limit" if seconds is None else f"{seconds // 60} minutes"
+    return f"{_money(tariff['price_minor'], tariff['currency'])} · {length}"
+
+
+def _money(amount_minor: int, currency: str) -> str:
+    return f"{Money(amount_minor, currency).decimal()} {currency.upper()}"
+
+
+class Pages:
+    """Handlers of the pages of API.md."""
+
+    def __init__(self, cards: Cards, facts: PageFacts) -> None:
+        self._cards = cards
+        self._facts = facts
+
+    def install(self, app: web.Application) -> None:
+        aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(WEB), autoescape=True)
+        app.router.add_routes(
+            [
+                web.get("/", self.landing),
+                web.get("/r/{slug}", self.card),
+                web.get("/r/{slug}/call", self.call),
+                web.get("/host/{room_id}", self.studio),
+                web.get("/orders/{id}", self.receipt),
+                web.get("/oembed", self.oembed),
+            ]
+        )
+        for folder in STATIC_FOLDERS:
+            if (WEB / folder).is_dir():
+                app.router.add_static(f"/static/{folder}/", WEB / folder)
+        app.on_response_prepare.append(_static_is_revalidated)
+
+    async def landing(self, request: web.Request) -> web.Response:
+        return self._render(request, "index.html", page_title="Tollroom")
+
+    async def card(self, request: web.Request) -> web.Response:
+        card = await self._cards.card(request.match_info["slug"])
+        page_kind(request, PageKind.CHECKOUT)
+        return self._render(request, "card.html", **self._card_context(card))
+
+    async def call(self, request: web.Request) -> web.Response:
+        card = await self._cards.card(request.match_info["slug"])
+        page_kind(request, PageKind.CHECKOUT)
+        return self._render(request, "call.html", **self._card_context(card))
+
+    async def studio(self, request: web.Request) -> web.Response:
+        return self._render(
+            request, "studio.html", page_title="Studio", room_id=request.match_info["room_id"]
+        )
+
+    async def receipt(self, request: web.Request) -> web.Response:
+        return self._render(request, "receipt.html", page_title="Receipt", order_id=request.match_info["id"])
+
+    async def oembed(self, request: web.Request) -> web.Response:
+        """OEmbed (oembed.com): a link preview for `?url=` of a share link. 404 for any other address."""
+        prefix = f"{self._facts.public_url}/r/"
+        url = request.query.get("url", "")
+        if not url.startswith(prefix) or request.query.get("format", "json") != "json":
+            raise ApiError(404, "not_found", "only share links of this server, as JSON")
+        card = await self._cards.card(url.removeprefix(prefix).split("?")[0].strip("/"))
+        preview = {
+            "version": "1.0",
+            "type": "link",
+            "title": card["title"],
+            "author_name": card["host_name"],
+            "provider_name": "Tollroom",
+            "provider_url": self._facts.public_url,
+            "description": f"{price_text(card)} · {card['description']}"[:300],
+        }
+        return web.json_response(preview)
+
+    def _card_context(self, card: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "card": card,
+            "page_title": card["title"],
+            "price_text": price_text(card),
+            "oembed_url": f"{self._facts.public_url}/oembed?format=json&url={card['share_url']}",
+        }
+
+    def _render(
+        self, request: web.Request, template: str, http_status: int = 200, **context: Any
+    ) -> web.Response:
+        response = aiohttp_jinja2.render_template(
+            template, request, self._facts.context() | context, status=http_status
+        )
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @property
+    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+        """Shows errors of pages as a page; calls by machines are left to the JSON manners."""
+
+        @web.middleware
+        async def show_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.path.startswith((*MACHINE_PATHS, "/static/", "/sandbox/", "/oembed")):
+                return await handler(request)
+            try:
+                return await handler(request)
+            except ApiError as error:
+                return self._error(request, error.status, error.code)
+            except web.HTTPException as error:
+                if error.status < REFUSED:
+                    raise
+                return self._error(
+                    request, error.status, "not_found" if error.status == NOT_FOUND else "bad_request"
+                )
+            except Exception:
+                log.exception("page_failed", path=request.path)
+                return self._error(request, 500, "internal")
+
+        return show_errors
+
+    def _error(self, request: web.Request, status: int, code: str) -> web.Response:
+        context = {"page_title": "Not found" if status == NOT_FOUND else "Something went wrong"}
+        try:
+            return self._render(request, "error.html", status, status=status, code=code, **context)
+        except (jinja2.TemplateError, web.HTTPException):
+            log.exception("error_page_failed")
+            return web.Response(status=status, text=f"{status} {code}")
+
+
+async def _static_is_revalidated(request: web.Request, response: web.StreamResponse) -> None:
+    if request.path.startswith("/static/"):
+        response.headers.setdefault("Cache-Control", "no-cache")

@@ -1,0 +1,165 @@
+"""HTTP routes of rooms and hosts (API.md, "Rooms")."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import segno
+from aiohttp import web
+
+from metering.money import CURRENCIES
+from signaling.http import Network, answer, bearer, client_address, parse_body
+from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.rooms.cards import Cards, room_by_slug
+from signaling.rooms.opening import NewRoom, Opening
+from signaling.stores import orders
+from signaling.stores import rooms as store
+from signaling.stores.database import Database
+
+CREATE_RULE = Rule(burst=30, refill_s=10.0)
+HOST_RULE = Rule(burst=60, refill_s=2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicFacts:
+    """What `GET /api/config` tells, and where links point."""
+
+    origin: str
+    mode: str
+    room_creation: str
+    checkout_ui: str
+    publishable_key: str
+
+
+class RoomRoutes:
+    """Handlers; every decision is made in `Opening` and `Cards`."""
+
+    def __init__(
+        self,
+        db: Database,
+        opening: Opening,
+        cards: Cards,
+        *,
+        limiter: RateLimiter,
+        facts: PublicFacts,
+        trusted: tuple[Network, ...],
+    ) -> None:
+        self._db = db
+        self._opening = opening
+        self._cards = cards
+        self._limiter = limiter
+        self._facts = facts
+        self._trusted = trusted
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/api/config", self.config),
+            web.post("/api/rooms", self.create),
+            web.get("/api/rooms/{slug}", self.card),
+            web.get("/api/rooms/{slug}/events", self.events),
+            web.get("/api/rooms/{slug}/qr.svg", self.qr),
+            web.get("/api/host/rooms/{id}", self.host_room),
+            web.post("/api/host/rooms/{id}/key", self.rotate_key),
+        ]
+
+    async def config(self, _request: web.Request) -> web.Response:
+        currencies = [
+            {"code": c.code, "exponent": c.exponent, "step": c.step_minor, "minimum_minor": c.minimum_minor}
+            for c in CURRENCIES.values()
+        ]
+        facts = self._facts
+        body = {
+            "mode": facts.mode,
+            "sandbox": facts.mode == "sandbox",
+            "room_creation": facts.room_creation,
+            "checkout_ui": facts.checkout_ui,
+            "publishable_key": facts.publishable_key,
+            "currencies": currencies,
+        }
+        return web.json_response(body, headers={"Cache-Control": "no-cache"})
+
+    async def create(self, request: web.Request) -> web.Response:
+        await self._limit(request, "create", CREATE_RULE)
+        body = await parse_body(request, NewRoom)
+        opened = await self._opening.open_room(body, bearer(request))
+        links = {
+            "id": opened.id,
+            "slug": opened.slug,
+            "share_url": self._share_url(opened.slug),
+            "host_url": self._host_url(opened.id, opened.host_key),
+            "host_key": opened.host_key,
+        }
+        return answer(links, 201)
+
+    async def card(self, request: web.Request) -> web.Response:
+        card = await self._cards.card(request.match_info["slug"])
+        return web.json_response(card, headers={"Cache-Control": "no-cache"})
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        return await self._cards.stream(request, request.match_info["slug"])
+
+    async def qr(self, request: web.Request) -> web.Response:
+        async with self._db.read() as tx:
+            room = await room_by_slug(tx, request.match_info["slug"])
+        return web.Response(body=qr_svg(self._share_url(room.slug)), content_type="image/svg+xml")
+
+    async def host_room(self, request: web.Request) -> web.Response:
+        await self._limit(request, "host", HOST_RULE)
+        async with self._db.read() as tx:
+            room = await self._opening.room_of_host(tx, request.match_info["id"], bearer(request))
+            card = await self._cards.card_of(tx, room)
+            earned = await orders.earnings(tx, room.id)
+        body = {
+            "card": card,
+            "share_url": self._share_url(room.slug),
+            "earnings": earnings_json(earned, room.currency),
+            "checklist": self._checklist(room),
+        }
+        return answer(body)
+
+    async def rotate_key(self, request: web.Request) -> web.Response:
+        await self._limit(request, "host", HOST_RULE)
+        room_id = request.match_info["id"]
+        key = await self._opening.rotate_key(room_id, bearer(request))
+        return answer({"host_key": key, "host_url": self._host_url(room_id, key)})
+
+    def _checklist(self, room: store.Room) -> list[dict[str, str]]:
+        """What the host should know before going live; the page adds what only it can see (camera, network)."""
+        found = []
+        if room.mode == "sandbox":
+            found.append({"code": "sandbox", "message": "Payments here are tests: no real money moves."})
+        if room.mode != self._facts.mode:
+            found.append(
+                {
+                    "code": "wrong_mode",
+                    "message": "This room was made with other payment keys: make a new one.",
+                }
+            )
+        if room.state != "open":
+            found.append({"code": "room_closed", "message": "This room is closed."})
+        return found
+
+    def _share_url(self, slug: str) -> str:
+        return f"{self._facts.origin}/r/{slug}"
+
+    def _host_url(self, room_id: str, host_key: str) -> str:
+        return f"{self._facts.origin}/host/{room_id}#key={host_key}"
+
+    async def _limit(self, request: web.Request, what: str, rule: Rule) -> None:
+        await require(self._limiter, f"{what}:{client_address(request, self._trusted)}", rule)
+
+
+def earnings_json(earned: orders.Earnings, currency: str) -> dict[str, Any]:
+    return {
+        "gross": {"amount_minor": earned.gross_minor, "currency": currency},
+        "refunded": {"amount_minor": earned.refunded_minor, "currency": currency},
+        "payers": earned.payers,
+    }
+
+
+def qr_svg(text: str) -> bytes:
+    buffer = io.BytesIO()
+    segno.make(text, error="m").save(
+        buffer, kind="svg", scale=8, border=2, xmldecl=False, svgclass=None, lineclass=None
+    )
+    return buffer.getvalue()

@@ -1,0 +1,111 @@
+"""Rows of rooms: making them, who owns them, whether their host is live."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, exists, func, or_, select, update
+
+from signaling.stores.database import Transaction
+from signaling.stores.schema import passes, rooms, runs
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A row of `rooms`. `host_key_hash` stays out of the representation."""
+
+    id: str
+    slug: str
+    mode: str
+    account: str
+    title: str
+    description: str
+    host_name: str
+    tariff: dict[str, Any]
+    currency: str
+    privacy: str
+    capacity: int
+    max_seconds: int | None
+    terms_url: str | None
+    state: str
+    locked: bool
+    run_id: str | None
+    epoch: int
+    live: bool
+    away_since_s: int | None
+
+
+def _room(row: RowMapping) -> Room:
+    return Room(**{name: row[name] for name in Room.__slots__})
+
+
+async def insert_room(tx: Transaction, values: Mapping[str, Any]) -> None:
+    await tx.execute(rooms.insert().values(**values))
+
+
+async def by_slug(tx: Transaction, slug: str) -> Room | None:
+    row = (await tx.execute(select(rooms).where(rooms.c.slug == slug))).mappings().first()
+    return _room(row) if row else None
+
+
+async def by_id(tx: Transaction, room_id: str) -> Room | None:
+    row = (await tx.execute(select(rooms).where(rooms.c.id == room_id))).mappings().first()
+    return _room(row) if row else None
+
+
+async def host_key_hash(tx: Transaction, room_id: str) -> str | None:
+    return (await tx.execute(select(rooms.c.host_key_hash).where(rooms.c.id == room_id))).scalar()
+
+
+async def replace_host_key(tx: Transaction, room_id: str, old_hash: str, new_hash: str) -> bool:
+    """False when another rotation came first."""
+    done = await tx.execute(
+        update(rooms)
+        .where(rooms.c.id == room_id, rooms.c.host_key_hash == old_hash)
+        .values(host_key_hash=new_hash)
+    )
+    return done.rowcount == 1
+
+
+async def claim(tx: Transaction, room_id: str, run_id: str) -> bool:
+    """Make `run_id` the one that forwards this room, unless another live run does. True when it is (now) ours."""
+    other_is_live = exists().where(runs.c.id == rooms.c.run_id, runs.c.state == "live")
+    free = or_(rooms.c.run_id.is_(None), rooms.c.run_id == run_id, ~other_is_live)
+    done = await tx.execute(
+        update(rooms).where(rooms.c.id == room_id, free).values(run_id=run_id, epoch=rooms.c.epoch + 1)
+    )
+    return done.rowcount == 1
+
+
+async def set_live(tx: Transaction, room_id: str, run_id: str, live: bool, now_s: int) -> bool:
+    """By the owning run alone; false when the room is another's."""
+    done = await tx.execute(
+        update(rooms)
+        .where(rooms.c.id == room_id, rooms.c.run_id == run_id)
+        .values(live=live, away_since_s=None if live else now_s)
+    )
+    return done.rowcount == 1
+
+
+async def set_locked(tx: Transaction, room_id: str, locked: bool) -> None:
+    await tx.execute(update(rooms).where(rooms.c.id == room_id).values(locked=locked))
+
+
+async def close_room(tx: Transaction, room_id: str, now_s: int, now_text: str) -> bool:
+    """True when it was open."""
+    done = await tx.execute(
+        update(rooms)
+        .where(rooms.c.id == room_id, rooms.c.state == "open")
+        .values(
+            state="closed",
+            closed_at=now_text,
+            live=False,
+            away_since_s=func.coalesce(rooms.c.away_since_s, now_s),
+        )
+    )
+    return done.rowcount == 1
+
+
+async def usable_passes(tx: Transaction, room_id: str) -> list[str]:
+    query = select(passes.c.id).where(passes.c.room_id == room_id, passes.c.state.in_(("waiting", "active")))
+    return list((await tx.execute(query)).scalars())
