@@ -118,15 +118,25 @@ orders = Table(
     Column("payment_intent_id", String(255)),
     Column("failure", String(64)),
     Column("refunded_minor", BigInteger, nullable=False),
-    Column("disputed", Boolean, nullable=False),
+    Column("dispute", String(8), nullable=False),  # none | open | won | lost
+    Column("lost_minor", BigInteger, nullable=False),  # taken back by the payer's bank
+    Column("quarantine_reason", String(64)),
+    # What it granted: its own pass, or time on the pass that it extends, which then already had so much.
+    Column("granted", Boolean, nullable=False),
+    Column("granted_before_ms", BigInteger, nullable=False),
+    Column("access_ended", Boolean, nullable=False),  # taken back after a refund or dispute
+    Column("taken_ms", BigInteger, nullable=False),  # so much of it came off a pass that goes on
     # The seat: reserved until this second, NULL when none is held for this order.
     Column("reserved_until_s", BigInteger),
     Column("waits", Boolean, nullable=False),
+    Column("walked_away", Boolean, nullable=False),  # the payer asked to cancel it
     Column("created_at", String(32), nullable=False),
     Column("created_at_s", BigInteger, nullable=False),
     Column("paid_at", String(32)),
     Column("paid_at_s", BigInteger),
     Index("orders_room_state", "room_id", "state"),
+    Index("orders_payment_intent", "payment_intent_id"),
+    Index("orders_extends", "extends_pass_id"),
 )
 
 passes = Table(
@@ -241,8 +251,11 @@ stripe_calls = Table(
     Column("state", String(12), nullable=False),  # pending | done | refused | unknown
     Column("result_id", String(255)),
     Column("note", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at_s", BigInteger, nullable=False),
     Column("created_at_s", BigInteger, nullable=False),
     Index("stripe_calls_subject", "subject_id"),
+    Index("stripe_calls_state", "state", "next_at_s"),
 )
 
 refunds = Table(

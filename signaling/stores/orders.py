@@ -1,0 +1,189 @@
+"""Orders: rows as plain data, and the lists that the sweeper looks for.
+
+A seat is reserved while `reserved_until_s` is set: until its Checkout Session is known to be paid or expired, not
+only until that second.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sqlalchemy import Select, and_, exists, func, or_, select, update
+
+from metering.orders import Dispute, Mode, OrderSnapshot, OrderState
+from signaling.stores.database import Transaction
+from signaling.stores.schema import orders, passes, rooms
+from signaling.stores.statements import insert_once
+
+UNPAID = (OrderState.NEW, OrderState.OPEN)
+PASS_ALIVE = ("waiting", "active")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One row of `orders`, column by column (see the schema)."""
+
+    id: str
+    room_id: str
+    mode: Mode
+    account: str
+    state: OrderState
+    request_hash: str
+    secret_hash: str
+    name: str
+    tariff: dict[str, Any]
+    title: str
+    description: str
+    seconds: int | None
+    amount_minor: int
+    currency: str
+    ui: str
+    created_at: str
+    created_at_s: int
+    link_hash: str | None = None
+    email: str | None = None
+    terms_url: str | None = None
+    terms_version: str | None = None
+    terms_accepted_at: str | None = None
+    extends_pass_id: str | None = None
+    checkout_session_id: str | None = None
+    checkout_url: str | None = None
+    client_secret: str | None = None
+    payment_intent_id: str | None = None
+    failure: str | None = None
+    refunded_minor: int = 0
+    dispute: Dispute = "none"
+    lost_minor: int = 0
+    quarantine_reason: str | None = None
+    granted: bool = False
+    granted_before_ms: int = 0
+    access_ended: bool = False
+    taken_ms: int = 0
+    reserved_until_s: int | None = None
+    waits: bool = False
+    walked_away: bool = False
+    paid_at: str | None = None
+    paid_at_s: int | None = None
+
+    def snapshot(self) -> OrderSnapshot:
+        """What the rules of money look at."""
+        return OrderSnapshot(
+            order_id=self.id,
+            state=self.state,
+            amount_minor=self.amount_minor,
+            currency=self.currency,
+            mode=self.mode,
+            account=self.account,
+            seconds=self.seconds,
+            extends_pass_id=self.extends_pass_id,
+            checkout_session_id=self.checkout_session_id,
+            refunded_minor=self.refunded_minor,
+            dispute=self.dispute,
+            granted=self.granted,
+            granted_before_ms=self.granted_before_ms,
+            paid_ms=None if self.paid_at_s is None else self.paid_at_s * 1000,
+            quarantine_reason=self.quarantine_reason,
+        )
+
+
+_COLUMNS = [orders.c[field.name] for field in fields(Order)]
+
+
+def _order(row: Any) -> Order:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
+    return Order(**values | {"state": OrderState(values["state"])})
+
+
+async def _all(tx: Transaction, query: Select[Any]) -> list[Order]:
+    return [_order(row) for row in await tx.execute(query)]
+
+
+async def insert_order(tx: Transaction, order: Order) -> bool:
+    """False when an order of that id exists already."""
+    return await insert_once(tx, orders, asdict(order) | {"state": order.state.value})
+
+
+async def get_order(tx: Transaction, order_id: str) -> Order | None:
+    row = (await tx.execute(select(*_COLUMNS).where(orders.c.id == order_id))).first()
+    return None if row is None else _order(row)
+
+
+async def update_order(tx: Transaction, order_id: str, **values: Any) -> None:
+    if isinstance(values.get("state"), OrderState):
+        values["state"] = values["state"].value
+    await tx.execute(update(orders).where(orders.c.id == order_id).values(**values))
+
+
+async def find_by_checkout(tx: Transaction, checkout_session_id: str) -> Order | None:
+    found = await _all(tx, select(*_COLUMNS).where(orders.c.checkout_session_id == checkout_session_id))
+    return found[0] if found else None
+
+
+async def find_by_payment_intent(tx: Transaction, payment_intent_id: str) -> Order | None:
+    found = await _all(tx, select(*_COLUMNS).where(orders.c.payment_intent_id == payment_intent_id))
+    return found[0] if found else None
+
+
+async def orders_of_pass(tx: Transaction, pass_id: str) -> list[Order]:
+    """The order that granted the pass, then those that extended it, oldest first."""
+    granting = select(passes.c.order_id).where(passes.c.id == pass_id)
+    of_pass = or_(orders.c.id.in_(granting), orders.c.extends_pass_id == pass_id)
+    query = select(*_COLUMNS).where(of_pass, orders.c.granted)
+    return await _all(tx, query.order_by(orders.c.granted_before_ms, orders.c.created_at_s, orders.c.id))
+
+
+# --- what the sweeper looks for ---------------------------------------------------------------------------
+
+
+async def later_orders(tx: Transaction, pass_id: str, granted_before_ms: int) -> list[Order]:
+    """Orders that extended the pass after it had been granted that much."""
+    found = await orders_of_pass(tx, pass_id)
+    return [order for order in found if order.granted_before_ms > granted_before_ms and order.extends_pass_id]
+
+
+async def terms_version(tx: Transaction, room_id: str) -> str | None:
+    return (await tx.execute(select(rooms.c.terms_version).where(rooms.c.id == room_id))).scalar()
+
+
+async def overdue_reservations(tx: Transaction, now_s: int, limit: int = 100) -> list[Order]:
+    """Unpaid orders whose reservation ran out."""
+    query = select(*_COLUMNS).where(
+        orders.c.state.in_([state.value for state in UNPAID]), orders.c.reserved_until_s <= now_s
+    )
+    return await _all(tx, query.order_by(orders.c.reserved_until_s).limit(limit))
+
+
+async def unservable(tx: Transaction, away_before_s: int, limit: int = 100) -> list[Order]:
+    """Unpaid orders of rooms that are closed, or whose host is away since before that second (add-time aside)."""
+    away = and_(rooms.c.away_since_s <= away_before_s, orders.c.extends_pass_id.is_(None))
+    query = (
+        select(*_COLUMNS)
+        .join(rooms, rooms.c.id == orders.c.room_id)
+        .where(orders.c.state.in_([state.value for state in UNPAID]), or_(rooms.c.state == "closed", away))
+    )
+    return await _all(tx, query.order_by(orders.c.created_at_s).limit(limit))
+
+
+async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Order]:
+    """Paid orders with access whose room is closed, or whose host is away since before that second."""
+    gone = or_(rooms.c.state == "closed", and_(~rooms.c.live, rooms.c.away_since_s <= before_s))
+    pass_id = func.coalesce(
+        orders.c.extends_pass_id,
+        select(passes.c.id).where(passes.c.order_id == orders.c.id).scalar_subquery(),
+    )
+    alive = exists().where(passes.c.id == pass_id, passes.c.state.in_(PASS_ALIVE))
+    query = (
+        select(*_COLUMNS)
+        .join(rooms, rooms.c.id == orders.c.room_id)
+        .where(orders.c.granted, ~orders.c.access_ended, orders.c.state == OrderState.PAID.value, gone, alive)
+    )
+    return await _all(tx, query.order_by(orders.c.paid_at_s).limit(limit))
+
+
+async def unsettled(tx: Transaction, mode: str, account: str, limit: int = 500) -> list[str]:
+    """Ids of orders that may have been paid while we were down."""
+    query = select(orders.c.id).where(
+        orders.c.state.in_([state.value for state in UNPAID]),
+        orders.c.mode == mode,
+        orders.c.account == account,
+    )
+    return [row.id for row in await tx.execute(query.order_by(orders.c.created_at_s).limit(limit))]

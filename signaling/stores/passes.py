@@ -1,0 +1,146 @@
+"""Passes as payments change them: granted, extended, ended, restored. Who owns one is another store's."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from sqlalchemy import exists, select, update
+
+from signaling.stores.database import Transaction
+from signaling.stores.orders import Order
+from signaling.stores.schema import passes, segments, sessions
+from signaling.stores.statements import insert_once
+
+PassState = Literal["waiting", "active", "used_up", "refunded", "disputed", "revoked"]
+EndState = Literal["used_up", "refunded", "disputed", "revoked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One row of `passes`; `granted_ms` None: unlimited."""
+
+    id: str
+    room_id: str
+    order_id: str
+    mode: str
+    account: str
+    state: PassState
+    name: str
+    granted_ms: int | None
+    used_ms: int
+    forgiven_ms: int
+    may_publish: bool
+    run_id: str | None
+    epoch: int
+    created_at: str
+
+    @property
+    def remaining_ms(self) -> int | None:
+        """Of closed segments; None: unlimited."""
+        return None if self.granted_ms is None else max(0, self.granted_ms - self.used_ms)
+
+
+_COLUMNS = [passes.c[field.name] for field in fields(Pass)]
+
+
+async def _one(tx: Transaction, condition: Any) -> Pass | None:
+    row = (await tx.execute(select(*_COLUMNS).where(condition))).first()
+    return None if row is None else Pass(**row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
+
+
+async def get_pass(tx: Transaction, pass_id: str) -> Pass | None:
+    return await _one(tx, passes.c.id == pass_id)
+
+
+async def pass_of_order(tx: Transaction, order: Order) -> Pass | None:
+    """The pass that the order granted or extends."""
+    if order.extends_pass_id is not None:
+        return await get_pass(tx, order.extends_pass_id)
+    return await _one(tx, passes.c.order_id == order.id)
+
+
+async def grant_pass(
+    tx: Transaction, order: Order, pass_id: str, created_at: str, *, may_publish: bool = False
+) -> bool:
+    """The pass of a paid order, once; False when the order has one already."""
+    values = {
+        "id": pass_id,
+        "room_id": order.room_id,
+        "order_id": order.id,
+        "mode": order.mode,
+        "account": order.account,
+        "state": "waiting",
+        "name": order.name,
+        "granted_ms": None if order.seconds is None else order.seconds * 1000,
+        "used_ms": 0,
+        "forgiven_ms": 0,
+        "may_publish": may_publish,
+        "run_id": None,
+        "epoch": 0,
+        "created_at": created_at,
+    }
+    return await insert_once(tx, passes, values)
+
+
+async def extend_pass(tx: Transaction, pass_id: str, seconds: int | None) -> None:
+    """Adds time (None: the pass becomes unlimited). A used-up pass can be entered again."""
+    found = await _require(tx, pass_id)
+    unlimited = seconds is None or found.granted_ms is None
+    granted_ms = None if unlimited else (found.granted_ms or 0) + (seconds or 0) * 1000
+    await _set(tx, pass_id, granted_ms=granted_ms)
+    if found.state == "used_up":
+        await _reopen(tx, pass_id)
+
+
+async def shorten_pass(tx: Transaction, pass_id: str, by_ms: int, end_state: EndState) -> None:
+    """Takes time off again, never time that was used; a pass with nothing left ends as `end_state`."""
+    found = await _require(tx, pass_id)
+    if found.granted_ms is None:
+        return
+    granted_ms = max(found.granted_ms - by_ms, found.used_ms)
+    await _set(tx, pass_id, granted_ms=granted_ms)
+    if granted_ms == found.used_ms:
+        await end_pass(tx, pass_id, end_state)
+
+
+async def end_pass(tx: Transaction, pass_id: str, state: EndState) -> bool:
+    """Closes the pass; False when it is closed for good already. A dispute may still follow a refund, a revoked
+    pass stays revoked."""
+    found = await _require(tx, pass_id)
+    if found.state in {state, "revoked"}:
+        return False
+    await _set(tx, pass_id, state=state)
+    return True
+
+
+async def restore_pass(tx: Transaction, pass_id: str) -> bool:
+    """After a dispute was won: the pass of before. A revoked or refunded pass stays so."""
+    found = await _require(tx, pass_id)
+    if found.state != "disputed":
+        return False
+    await _reopen(tx, pass_id)
+    return True
+
+
+async def has_open_segment(tx: Transaction, pass_id: str) -> bool:
+    """Whether the meter still counts on that pass, so that `used_ms` is not final."""
+    query = select(exists().where(segments.c.pass_id == pass_id, segments.c.closed_ms.is_(None)))
+    return bool((await tx.execute(query)).scalar_one())
+
+
+async def _reopen(tx: Transaction, pass_id: str) -> None:
+    """`waiting` keeps a seat for somebody who has not been in yet; who has been in comes back as `active`."""
+    found = await _require(tx, pass_id)
+    been_inside = select(exists().where(sessions.c.pass_id == pass_id))
+    state: PassState = "active" if (await tx.execute(been_inside)).scalar_one() else "waiting"
+    await _set(tx, pass_id, state="used_up" if found.remaining_ms == 0 else state)
+
+
+async def _require(tx: Transaction, pass_id: str) -> Pass:
+    found = await get_pass(tx, pass_id)
+    if found is None:
+        raise LookupError(f"no pass {pass_id}")
+    return found
+
+
+async def _set(tx: Transaction, pass_id: str, **values: Any) -> None:
+    await tx.execute(update(passes).where(passes.c.id == pass_id).values(**values))

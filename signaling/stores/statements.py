@@ -1,0 +1,23 @@
+"""Statements that SQLite and PostgreSQL spell alike but SQLAlchemy keeps apart."""
+
+from typing import Any
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from signaling.stores.database import Transaction
+
+
+async def insert_once(tx: Transaction, table: Table, values: dict[str, Any]) -> bool:
+    """Inserts unless a unique key already holds it; True when this call inserted."""
+    insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
+    result = await tx.execute(insert(table).values(values).on_conflict_do_nothing())
+    return result.rowcount == 1
+
+
+async def put(tx: Transaction, table: Table, key: str, values: dict[str, Any]) -> None:
+    """Inserts, or replaces the row with the same `key` column."""
+    insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(table).values(values)
+    changed = {name: statement.excluded[name] for name in values if name != key}
+    await tx.execute(statement.on_conflict_do_update(index_elements=[key], set_=changed))
