@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from metering.errors import MeterError
+from metering.errors import MeterError, UnknownCurrencyError
 from metering.money import MAX_AMOUNT_MINOR, currency
 
 TransferKind = Literal["single", "hold", "post", "void"]
@@ -159,13 +159,20 @@ def check_invariants(ledger: Ledger) -> list[str]:
     for name, transfer in ledger.transfers.items():
         if name != transfer.id:
             wrong.append(f"{name} holds the transfer {transfer.id}")
-        fault = _fault(fresh, transfer)
+        fault = _stored_fault(fresh, transfer)
         if fault is not None:
             wrong.append(f"transfer {transfer.id}: {fault}")
             continue
         post(fresh, transfer)
     wrong.extend(_unbalanced(ledger))
     return wrong + _overdrawn_orders(ledger)
+
+
+def _stored_fault(ledger: Ledger, transfer: Transfer) -> str | None:
+    try:
+        return _fault(ledger, transfer)
+    except UnknownCurrencyError as error:
+        return str(error)
 
 
 def _unbalanced(ledger: Ledger) -> list[str]:
