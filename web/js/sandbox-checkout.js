@@ -120,8 +120,8 @@ function form(session, refusal) {
   const email = h("input", { id: "email", class: "field__input", type: "email", autocomplete: "email", value: session.email ?? "", readonly: session.email !== null });
   const name = h("input", { id: "name", class: "field__input", autocomplete: "cc-name", maxlength: "200" });
   const pay = h("button", { id: "pay", type: "submit", class: "button button--primary button--wide" },
-    icon("lock"), h("span", null, `Pay ${formatMoney(session)} in test money`));
-  const problem = h("div", { id: "error", role: "alert" }, refusal && banner("danger", { title: "The payment was declined", text: `${refusal} Nothing was charged.` }));
+    icon("lock"), h("span", null, `Pay ${formatMoney(session)} (test)`));
+  const problem = h("div", { id: "error", role: "alert" }, refusal && declined(refusal));
   const node = h("form", { class: "card stack", novalidate: true },
     h("fieldset", { class: "stack stack--tight" }, h("legend", null, "Pick a test card"),
       h("p", { class: "muted small" }, "This is a rehearsal. Never enter a real card here."),
@@ -145,6 +145,11 @@ function choice(card, index) {
       h("span", { class: "choice__note" }, card.hint)));
 }
 
+/** @param {string} why */
+function declined(why) {
+  return banner("danger", { title: "The payment was declined", text: `${why} Nothing was charged.` });
+}
+
 /** @param {string} id @param {string} label @param {HTMLElement} input */
 function field(id, label, input) {
   return h("div", { class: "field" }, h("label", { class: "field__label", for: id }, label, " ", h("span", { class: "field__optional" }, "optional")), input);
@@ -164,7 +169,14 @@ async function attempt(session, pressed, problem, path, body) {
   replace(problem);
   setBusy(pressed, true);
   try {
-    follow(session, await call(path, body));
+    const outcome = await call(path, body);
+    if (outcome.state === "declined" && path === "/pay") {
+      // What was filled in stays; one picks another card and presses again.
+      replace(problem, declined(outcome.message));
+      setBusy(pressed, false);
+      return;
+    }
+    follow(session, outcome);
   } catch (error) {
     const refusal = /** @type {Refusal} */ (error);
     if (/^session_/.test(refusal.code)) return load();
@@ -206,5 +218,7 @@ function tellHeight() {
 }
 
 if (place === "embedded") document.body.classList.add("framed");
+// A call is always dark, whatever the system says: the frame follows the page around it.
+if (framed) document.documentElement.dataset.theme = window.parent.document.documentElement.dataset.theme ?? "";
 if (framed) new ResizeObserver(tellHeight).observe(document.body);
 void load();

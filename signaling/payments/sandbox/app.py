@@ -15,7 +15,7 @@ from .errors import SandboxRefusedError
 from .faults import Faults
 from .pages import Pages
 from .store import Store
-from .webhooks import Deliverer, next_due_s, pause
+from .webhooks import Deliverer, next_expiry_s, pause
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,9 @@ class Sandbox:
         """Expire what is due, deliver what is due; seconds until there is more to do."""
         await self._store.write(checkout.expire_due)
         await self._deliverer.deliver_due()
-        next_s = await self._store.write(next_due_s)
-        return IDLE_MAX_S if next_s is None else max(IDLE_MIN_S, min(next_s - self._now(), IDLE_MAX_S))
+        due = (await self._deliverer.next_s(), await self._store.write(next_expiry_s))
+        idle_s = min((when_s - self._now() for when_s in due if when_s is not None), default=IDLE_MAX_S)
+        return max(IDLE_MIN_S, min(idle_s, IDLE_MAX_S))
 
     async def _run(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from .errors import StripeError
 from .faults import Faults, Switch
 from .params import Json
 from .store import Store, Transaction
@@ -76,8 +77,14 @@ class Deliverer:
             tried += len(batch)
         return tried
 
+    async def next_s(self) -> float | None:
+        """When the next webhook is due, None when none waits (or there is nowhere to send it)."""
+        return await self._store.write(_next_delivery_s) if self._url is not None else None
+
     async def resend(self, event_id: str) -> None:
-        """Deliver once more, whatever was delivered before. Raises `resource_missing`."""
+        """Deliver once more, whatever was delivered before. Raises when there is no such event or no address."""
+        if self._url is None:
+            raise StripeError("There is no webhook address to send to")
 
         def again(tx: Transaction) -> None:
             tx.get("event", event_id)
@@ -163,12 +170,14 @@ def _due(tx: Transaction) -> list[Delivery]:
     return [Delivery(tx.get("event", event_id), attempts) for event_id, attempts in rows]
 
 
-def next_due_s(tx: Transaction) -> float | None:
-    """When the next webhook or session expiry is due, None when nothing waits."""
-    row = tx.db.execute(
-        "SELECT MIN(due) FROM (SELECT MIN(next_s) AS due FROM deliveries WHERE state = 'pending'"
-        " UNION ALL SELECT MIN(due_s) FROM objects WHERE due_s IS NOT NULL)"
-    ).fetchone()
+def next_expiry_s(tx: Transaction) -> float | None:
+    """When the next open session expires, None when none is open."""
+    row = tx.db.execute("SELECT MIN(due_s) FROM objects WHERE due_s IS NOT NULL").fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def _next_delivery_s(tx: Transaction) -> float | None:
+    row = tx.db.execute("SELECT MIN(next_s) FROM deliveries WHERE state = 'pending'").fetchone()
     return None if row[0] is None else float(row[0])
 
 
