@@ -130,7 +130,7 @@ class Bench:
             "unauthentic": sum(part["unauthentic"] for part in seen),
             "delays_us": sorted(d for part in seen for d in part["delays_us"]),
             "keyframes": host["keyframes"],
-            "closed": self.closed,
+            "closed": list(self.closed),
         }
 
 
