@@ -6,10 +6,33 @@ participant (a host) is bound by the lease alone. A gate opened with `allow_ms` 
 that passes it; that moment is reported once as `Forwarding`. All of it is checked on every send.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
-from mediaserver.events import GateReport, Liveness, MediaEvent, RoomOptions, Transport
+from mediaserver.context import Context
+from mediaserver.errors import MediaServerFullError, NotAllowedToPublishError, UnknownParticipantError
+from mediaserver.events import (
+    Closed,
+    Forwarding,
+    GateReport,
+    Liveness,
+    MediaConfig,
+    MediaEvent,
+    RoomOptions,
+    TracksPublished,
+    Transport,
+)
+from mediaserver.forwarder import PacketForwarder
+from mediaserver.gate import MS, Gate, Lease
+from mediaserver.ice import IceServer
+from mediaserver.negotiation import read_publish_offer
+from mediaserver.peer import Peer
+from mediaserver.publisher import Publisher
+from mediaserver.subscriber import Available, Subscriber
+
+TICK_S = 0.05
 
 EventSink = Callable[[MediaEvent], None]
 
@@ -65,4 +88,312 @@ class MediaDoor(Protocol):
         """Last authenticated packets of every participant."""
 
 
-__all__ = ["EventSink", "MediaDoor"]
+@dataclass(frozen=True, slots=True)
+class TransportStats:
+    """Encrypted bytes and packets on one transport since it was opened."""
+
+    packets_in: int = 0
+    bytes_in: int = 0
+    packets_out: int = 0
+    bytes_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStats:
+    """For /metrics: per participant and transport, and datagrams dropped before any peer saw them."""
+
+    participants: dict[str, dict[Transport, TransportStats]]
+    dropped: int
+
+
+class Participant:
+    """One identity in a room: its gate, and its transports while they live."""
+
+    def __init__(
+        self,
+        room_id: str,
+        participant_id: str,
+        options: RoomOptions,
+        gate: Gate | None,
+        *,
+        may_publish: bool,
+    ) -> None:
+        self.room_id = room_id
+        self.participant_id = participant_id
+        self.options = options
+        self.gate = gate
+        self.may_publish = may_publish
+        self.publisher: Publisher | None = None
+        self.subscriber: Subscriber | None = None
+
+    def peers(self) -> Iterator[tuple[Transport, Peer]]:
+        if self.publisher is not None:
+            yield "publish", self.publisher.peer
+        if self.subscriber is not None:
+            yield "subscribe", self.subscriber.peer
+
+
+class MediaServer:
+    """The MediaDoor of this process. `now_ns` is CLOCK_BOOTTIME in production; `on_event` is called from the
+    event loop, in order, never from within a call to this door."""
+
+    def __init__(
+        self,
+        config: MediaConfig,
+        *,
+        now_ns: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+        on_event: EventSink,
+    ) -> None:
+        self._config = config
+        self._now_ns = now_ns
+        self._on_event = on_event
+        self._lease = Lease()
+        self._forwarder = PacketForwarder(self._lease, now_ns)
+        self._ice = IceServer(now_ns, random_bytes)
+        self._context = Context(
+            config, self._forwarder, self._ice, now_ns=now_ns, random_bytes=random_bytes, emit=self._emit
+        )
+        self._participants: dict[str, Participant] = {}
+        self._rooms: dict[str, dict[str, Participant]] = {}
+        self._publishers: set[Publisher] = set()
+        self._closings: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """The UDP port in use (of interest when the configured one was 0)."""
+        return self._ice.port
+
+    def stats(self) -> MediaStats:
+        return MediaStats(
+            {
+                participant.participant_id: {name: _stats(peer) for name, peer in participant.peers()}
+                for participant in self._participants.values()
+            },
+            self._ice.dropped,
+        )
+
+    # --- life ---
+
+    async def start(self) -> None:
+        self._ice.start(self._config.addresses, self._config.port)
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await asyncio.gather(*(self.remove_participant(key) for key in list(self._participants)))
+        await asyncio.gather(*self._closings)
+        self._ice.close()
+
+    def _tick(self) -> None:
+        now_ns = self._now_ns()
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        for publisher in self._publishers:
+            publisher.tick(now_ns)
+
+    def _emit(self, event: MediaEvent) -> None:
+        # Later, so that the owner may call the door from its sink, and never within the packet path.
+        asyncio.get_running_loop().call_soon(self._on_event, event)
+
+    # --- participants ---
+
+    async def add_participant(
+        self, room_id: str, participant_id: str, *, metered: bool, may_publish: bool, options: RoomOptions
+    ) -> None:
+        await self.remove_participant(participant_id)
+        if len(self._participants) >= self._config.peers_max:
+            raise MediaServerFullError("the server has as many participants as it may have")
+        gate = Gate(self._lease, self._reporter(participant_id)) if metered else None
+        participant = Participant(room_id, participant_id, options, gate, may_publish=may_publish)
+        participant.subscriber = Subscriber(participant_id, self._context, gate, self._subscriber_gone)
+        self._participants[participant_id] = participant
+        self._rooms.setdefault(room_id, {})[participant_id] = participant
+        self._update_subscriber(participant)
+
+    def _reporter(self, participant_id: str) -> Callable[[int], None]:
+        return lambda since_ns: self._emit(Forwarding(participant_id, since_ns // MS))
+
+    async def remove_participant(self, participant_id: str) -> None:
+        participant = self._participants.pop(participant_id, None)
+        if participant is None:
+            return
+        room = self._rooms[participant.room_id]
+        del room[participant_id]
+        if not room:
+            del self._rooms[participant.room_id]
+        subscriber, publisher = participant.subscriber, participant.publisher
+        participant.subscriber = participant.publisher = None
+        closing = [item.close() for item in (subscriber, publisher) if item is not None]
+        if subscriber is not None:
+            subscriber.stop()
+        if publisher is not None:
+            self._forget_publisher(publisher)
+            self._update_room(participant.room_id)
+        await asyncio.gather(*closing)
+
+    def _participant(self, participant_id: str) -> Participant:
+        try:
+            return self._participants[participant_id]
+        except KeyError:
+            raise UnknownParticipantError(f"no participant {participant_id}") from None
+
+    def _subscriber_gone(self, subscriber: Subscriber, reason: str) -> None:
+        for participant in self._participants.values():
+            if participant.subscriber is subscriber:
+                participant.subscriber = None
+                self._emit(Closed(participant.participant_id, "subscribe", reason))
+
+    def _publisher_gone(self, publisher: Publisher, reason: str) -> None:
+        self._forget_publisher(publisher)
+        for participant in self._participants.values():
+            if participant.publisher is publisher:
+                participant.publisher = None
+                self._emit(TracksPublished(participant.participant_id))
+                self._emit(Closed(participant.participant_id, "publish", reason))
+                self._update_room(participant.room_id)
+
+    def _forget_publisher(self, publisher: Publisher) -> None:
+        publisher.publications = {}
+        self._publishers.discard(publisher)
+
+    # --- who receives what ---
+
+    def _update_room(self, room_id: str) -> None:
+        for participant in self._rooms.get(room_id, {}).values():
+            self._update_subscriber(participant)
+
+    def _update_subscriber(self, participant: Participant) -> None:
+        if participant.subscriber is not None:
+            participant.subscriber.want(
+                {
+                    publication.publication_id: Available(publication, other.gate)
+                    for other in self._rooms[participant.room_id].values()
+                    if other is not participant and other.publisher is not None
+                    for publication in other.publisher.publications.values()
+                }
+            )
+
+    # --- negotiation ---
+
+    async def publish(self, participant_id: str, sdp: str, sources: dict[str, str]) -> str:
+        participant = self._participant(participant_id)
+        if not participant.may_publish:
+            raise NotAllowedToPublishError(f"{participant_id} may not publish")
+        offer = read_publish_offer(sdp, participant.options.video_codecs)
+        former = participant.publisher
+        continued = former is not None and former.continues(offer)
+        publisher = former if continued else Publisher(participant_id, self._context, self._publisher_gone)
+        assert publisher is not None
+        try:
+            answer = publisher.negotiate(offer, sources)
+        except Exception:
+            if not continued:
+                self._close_later(publisher)
+            raise
+        if former is not None and not continued:
+            self._forget_publisher(former)
+            self._close_later(former)
+        self._publishers.add(publisher)
+        participant.publisher = publisher
+        tracks = tuple(publication.info for publication in publisher.publications.values())
+        self._emit(TracksPublished(participant_id, tracks))
+        self._update_room(participant.room_id)
+        return answer
+
+    def _close_later(self, closing: Publisher | Subscriber) -> None:
+        task = asyncio.create_task(closing.close())
+        self._closings.add(task)
+        task.add_done_callback(self._closings.discard)
+
+    async def answer(self, participant_id: str, offer_id: int, sdp: str) -> None:
+        self._subscriber(participant_id).answer(offer_id, sdp)
+
+    def _subscriber(self, participant_id: str) -> Subscriber:
+        subscriber = self._participant(participant_id).subscriber
+        if subscriber is None:
+            raise UnknownParticipantError(f"the subscribe transport of {participant_id} has ended")
+        return subscriber
+
+    async def restart(self, participant_id: str, transport: Transport) -> None:
+        self._participant(participant_id)
+        if transport == "subscribe":
+            self._subscriber(participant_id).restart()
+
+    async def set_may_publish(self, participant_id: str, may_publish: bool) -> None:
+        participant = self._participant(participant_id)
+        participant.may_publish = may_publish
+        publisher = participant.publisher
+        if publisher is not None and not may_publish:
+            participant.publisher = None
+            self._forget_publisher(publisher)
+            self._emit(TracksPublished(participant_id))
+            self._update_room(participant.room_id)
+            await publisher.close()
+
+    # --- gates and lease ---
+
+    async def open_gate(self, participant_id: str, allow_ms: int | None) -> None:
+        participant = self._participant(participant_id)
+        if participant.gate is None:
+            return
+        participant.gate.open(allow_ms)
+        self._recheck_room(participant.room_id)
+        if participant.subscriber is not None:
+            participant.subscriber.want_keyframes()
+        if participant.publisher is not None:
+            for publication in participant.publisher.publications.values():
+                publication.want_keyframe()
+
+    async def close_gate(self, participant_id: str) -> GateReport:
+        participant = self._participant(participant_id)
+        now_ns = self._now_ns()
+        if participant.gate is None:
+            return GateReport(stopped_ms=now_ns // MS)
+        report = participant.gate.close(now_ns)
+        self._recheck_room(participant.room_id)
+        return report
+
+    async def set_lease(self, until_ms: int) -> None:
+        stricter = until_ms * MS < self._lease.until_ns
+        self._lease.until_ns = until_ms * MS
+        if stricter:
+            for room_id in self._rooms:
+                self._recheck_room(room_id)
+
+    def _recheck_room(self, room_id: str) -> None:
+        for participant in self._rooms[room_id].values():
+            if participant.subscriber is not None:
+                participant.subscriber.recheck()
+
+    async def liveness(self) -> dict[str, Liveness]:
+        return {key: _liveness(participant) for key, participant in self._participants.items()}
+
+
+def _liveness(participant: Participant) -> Liveness:
+    publish = participant.publisher.peer if participant.publisher is not None else None
+    subscribe = participant.subscriber.peer if participant.subscriber is not None else None
+    return Liveness(
+        publish_rtp_ms=_ms(publish.rtp_ns if publish is not None else 0),
+        publish_any_ms=_ms(publish.agent.heard_ns if publish is not None else 0),
+        subscribe_any_ms=_ms(subscribe.agent.heard_ns if subscribe is not None else 0),
+    )
+
+
+def _ms(time_ns: int) -> int | None:
+    return time_ns // MS if time_ns else None
+
+
+def _stats(peer: Peer) -> TransportStats:
+    sender = peer.sender
+    return TransportStats(
+        packets_in=peer.packets_in,
+        bytes_in=peer.bytes_in,
+        packets_out=sender.packets if sender is not None else 0,
+        bytes_out=sender.bytes if sender is not None else 0,
+    )
+
+
+__all__ = ["EventSink", "MediaDoor", "MediaServer", "MediaStats", "TransportStats"]

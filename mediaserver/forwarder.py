@@ -1,0 +1,283 @@
+"""From one publication to its subscriptions, packet by packet, without decoding.
+
+`Forwarder` is all that rooms and peers know of this: a native implementation can take its place. In this
+one every packet of a publication has an ever-growing number, and a subscriber sees number - offset. The offset
+changes only after packets were withheld (gate, lease), so that withheld packets never look lost; a late
+packet takes the number that was kept for it, and NACKs are mapped back through the former offsets.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import Protocol
+
+from mediaserver.gate import Gate, Lease
+from mediaserver.rtcp import (
+    GOODBYE,
+    SenderReport,
+    goodbye,
+    receiver_report,
+    sender_report,
+    source_description,
+)
+from mediaserver.rtp import unwrap_sequence
+
+CACHE_PACKETS = 1024  # a power of two; about 3 s of video at 300 packets/s
+OFFSETS_KEPT = 8
+RESENDS_PER_SECOND_MAX = 500
+# libsrtp refuses to send what lies further behind than its window.
+LATE_PACKETS_MAX = 1000
+_SECOND_NS = 1_000_000_000
+_HEADER = Struct("!BBHII")
+
+
+class Egress(Protocol):
+    """Where a subscriber's packets leave: encrypts and sends; False when the packet could not be sent."""
+
+    def send_rtp(self, head: bytes, payload: bytes) -> bool: ...
+
+    def send_rtcp(self, data: bytes) -> None: ...
+
+
+@dataclass(slots=True)
+class Packet:
+    """One received packet as it is kept: `number` grows for ever, `timestamp` runs on over source changes."""
+
+    number: int
+    marker: bool
+    padding: bool
+    timestamp: int
+    payload: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One subscriber's copy of one publication.
+
+    `gates` are those of both participants, where metered. `head_extension` is the ready-made header
+    extension. `first_number` is the outgoing sequence to begin with (random, below 32768).
+    """
+
+    ssrc: int
+    payload_type: int
+    gates: tuple[Gate, ...]
+    egress: Egress
+    first_number: int
+    head_extension: bytes = b""
+    first_byte: int = 0x80
+    rtx_ssrc: int = 0
+    rtx_payload_type: int | None = None
+    rtx_number: int = 0
+    # The hot path compares with this alone. A cache: 0 means "ask the gates".
+    until_ns: int = 0
+    last_ns: int = 0
+    packets: int = 0
+    octets: int = 0
+    offset: int = 0
+    base: int = 0
+    withheld: bool = True
+    next_number: int = 0
+    former: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=OFFSETS_KEPT))
+    resend_second: int = 0
+    resends: int = 0
+
+    def __post_init__(self) -> None:
+        self.next_number = self.first_number
+        self.first_byte = 0x90 if self.head_extension else 0x80
+
+    def withhold(self, highest: int) -> None:
+        """Packets after `highest` are not passed on: remember which outgoing number comes next."""
+        if not self.withheld:
+            self.withheld = True
+            self.next_number = highest + 1 - self.offset
+            self.former.append((self.base, highest, self.offset))
+
+    def resume(self, number: int) -> None:
+        """Pass on from `number`: it gets the outgoing number that follows the last one before the pause."""
+        self.withheld = False
+        self.base = number
+        self.offset = number - self.next_number
+
+    def offset_of(self, number: int) -> int | None:
+        """The offset that holds for a packet, or None when it was withheld."""
+        if not self.withheld and number >= self.base:
+            return self.offset
+        for base, last, offset in self.former:
+            if base <= number <= last:
+                return offset
+        return None
+
+    def number_of(self, outgoing: int) -> int | None:
+        """The packet behind an (unwrapped) outgoing number."""
+        if not self.withheld and outgoing >= self.base - self.offset:
+            return outgoing + self.offset
+        for base, last, offset in self.former:
+            if base - offset <= outgoing <= last - offset:
+                return outgoing + offset
+        return None
+
+    def may_resend(self, now_ns: int) -> bool:
+        """At most RESENDS_PER_SECOND_MAX: a viewer cannot have us multiply traffic."""
+        second = now_ns // _SECOND_NS
+        if second != self.resend_second:
+            self.resend_second, self.resends = second, 0
+        self.resends += 1
+        return self.resends <= RESENDS_PER_SECOND_MAX
+
+
+@dataclass(slots=True, eq=False)
+class Fanout:
+    """One publication's way out. `on_resume` is called when a subscription begins or goes on receiving:
+    its decoder needs a keyframe."""
+
+    on_resume: Callable[[], None]
+    cname: str
+    caching: bool
+    subscriptions: tuple[Subscription, ...] = ()
+    highest: int = -1
+    cache: list[Packet | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.caching:
+            self.cache = [None] * CACHE_PACKETS
+
+    def cached(self, number: int) -> Packet | None:
+        packet = self.cache[number % CACHE_PACKETS] if self.caching else None
+        return packet if packet is not None and packet.number == number else None
+
+
+class Forwarder(Protocol):
+    """The forwarding engine. All calls are synchronous and never raise for what clients send."""
+
+    def add(self, fanout: Fanout, subscription: Subscription) -> None: ...
+
+    def remove(self, fanout: Fanout, subscription: Subscription) -> None:
+        """After this nothing more is sent for it; a BYE goes out."""
+
+    def forward(self, fanout: Fanout, packet: Packet) -> None: ...
+
+    def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:
+        """Answer a NACK with retransmissions. `lost` are 16-bit outgoing sequence numbers."""
+
+    def report(self, fanout: Fanout, report: SenderReport) -> None:
+        """Pass a publisher's sender report on to its subscribers, in their numbers."""
+
+    def recheck(self, subscription: Subscription) -> None:
+        """A gate or the lease has become stricter."""
+
+
+class PacketForwarder:
+    """The forwarder in Python."""
+
+    def __init__(self, lease: Lease, now_ns: Callable[[], int]) -> None:
+        self._lease = lease
+        self._now_ns = now_ns
+
+    def add(self, fanout: Fanout, subscription: Subscription) -> None:
+        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        for gate in subscription.gates:
+            gate.watch(subscription)
+
+    def remove(self, fanout: Fanout, subscription: Subscription) -> None:
+        if subscription not in fanout.subscriptions:
+            return
+        fanout.subscriptions = tuple(kept for kept in fanout.subscriptions if kept is not subscription)
+        for gate in subscription.gates:
+            gate.unwatch(subscription)
+        if subscription.packets:
+            subscription.egress.send_rtcp(
+                _described(goodbye(subscription.ssrc), subscription.ssrc, fanout.cname)
+            )
+
+    def recheck(self, subscription: Subscription) -> None:
+        subscription.until_ns = 0
+
+    def forward(self, fanout: Fanout, packet: Packet) -> None:
+        number, timestamp, payload = packet.number, packet.timestamp, packet.payload
+        padding = 0x20 if packet.padding else 0
+        marker = 0x80 if packet.marker else 0
+        size, now, write = len(payload), self._now_ns, _HEADER.pack
+        for to in fanout.subscriptions:
+            at = now()
+            if at >= to.until_ns and not self._admit(fanout, to, number, at):
+                continue
+            out = number - to.offset
+            if number < to.base:
+                late = self._late_number(fanout, to, number)
+                if late is None:
+                    continue
+                out = late
+            head = write(to.first_byte | padding, marker | to.payload_type, out & 0xFFFF, timestamp, to.ssrc)
+            head += to.head_extension
+            if to.egress.send_rtp(head, payload):
+                to.last_ns = at
+                to.packets += 1
+                to.octets += size
+        if fanout.caching:
+            fanout.cache[number % CACHE_PACKETS] = packet
+        fanout.highest = max(fanout.highest, number)
+
+    def _late_number(self, fanout: Fanout, to: Subscription, number: int) -> int | None:
+        offset = to.offset_of(number)
+        if offset is None or fanout.highest - number > LATE_PACKETS_MAX:
+            return None
+        return number - offset
+
+    def _admit(self, fanout: Fanout, to: Subscription, number: int, now_ns: int) -> bool:
+        """Ask both gates and the lease, and note the answer in `until_ns`."""
+        until = self._until(to, now_ns)
+        if now_ns >= until or (to.withheld and number <= fanout.highest):
+            to.until_ns = 0
+            to.withhold(fanout.highest)
+            return False
+        for gate in to.gates:
+            gate.note_first(now_ns)
+        to.until_ns = until
+        if to.withheld:
+            to.resume(number)
+            fanout.on_resume()
+        return True
+
+    def _until(self, to: Subscription, now_ns: int) -> int:
+        return min([self._lease.until_ns, *(gate.until_ns(now_ns) for gate in to.gates)])
+
+    def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:
+        if subscription.rtx_payload_type is None or subscription.withheld:
+            return
+        reference = fanout.highest - subscription.offset
+        for sequence in lost:
+            number = subscription.number_of(unwrap_sequence(sequence, reference))
+            packet = None if number is None else fanout.cached(number)
+            now_ns = self._now_ns()
+            if now_ns >= subscription.until_ns or not subscription.may_resend(now_ns):
+                return
+            if packet is not None:
+                self._resend(subscription, packet, sequence, now_ns)
+
+    def _resend(self, to: Subscription, packet: Packet, sequence: int, now_ns: int) -> None:
+        """RFC 4588 section 4: own SSRC, payload type and numbers; the original number leads the payload."""
+        assert to.rtx_payload_type is not None
+        first = to.first_byte | (0x20 if packet.padding else 0)
+        second = (0x80 if packet.marker else 0) | to.rtx_payload_type
+        head = _HEADER.pack(first, second, to.rtx_number & 0xFFFF, packet.timestamp, to.rtx_ssrc)
+        to.rtx_number += 1
+        if to.egress.send_rtp(head + to.head_extension + sequence.to_bytes(2, "big"), packet.payload):
+            to.last_ns = now_ns
+
+    def report(self, fanout: Fanout, report: SenderReport) -> None:
+        now_ns = self._now_ns()
+        for to in fanout.subscriptions:
+            if now_ns < to.until_ns:
+                own = SenderReport(
+                    to.ssrc, report.ntp, report.rtp, to.packets & 0xFFFFFFFF, to.octets & 0xFFFFFFFF
+                )
+                to.egress.send_rtcp(_described(sender_report(own), to.ssrc, fanout.cname))
+
+
+def _described(packet: bytes, ssrc: int, cname: str) -> bytes:
+    """A report first, then who it is (RFC 3550 section 6.1); a BYE comes last and needs a report before it."""
+    description = source_description(ssrc, cname)
+    if packet[1] == GOODBYE:
+        return receiver_report(ssrc, []) + description + packet
+    return packet + description

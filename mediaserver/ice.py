@@ -1,0 +1,252 @@
+"""ICE-lite on shared UDP sockets (RFC 8445 section 2.5): one socket per local address, all peers on one port.
+
+A check is routed by the ufrag in its USERNAME and believed only by its MESSAGE-INTEGRITY. Everything else is
+routed by an address that such a check has verified; what comes from elsewhere, is empty or over 1500 bytes
+never reaches a peer. We send to the latest source that nominated, and nowhere else.
+"""
+
+import asyncio
+import errno
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aioice import stun
+
+from mediaserver.errors import PortInUseError
+
+DATAGRAM_BYTES_MAX = 1500
+DRAIN_PACKETS_MAX = 64
+SOCKET_BUFFER_BYTES = 4 << 20
+ADDRESSES_PER_AGENT_MAX = 8
+FORMER_CREDENTIALS_MAX = 2
+# An address stays with its owner while that one was heard there: browsers check every 2.5 to 5 s.
+OWNER_LIVE_NS = 6_000_000_000
+_STUN_COOKIE = b"\x21\x12\xa4\x42"
+_STUN_FIRST_BYTE_MAX = 3
+
+Address = tuple[Any, ...]  # (host, port) or (host, port, flow, scope)
+
+
+class Receiver(Protocol):
+    """Whom an agent serves."""
+
+    def on_datagram(self, data: bytes) -> None:
+        """DTLS, SRTP or SRTCP from a verified address; 1 to 1500 bytes."""
+
+    def on_checked(self) -> None:
+        """An authenticated check came; a route to the client exists."""
+
+
+class UdpPort:
+    """One bound socket, and the agents by the addresses they verified on it."""
+
+    def __init__(self, address: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.address = address
+        self.agents: dict[Address, IceAgent] = {}
+        self.dropped = 0
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+        self._bind(address, port)
+        self.send_to = self._socket.sendto
+
+    def _bind(self, address: str, port: int) -> None:
+        try:
+            self._socket.bind((address, port))
+        except OSError as error:
+            self._socket.close()
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUseError(f"UDP port {port} on {address} is in use") from error
+            raise
+
+    @property
+    def port(self) -> int:
+        number: int = self._socket.getsockname()[1]
+        return number
+
+    def start(self, on_check: Callable[["UdpPort", bytes, Address], None]) -> None:
+        self._on_check = on_check
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._drain)
+
+    def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def _drain(self) -> None:
+        """Read what has arrived; bounded, so that timers and other sockets get their turn."""
+        receive = self._socket.recvfrom
+        for _ in range(DRAIN_PACKETS_MAX):
+            try:
+                data, address = receive(DATAGRAM_BYTES_MAX + 1)
+            except OSError:  # nothing left, or an ICMP error of an earlier send
+                return
+            self._route(data, address)
+
+    def _route(self, data: bytes, address: Address) -> None:
+        if not 0 < len(data) <= DATAGRAM_BYTES_MAX:
+            self.dropped += 1
+        elif data[0] <= _STUN_FIRST_BYTE_MAX:
+            self._on_check(self, data, address)
+        elif (agent := self.agents.get(address)) is not None:
+            agent.receiver.on_datagram(data)
+        else:
+            self.dropped += 1
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Best effort, like the network: a full socket buffer or an unreachable client loses the packet."""
+        try:
+            self.send_to(data, address)
+        except OSError:
+            self.dropped += 1
+
+
+@dataclass(slots=True, eq=False)
+class IceAgent:
+    """Our end of one peer's connectivity. `heard_ns`: the last authenticated packet, 0 before the first."""
+
+    receiver: Receiver
+    ufrag: str
+    password: str
+    route: tuple[UdpPort, Address] | None = None
+    verified: list[tuple[UdpPort, Address]] = field(default_factory=list)
+    heard_ns: int = 0
+    # Credentials of before a restart: they live until the new ones are nominated.
+    former: list[str] = field(default_factory=list)
+
+    def send(self, data: bytes) -> None:
+        if self.route is not None:
+            self.route[0].send(data, self.route[1])
+
+
+class IceServer:
+    """All sockets and agents of a media server."""
+
+    def __init__(self, now_ns: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
+        self._now_ns = now_ns
+        self._random_bytes = random_bytes
+        self._ports: list[UdpPort] = []
+        self._agents: dict[str, tuple[IceAgent, bytes]] = {}
+
+    @property
+    def port(self) -> int:
+        return self._ports[0].port
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(port.address for port in self._ports)
+
+    @property
+    def dropped(self) -> int:
+        return sum(port.dropped for port in self._ports)
+
+    def start(self, addresses: tuple[str, ...], port: int) -> None:
+        """Bind every address to one port; 0 takes a free one. Raises PortInUseError."""
+        try:
+            for address in addresses:
+                bound = UdpPort(address, port)
+                self._ports.append(bound)
+                port = bound.port
+                bound.start(self._on_check)
+        except (OSError, PortInUseError):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for port in self._ports:
+            port.close()
+
+    def open_agent(self, receiver: Receiver) -> IceAgent:
+        agent = IceAgent(receiver, *self._credentials())
+        self._agents[agent.ufrag] = (agent, agent.password.encode())
+        return agent
+
+    def restart(self, agent: IceAgent) -> None:
+        """Fresh credentials; the former ones are dropped once a check with the new ones nominates."""
+        agent.former.append(agent.ufrag)
+        if len(agent.former) > FORMER_CREDENTIALS_MAX:
+            self._agents.pop(agent.former.pop(0), None)
+        agent.ufrag, agent.password = self._credentials()
+        self._agents[agent.ufrag] = (agent, agent.password.encode())
+
+    def close_agent(self, agent: IceAgent) -> None:
+        for ufrag in (agent.ufrag, *agent.former):
+            self._agents.pop(ufrag, None)
+        for port, address in agent.verified:
+            port.agents.pop(address, None)
+        agent.verified.clear()
+        agent.route = None
+
+    def _credentials(self) -> tuple[str, str]:
+        return self._random_bytes(8).hex(), self._random_bytes(16).hex()
+
+    def _on_check(self, port: UdpPort, data: bytes, address: Address) -> None:
+        found = self._authenticate(data)
+        if found is None or not self._may_own(found[1], port, address):
+            port.dropped += 1
+            return
+        message, agent, password = found
+        self._verify(agent, port, address)
+        agent.heard_ns = self._now_ns()
+        if "USE-CANDIDATE" in message.attributes or agent.route is None:
+            self._nominate(agent, message, port, address)
+        port.send(_success(message, address, password), address)
+        agent.receiver.on_checked()
+
+    def _authenticate(self, data: bytes) -> tuple[stun.Message, IceAgent, bytes] | None:
+        if len(data) < stun.HEADER_LENGTH or data[4:8] != _STUN_COOKIE:
+            return None
+        try:
+            message = stun.parse_message(data)
+        except (ValueError, struct.error):
+            return None
+        if message.message_class != stun.Class.REQUEST or message.message_method != stun.Method.BINDING:
+            return None
+        ufrag = str(message.attributes.get("USERNAME", "")).partition(":")[0]
+        agent, password = self._agents.get(ufrag, (None, b""))
+        if agent is None or not message.check_message_integrity(password):
+            return None
+        return message, agent, password
+
+    def _may_own(self, agent: IceAgent, port: UdpPort, address: Address) -> bool:
+        """Nobody takes over the address of another live peer (a client with valid credentials of its own
+        could otherwise forge the source of a neighbour)."""
+        owner = port.agents.get(address)
+        return owner is None or owner is agent or self._now_ns() - owner.heard_ns > OWNER_LIVE_NS
+
+    def _verify(self, agent: IceAgent, port: UdpPort, address: Address) -> None:
+        owner = port.agents.get(address)
+        if owner is agent:
+            return
+        if owner is not None:
+            owner.verified.remove((port, address))
+            owner.route = None if owner.route == (port, address) else owner.route
+        if len(agent.verified) >= ADDRESSES_PER_AGENT_MAX:
+            oldest = next(entry for entry in agent.verified if entry != agent.route)
+            agent.verified.remove(oldest)
+            oldest[0].agents.pop(oldest[1], None)
+        agent.verified.append((port, address))
+        port.agents[address] = agent
+
+    def _nominate(self, agent: IceAgent, message: stun.Message, port: UdpPort, address: Address) -> None:
+        agent.route = (port, address)
+        if str(message.attributes["USERNAME"]).startswith(agent.ufrag + ":"):
+            for ufrag in agent.former:
+                self._agents.pop(ufrag, None)
+            agent.former.clear()
+
+
+def _success(request: stun.Message, address: Address, password: bytes) -> bytes:
+    response = stun.Message(
+        message_method=stun.Method.BINDING,
+        message_class=stun.Class.RESPONSE,
+        transaction_id=request.transaction_id,
+        attributes={"XOR-MAPPED-ADDRESS": (address[0].partition("%")[0], address[1])},
+    )
+    response.add_message_integrity(password)
+    return bytes(response)

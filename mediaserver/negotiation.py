@@ -1,0 +1,449 @@
+"""What to answer to a publisher's offer, and what to offer to a subscriber. Pure: text and data in, text and data out.
+
+Every description that cannot be used raises NegotiationError. Client candidates are ignored: an ICE-lite
+server learns addresses from the checks themselves, and would otherwise send where a client tells it to.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from mediaserver import sdp as sdp_text
+from mediaserver.errors import NegotiationError
+from mediaserver.events import Kind
+from mediaserver.sdp import Media, Sdp
+
+Setup = Literal["actpass", "active", "passive"]
+
+MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
+TRANSPORT_CC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+_EXTENSIONS: dict[str, tuple[str, ...]] = {
+    "audio": (MID_URI, TRANSPORT_CC_URI, AUDIO_LEVEL_URI),
+    "video": (MID_URI, TRANSPORT_CC_URI),
+}
+# Our own offers: one number each, for ever, so that a pooled m-line may change its codec.
+OFFERED_MID_ID = 1
+_EXTENSION_IDS_MAX = 14  # one-byte header extensions, RFC 8285 section 4.2
+_HASHES = ("sha-256", "sha-384", "sha-512")
+_FINGERPRINT = re.compile(r"(?:[0-9A-Fa-f]{2}:){31,63}[0-9A-Fa-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One codec as negotiated. `rtx_payload_type` is None where retransmission was not agreed (RFC 4588)."""
+
+    name: str
+    payload_type: int
+    clock_rate_hz: int
+    channels: int = 1
+    parameters: str = ""
+    rtx_payload_type: int | None = None
+
+    @property
+    def rtpmap(self) -> str:
+        channels = f"/{self.channels}" if self.channels > 1 else ""
+        return f"{self.name}/{self.clock_rate_hz}{channels}"
+
+
+OFFERED_CODECS: dict[str, Codec] = {
+    "opus": Codec("opus", 111, 48000, 2, "minptime=10;useinbandfec=1"),
+    "VP8": Codec("VP8", 96, 90000, rtx_payload_type=97),
+    "VP9": Codec("VP9", 98, 90000, parameters="profile-id=0", rtx_payload_type=99),
+    "H264": Codec(
+        "H264",
+        102,
+        90000,
+        parameters="level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+        rtx_payload_type=103,
+    ),
+    "AV1": Codec("AV1", 45, 90000, parameters="level-idx=5;profile=0;tier=0", rtx_payload_type=46),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    algorithm: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTransport:
+    """Our end of a transport as it is written into SDP."""
+
+    ufrag: str
+    password: str
+    fingerprint: Fingerprint
+    candidates: tuple[tuple[str, int], ...]
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTransport:
+    """The client's end: the credentials tell a restart, the fingerprints whose certificate to expect."""
+
+    ufrag: str
+    password: str
+    fingerprints: tuple[Fingerprint, ...]
+    setup: Setup
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingMedia:
+    """One m-line of a publisher. `ssrcs` are those its SDP named, `rtx_ssrcs` maps their retransmissions."""
+
+    mid: str
+    kind: Kind
+    sending: bool
+    codec: Codec
+    ssrcs: tuple[int, ...]
+    rtx_ssrcs: dict[int, int]
+    mid_id: int | None
+    transport_cc_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishOffer:
+    """A publisher's offer, understood. `sections` keeps every m-line in order, None for those we reject."""
+
+    transport: RemoteTransport
+    sections: tuple[IncomingMedia | None, ...]
+    parsed: Sdp
+
+    @property
+    def incoming(self) -> tuple[IncomingMedia, ...]:
+        return tuple(section for section in self.sections if section is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMedia:
+    """One m-line of a subscribe offer; `codec` None while there is nothing to send on it."""
+
+    mid: str
+    kind: Kind
+    codec: Codec | None = None
+    ssrc: int = 0
+    rtx_ssrc: int = 0
+    cname: str = ""
+    stream_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeAnswer:
+    """What a subscriber took: per mid the codec with the subscriber's numbers; absent when it was refused."""
+
+    transport: RemoteTransport
+    accepted: dict[str, Codec]
+    mid_ids: dict[str, int]
+
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+def read_publish_offer(text: str, video_codecs: Sequence[str]) -> PublishOffer:
+    """Understand a publish offer. `video_codecs` in the room's order of preference. Raises NegotiationError."""
+    parsed = sdp_text.parse(text)
+    transport = _read_transport(parsed)
+    sections = tuple(_read_incoming(parsed, media, video_codecs) for media in parsed.media)
+    mids = [section.mid for section in sections if section is not None]
+    if not mids:
+        raise NegotiationError("the offer has no audio or video that could be received")
+    if len(set(mids)) != len(mids):
+        raise NegotiationError("the offer uses a mid twice")
+    return PublishOffer(transport, sections, parsed)
+
+
+def read_subscribe_answer(text: str, offered: Sequence[OutgoingMedia]) -> SubscribeAnswer:
+    """Understand the answer to our offer of `offered`. Raises NegotiationError."""
+    parsed = sdp_text.parse(text)
+    if len(parsed.media) != len(offered):
+        raise NegotiationError("the answer has not as many m-lines as the offer")
+    transport = _read_transport(parsed)
+    if transport.setup == "actpass":
+        raise NegotiationError("an answer must choose setup active or passive")
+    accepted: dict[str, Codec] = {}
+    mid_ids: dict[str, int] = {}
+    for section, media in zip(offered, parsed.media, strict=True):
+        codec = _accepted_codec(parsed, media, section)
+        if codec is not None:
+            accepted[section.mid] = codec
+            mid_ids[section.mid] = _extension_ids(media).get(MID_URI, 0)
+    return SubscribeAnswer(transport, accepted, mid_ids)
+
+
+def _accepted_codec(parsed: Sdp, media: Media, section: OutgoingMedia) -> Codec | None:
+    if media.kind != section.kind:
+        raise NegotiationError("the answer has its m-lines in another order than the offer")
+    receives = parsed.direction(media) in ("recvonly", "sendrecv")
+    if section.codec is None or media.port == 0 or not receives:
+        return None
+    return _choose_codec(media, [section.codec.name])
+
+
+def _read_transport(parsed: Sdp) -> RemoteTransport:
+    media = next((m for m in parsed.media if m.port != 0), None) or (
+        parsed.media[0] if parsed.media else None
+    )
+    if media is None:
+        raise NegotiationError("the description has no m-line")
+    ufrag = sdp_text.token(parsed.inherited(media, "ice-ufrag") or "")
+    password = sdp_text.token(parsed.inherited(media, "ice-pwd") or "")
+    return RemoteTransport(ufrag, password, _fingerprints(parsed, media), _setup(parsed, media))
+
+
+def _setup(parsed: Sdp, media: Media) -> Setup:
+    match parsed.inherited(media, "setup"):
+        case "active":
+            return "active"
+        case "passive":
+            return "passive"
+        case "actpass" | None:
+            return "actpass"
+    raise NegotiationError("the description has an unknown setup attribute")
+
+
+def _fingerprints(parsed: Sdp, media: Media) -> tuple[Fingerprint, ...]:
+    lines = list(media.attributes.every("fingerprint")) or list(parsed.attributes.every("fingerprint"))
+    found = []
+    for line in lines:
+        algorithm, _, value = line.partition(" ")
+        if algorithm.lower() in _HASHES and _FINGERPRINT.fullmatch(value):
+            found.append(Fingerprint(algorithm.lower(), value.upper()))
+    if not found:
+        raise NegotiationError("the description has no fingerprint of a known kind")
+    return tuple(found)
+
+
+def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> IncomingMedia | None:
+    # An m-line in a bundle may carry port 0 and still be wanted (RFC 9143 section 6: bundle-only).
+    wanted = media.port != 0 or media.attributes.first("bundle-only") is not None
+    if media.kind not in ("audio", "video") or not wanted:
+        return None
+    if media.attributes.first("rtcp-mux") is None:
+        raise NegotiationError("rtcp-mux is required")
+    kind: Kind = "audio" if media.kind == "audio" else "video"
+    codec = _choose_codec(media, ["opus"] if kind == "audio" else video_codecs)
+    if codec is None:
+        raise NegotiationError(f"the offer has no {kind} codec that this room accepts")
+    ids = _extension_ids(media)
+    rtx_ssrcs = _retransmission_ssrcs(media)
+    return IncomingMedia(
+        mid=sdp_text.token(media.attributes.first("mid") or ""),
+        kind=kind,
+        sending=parsed.direction(media) in ("sendonly", "sendrecv"),
+        codec=codec,
+        ssrcs=tuple(ssrc for ssrc in _ssrcs(media) if ssrc not in rtx_ssrcs),
+        rtx_ssrcs=rtx_ssrcs,
+        mid_id=ids.get(MID_URI),
+        transport_cc_id=ids.get(TRANSPORT_CC_URI),
+    )
+
+
+def _extension_ids(media: Media) -> dict[str, int]:
+    ids: dict[str, int] = {}
+    for line in media.attributes.every("extmap"):
+        number, _, uri = line.partition(" ")
+        head = number.partition("/")[0]
+        identifier = sdp_text.number(head, 1, 255)
+        if identifier <= _EXTENSION_IDS_MAX and uri.split():
+            ids.setdefault(uri.split()[0], identifier)
+    return ids
+
+
+def _ssrcs(media: Media) -> tuple[int, ...]:
+    lines = (line.partition(" ")[0] for line in media.attributes.every("ssrc"))
+    return tuple(dict.fromkeys(sdp_text.number(line, 0, 0xFFFFFFFF) for line in lines))
+
+
+def _retransmission_ssrcs(media: Media) -> dict[int, int]:
+    """Retransmission SSRC -> SSRC of the stream it repairs (`ssrc-group:FID`, RFC 5576)."""
+    pairs: dict[int, int] = {}
+    for line in media.attributes.every("ssrc-group"):
+        match line.split():
+            case ["FID", primary, repair]:
+                pairs[sdp_text.number(repair, 0, 0xFFFFFFFF)] = sdp_text.number(primary, 0, 0xFFFFFFFF)
+    return pairs
+
+
+# --- codecs ----------------------------------------------------------------------------------------------
+
+
+def _choose_codec(media: Media, names: Sequence[str]) -> Codec | None:
+    """The first of `names` that the m-line offers in a form we pass on."""
+    codecs = _codecs(media)
+    for name in names:
+        for codec in codecs:
+            if codec.name.lower() == name.lower() and _usable(codec):
+                return replace(codec, name=name, rtx_payload_type=_rtx_of(codec, codecs))
+    return None
+
+
+def _codecs(media: Media) -> list[Codec]:
+    parameters = dict(line.partition(" ")[::2] for line in media.attributes.every("fmtp"))
+    found = []
+    for line in media.attributes.every("rtpmap"):
+        payload_type, _, rest = line.partition(" ")
+        parts = rest.strip().split("/")
+        if payload_type not in media.formats or len(parts) < 2:  # noqa: PLR2004 - name and clock rate
+            continue
+        found.append(
+            Codec(
+                name=sdp_text.token(parts[0]),
+                payload_type=sdp_text.number(payload_type, 0, 127),
+                clock_rate_hz=sdp_text.number(parts[1].strip(), 1, 1_000_000),
+                channels=sdp_text.number(parts[2].strip(), 1, 255) if len(parts) > 2 else 1,  # noqa: PLR2004
+                parameters=parameters.get(payload_type, ""),
+            )
+        )
+    order = {payload_type: place for place, payload_type in enumerate(media.formats)}
+    return sorted(found, key=lambda codec: order[str(codec.payload_type)])
+
+
+def _parameter(codec: Codec, name: str, default: str) -> str:
+    for part in codec.parameters.split(";"):
+        key, _, value = part.partition("=")
+        if key.strip().lower() == name:
+            return value.strip().lower()
+    return default
+
+
+def _usable(codec: Codec) -> bool:
+    """Forms that every browser decodes: constrained baseline H264, profile 0 of VP9 and AV1."""
+    match codec.name.upper():
+        case "OPUS":
+            return codec.clock_rate_hz == 48000 and codec.channels == 2  # noqa: PLR2004 - RFC 7587 section 7
+        case "H264":
+            profile = _parameter(codec, "profile-level-id", "420010")
+            return (
+                profile.startswith(("42e0", "42c0")) and _parameter(codec, "packetization-mode", "0") == "1"
+            )
+        case "VP9":
+            return _parameter(codec, "profile-id", "0") == "0"
+        case "AV1":
+            return _parameter(codec, "profile", "0") == "0"
+    return codec.name.upper() == "VP8"
+
+
+def _rtx_of(codec: Codec, codecs: Iterable[Codec]) -> int | None:
+    for other in codecs:
+        if other.name.lower() == "rtx" and _parameter(other, "apt", "") == str(codec.payload_type):
+            return other.payload_type
+    return None
+
+
+# --- writing ---------------------------------------------------------------------------------------------
+
+
+def write_publish_answer(offer: PublishOffer, local: LocalTransport, version: int) -> str:
+    """Our answer: receive what the room can use, reject the rest."""
+    setup: Setup = "active" if offer.transport.setup == "passive" else "passive"
+    lines = _session_lines(local, version, [section.mid for section in offer.incoming])
+    for section, media in zip(offer.sections, offer.parsed.media, strict=True):
+        lines += _rejected_lines(media) if section is None else _answer_lines(section, media, local, setup)
+    return _text(lines)
+
+
+def _rejected_lines(media: Media) -> list[str]:
+    kind, protocol = sdp_text.token(media.kind), sdp_text.token(media.protocol)
+    mid = media.attributes.first("mid")
+    lines = [f"m={kind} 0 {protocol} {sdp_text.token(media.formats[0])}", "c=IN IP4 0.0.0.0", "a=inactive"]
+    return lines + ([f"a=mid:{sdp_text.token(mid)}"] if mid else [])
+
+
+def _answer_lines(section: IncomingMedia, media: Media, local: LocalTransport, setup: Setup) -> list[str]:
+    ids = {uri: n for uri, n in _extension_ids(media).items() if uri in _EXTENSIONS[section.kind]}
+    codec = section.codec
+    lines = _media_lines(section.kind, section.mid, [codec], sdp_text.token(media.protocol))
+    lines += _transport_lines(local, setup)
+    lines += [f"a=extmap:{n} {uri}" for uri, n in ids.items()]
+    lines += ["a=recvonly" if section.sending else "a=inactive", "a=rtcp-mux"]
+    lines += ["a=rtcp-rsize"] if media.attributes.first("rtcp-rsize") is not None else []
+    feedback = ["nack", "nack pli"] if section.kind == "video" else []
+    feedback += ["transport-cc"] if TRANSPORT_CC_URI in ids else []
+    return lines + _codec_lines(_answered(codec), feedback)
+
+
+def _answered(codec: Codec) -> Codec:
+    """Opus parameters are ours to ask for (they describe what we want to receive); others are echoed."""
+    return replace(codec, parameters=OFFERED_CODECS["opus"].parameters) if codec.name == "opus" else codec
+
+
+def write_subscribe_offer(sections: Sequence[OutgoingMedia], local: LocalTransport, version: int) -> str:
+    """Our offer on a subscribe transport; sections without a codec are kept inactive."""
+    lines = _session_lines(local, version, [section.mid for section in sections])
+    for section in sections:
+        lines += _offer_lines(section, local)
+    return _text(lines)
+
+
+def _offer_lines(section: OutgoingMedia, local: LocalTransport) -> list[str]:
+    idle = OFFERED_CODECS["opus" if section.kind == "audio" else "VP8"]
+    codec = idle if section.codec is None else section.codec
+    lines = _media_lines(section.kind, section.mid, [codec], "UDP/TLS/RTP/SAVPF")
+    lines += _transport_lines(local, "actpass")
+    lines += [f"a=extmap:{OFFERED_MID_ID} {MID_URI}"]
+    lines += ["a=inactive" if section.codec is None else "a=sendonly", "a=rtcp-mux", "a=rtcp-rsize"]
+    lines += _codec_lines(codec, ["nack", "nack pli", "ccm fir"] if section.kind == "video" else [])
+    return lines + (_source_lines(section) if section.codec is not None else [])
+
+
+def _source_lines(section: OutgoingMedia) -> list[str]:
+    lines = [f"a=msid:{section.stream_id} {section.stream_id}-{section.mid}"]
+    if section.rtx_ssrc:
+        lines += [f"a=ssrc-group:FID {section.ssrc} {section.rtx_ssrc}"]
+    ssrcs = [section.ssrc, section.rtx_ssrc] if section.rtx_ssrc else [section.ssrc]
+    return lines + [f"a=ssrc:{ssrc} cname:{section.cname}" for ssrc in ssrcs]
+
+
+def _session_lines(local: LocalTransport, version: int, mids: Sequence[str]) -> list[str]:
+    return [
+        "v=0",
+        f"o=- {local.session_id} {version} IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        "a=ice-lite",
+        "a=group:BUNDLE " + " ".join(mids),
+        "a=msid-semantic: WMS *",
+    ]
+
+
+def _media_lines(kind: Kind, mid: str, codecs: Sequence[Codec], protocol: str) -> list[str]:
+    numbers = " ".join(
+        f"{codec.payload_type} {codec.rtx_payload_type}"
+        if codec.rtx_payload_type
+        else str(codec.payload_type)
+        for codec in codecs
+    )
+    return [f"m={kind} 9 {protocol} {numbers}", "c=IN IP4 0.0.0.0", "a=rtcp:9 IN IP4 0.0.0.0", f"a=mid:{mid}"]
+
+
+def _transport_lines(local: LocalTransport, setup: Setup) -> list[str]:
+    lines = [
+        f"a=ice-ufrag:{local.ufrag}",
+        f"a=ice-pwd:{local.password}",
+        f"a=fingerprint:{local.fingerprint.algorithm} {local.fingerprint.value}",
+        f"a=setup:{setup}",
+    ]
+    for place, (address, port) in enumerate(local.candidates):
+        # Host candidates, type preference 126 (RFC 8445 section 5.1.2.1), earlier addresses preferred.
+        priority = (126 << 24) + ((65535 - place) << 8) + 255
+        lines.append(f"a=candidate:{place + 1} 1 udp {priority} {address} {port} typ host")
+    return [*lines, "a=end-of-candidates"]
+
+
+def _codec_lines(codec: Codec, feedback: Sequence[str]) -> list[str]:
+    lines = [f"a=rtpmap:{codec.payload_type} {codec.rtpmap}"]
+    lines += [f"a=rtcp-fb:{codec.payload_type} {item}" for item in feedback]
+    if codec.parameters:
+        if not (codec.parameters.isascii() and codec.parameters.isprintable()):
+            raise NegotiationError("the offer has codec parameters that are not printable")
+        lines.append(f"a=fmtp:{codec.payload_type} {codec.parameters}")
+    if codec.rtx_payload_type:
+        lines.append(f"a=rtpmap:{codec.rtx_payload_type} rtx/{codec.clock_rate_hz}")
+        lines.append(f"a=fmtp:{codec.rtx_payload_type} apt={codec.payload_type}")
+    return lines
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\r\n".join(lines) + "\r\n"

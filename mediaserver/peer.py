@@ -1,0 +1,177 @@
+"""One connection of one client: ICE agent, DTLS, SRTP. Closed once, whatever the cause.
+
+Who closes whom: the owner calls `close()`; the peer itself ends by `join_timeout`, `dtls_failed`,
+`remote_closed` or `silent` and tells its owner through `on_closed`, exactly once and never after `close()`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from aiortc import RTCCertificate
+
+from mediaserver.ice import IceAgent, IceServer
+from mediaserver.negotiation import Fingerprint
+from mediaserver.rtp import is_rtcp
+from mediaserver.transport import Role, Scratch, SecureTransport, SrtpSender
+
+SILENT_NS = 30_000_000_000
+_DTLS_FIRST_BYTES = range(20, 64)
+_SRTP_FIRST_BYTES = range(128, 192)
+_RTCP_BYTES_MIN = 8
+
+
+class PeerOwner(Protocol):
+    """Told what happens on a peer. All calls come from the event loop."""
+
+    def on_connected(self) -> None: ...
+
+    def on_closed(self, reason: str) -> None: ...
+
+    def on_rtp(self, data: bytes, now_ns: int) -> None:
+        """A decrypted RTP packet."""
+
+    def on_rtcp(self, data: bytes, now_ns: int) -> None:
+        """A decrypted RTCP datagram."""
+
+
+class Peer:
+    """`streams_max` bounds how many SSRCs the client may use, retransmissions and reports included."""
+
+    def __init__(
+        self,
+        owner: PeerOwner,
+        ice: IceServer,
+        certificate: RTCCertificate,
+        scratch: Scratch,
+        *,
+        now_ns: Callable[[], int],
+        join_timeout_s: float,
+        streams_max: int,
+    ) -> None:
+        self._owner = owner
+        self._ice = ice
+        self._now_ns = now_ns
+        self._join_timeout_s = join_timeout_s
+        self._streams_max = streams_max
+        self._ssrcs: set[int] = set()
+        self._fingerprints: tuple[Fingerprint, ...] = ()
+        self._role: Role = "server"
+        self._closing = False
+        self._checked = asyncio.Event()
+        self._trusted = asyncio.Event()
+        self.agent: IceAgent = ice.open_agent(self)
+        self._secure = SecureTransport(self.agent, certificate, scratch)
+        self.connected = False
+        self.rtp_ns = 0
+        self.packets_in = 0
+        self.bytes_in = 0
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def sender(self) -> SrtpSender | None:
+        return self._secure.sender if self.connected else None
+
+    @property
+    def fingerprints(self) -> tuple[Fingerprint, ...]:
+        """Of the client's certificate; empty before the first description."""
+        return self._fingerprints
+
+    def trust(self, fingerprints: Sequence[Fingerprint], role: Role) -> None:
+        """The client's description came: the handshake may begin. Later calls change nothing."""
+        if not self._fingerprints:
+            self._fingerprints, self._role = tuple(fingerprints), role
+            self._trusted.set()
+
+    def restart(self) -> None:
+        self._ice.restart(self.agent)
+
+    async def _run(self) -> None:
+        """The life of the peer; its return is the one place where it ends by itself."""
+        reason = await self._live()
+        if not self._closing:
+            self._closing = True
+            self.connected = False
+            self._ice_farewell()
+            await self._secure.close()
+            self._owner.on_closed(reason)
+
+    async def _live(self) -> str:
+        try:
+            async with asyncio.timeout(self._join_timeout_s):
+                await self._checked.wait()
+                await self._trusted.wait()
+                connected = await self._secure.connect(self._role, self._fingerprints)
+        except TimeoutError:
+            return "join_timeout"
+        if not connected:
+            return "dtls_failed"
+        self.connected = True
+        self._owner.on_connected()
+        return await self._until_gone()
+
+    async def _until_gone(self) -> str:
+        remote = asyncio.create_task(self._secure.closed_by_remote())
+        try:
+            while not remote.done():
+                await asyncio.wait([remote], timeout=1 + (SILENT_NS - self._silence_ns()) / 1e9)
+                if not remote.done() and self._silence_ns() >= SILENT_NS:
+                    return "silent"
+        finally:
+            remote.cancel()
+            await asyncio.gather(remote, return_exceptions=True)
+        return "remote_closed"
+
+    def _silence_ns(self) -> int:
+        return self._now_ns() - self.agent.heard_ns
+
+    def on_checked(self) -> None:
+        self._checked.set()
+
+    def on_datagram(self, data: bytes) -> None:
+        first = data[0]
+        if first in _SRTP_FIRST_BYTES:
+            if self._secure.receiver is not None and len(data) >= _RTCP_BYTES_MIN and not self._closing:
+                self._on_secure(data)
+        elif first in _DTLS_FIRST_BYTES:
+            self._secure.feed(data)
+
+    def _on_secure(self, data: bytes) -> None:
+        receiver = self._secure.receiver
+        assert receiver is not None
+        control = is_rtcp(data)
+        at = 4 if control else 8
+        ssrc = int.from_bytes(data[at : at + 4], "big")
+        # libsrtp keeps a record per SSRC for ever: bound it before, note only what was authentic.
+        if ssrc not in self._ssrcs and len(self._ssrcs) >= self._streams_max:
+            return
+        clear = receiver.unprotect_rtcp(data) if control else receiver.unprotect(data)
+        if clear is None:
+            return
+        self._ssrcs.add(ssrc)
+        now_ns = self._now_ns()
+        self.agent.heard_ns = now_ns
+        self.packets_in += 1
+        self.bytes_in += len(data)
+        if control:
+            self._owner.on_rtcp(clear, now_ns)
+        else:
+            self.rtp_ns = now_ns
+            self._owner.on_rtp(clear, now_ns)
+
+    async def close(self) -> None:
+        """Stop receiving at once, send close_notify, and wait until the handshake task is gone."""
+        if not self._closing:
+            self._closing = True
+            self.connected = False
+            self._ice_farewell()
+            await self._secure.close()
+            # A handshake ends by the ConnectionError of its channel; the waits before and after it, by this.
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _ice_farewell(self) -> None:
+        """Unhook from the sockets but keep the route, so that close_notify still finds its way."""
+        route = self.agent.route
+        self._ice.close_agent(self.agent)
+        self.agent.route = route

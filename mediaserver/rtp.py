@@ -1,0 +1,89 @@
+"""RTP headers (RFC 3550 section 5, RFC 8285 header extensions, RFC 4588 retransmission). Pure."""
+
+from dataclasses import dataclass
+from struct import pack
+
+HEADER_BYTES = 12
+SEQUENCE_MOD = 1 << 16
+_ONE_BYTE_PROFILE = 0xBEDE
+
+
+@dataclass(slots=True)
+class RtpPacket:
+    """A parsed packet. `payload` still ends with the padding when `padding` is set."""
+
+    marker: bool
+    padding: bool
+    payload_type: int
+    sequence: int
+    timestamp: int
+    ssrc: int
+    extensions: bytes
+    payload: bytes
+
+
+def is_rtcp(data: bytes) -> bool:
+    """Whether a datagram that begins like RTP is RTCP (RFC 5761 section 4). Needs two bytes."""
+    return 192 <= data[1] <= 223  # noqa: PLR2004
+
+
+def parse(data: bytes) -> RtpPacket:
+    """Raises ValueError for what is not RTP."""
+    if len(data) < HEADER_BYTES or data[0] >> 6 != 2:  # noqa: PLR2004 - the version
+        raise ValueError("not an RTP packet")
+    start = HEADER_BYTES + 4 * (data[0] & 0x0F)
+    extensions = b""
+    if data[0] & 0x10:
+        end = start + 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")
+        if int.from_bytes(data[start : start + 2], "big") == _ONE_BYTE_PROFILE:
+            extensions = data[start + 4 : end]
+        start = end
+    if start > len(data):
+        raise ValueError("the RTP header is longer than the packet")
+    return RtpPacket(
+        marker=data[1] >= 0x80,  # noqa: PLR2004 - the highest bit
+        padding=bool(data[0] & 0x20),
+        payload_type=data[1] & 0x7F,
+        sequence=int.from_bytes(data[2:4], "big"),
+        timestamp=int.from_bytes(data[4:8], "big"),
+        ssrc=int.from_bytes(data[8:12], "big"),
+        extensions=extensions,
+        payload=data[start:],
+    )
+
+
+def find_extension(extensions: bytes, identifier: int) -> bytes | None:
+    """The value of a one-byte header extension; tolerant of a truncated list."""
+    at = 0
+    while at < len(extensions):
+        head = extensions[at]
+        if head == 0:  # padding
+            at += 1
+            continue
+        length = (head & 0x0F) + 1
+        if head >> 4 == identifier:
+            return extensions[at + 1 : at + 1 + length]
+        if head >> 4 == 15:  # noqa: PLR2004 - RFC 8285 section 4.2: stop here
+            return None
+        at += 1 + length
+    return None
+
+
+def extension_block(identifier: int, value: bytes) -> bytes:
+    """A whole header extension holding one element of 1 to 16 bytes."""
+    element = bytes([identifier << 4 | (len(value) - 1)]) + value
+    element += bytes(-len(element) % 4)
+    return pack("!HH", _ONE_BYTE_PROFILE, len(element) // 4) + element
+
+
+def payload_bytes(packet: RtpPacket) -> int:
+    """Bytes of payload without padding (0 for a packet that only probes the network)."""
+    if not packet.padding or not packet.payload:
+        return len(packet.payload)
+    return max(0, len(packet.payload) - packet.payload[-1])
+
+
+def unwrap_sequence(sequence: int, reference: int) -> int:
+    """The 16-bit number as an ever-growing one, the nearest to `reference`."""
+    delta = (sequence - reference) & 0xFFFF
+    return reference + (delta - SEQUENCE_MOD if delta & 0x8000 else delta)

@@ -1,0 +1,272 @@
+"""The subscribe transport of one participant: our offers, what is sent to it, the feedback that comes back.
+
+One offer is outstanding at a time; what changes meanwhile goes into the next one. m-lines are pooled: one
+whose publication ended becomes inactive and is used again, under a new SSRC.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from mediaserver import rtcp
+from mediaserver.context import Context
+from mediaserver.errors import NegotiationError, UnknownOfferError
+from mediaserver.events import Connected, Kind, Offer, TrackInfo
+from mediaserver.forwarder import Subscription
+from mediaserver.gate import MS, Gate
+from mediaserver.negotiation import (
+    OFFERED_CODECS,
+    Codec,
+    OutgoingMedia,
+    SubscribeAnswer,
+    read_subscribe_answer,
+    write_subscribe_offer,
+)
+from mediaserver.publication import Publication
+from mediaserver.room import Slot, Wanted, arrange
+from mediaserver.rtp import extension_block
+
+# libsrtp mistakes an early reordering for a wrap when the first number is high (RFC 3711 section 3.3.1).
+FIRST_NUMBER_MAX = 1 << 15
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """A publication that this participant should receive, with the gate of its publisher (if metered)."""
+
+    publication: Publication
+    gate: Gate | None
+
+
+@dataclass(slots=True, eq=False)
+class Section:
+    """One pooled m-line. `offered` is what the last offer said of it."""
+
+    offered: OutgoingMedia
+    available: Available | None = None
+    accepted: Codec | None = None
+    mid_id: int = 0
+    subscription: Subscription | None = None
+
+    @property
+    def publication_id(self) -> int | None:
+        return None if self.available is None else self.available.publication.publication_id
+
+
+@dataclass(slots=True)
+class Outstanding:
+    offer_id: int
+    sections: tuple[OutgoingMedia, ...] = field(default=())
+
+
+class Subscriber:
+    """`on_gone` is called with the reason when the transport has ended by itself; `gate` is this
+    participant's own (None: unmetered)."""
+
+    def __init__(
+        self,
+        participant_id: str,
+        context: Context,
+        gate: Gate | None,
+        on_gone: Callable[["Subscriber", str], None],
+    ) -> None:
+        self._participant_id = participant_id
+        self._context = context
+        self._gate = gate
+        self._on_gone = on_gone
+        self._certificate = context.certificate()
+        self.peer = context.open_peer(self, self._certificate)
+        self._wanted: dict[int, Available] = {}
+        self._sections: list[Section] = []
+        self._by_ssrc: dict[int, Section] = {}
+        self._outstanding: Outstanding | None = None
+        self._offer_id = 0
+        self._session_id = context.random_number(1, 1 << 62)
+        self._closed = False
+
+    # --- offers ---
+
+    def want(self, wanted: Mapping[int, Available]) -> None:
+        """What this participant should receive now. What is gone stops at once; what is new is offered."""
+        self._wanted = dict(wanted)
+        for section in self._sections:
+            if section.publication_id is not None and section.publication_id not in self._wanted:
+                self._stop(section)
+                section.available = None
+        if self._outstanding is None:
+            self._offer_if_changed()
+
+    def restart(self) -> None:
+        """Fresh ICE credentials by an offer that takes the place of an outstanding one."""
+        self.peer.restart()
+        self._offer(self._arranged())
+
+    def _arranged(self) -> tuple[Slot, ...]:
+        slots = [Slot(section.offered.kind, section.publication_id) for section in self._sections]
+        return arrange(slots, [Wanted(key, item.publication.info.kind) for key, item in self._wanted.items()])
+
+    def _offer_if_changed(self) -> None:
+        slots = self._arranged()
+        same = len(slots) == len(self._sections) and all(
+            slot.publication_id == section.publication_id
+            and (section.offered.codec is None) == (slot.publication_id is None)
+            for slot, section in zip(slots, self._sections, strict=True)
+        )
+        if not same:
+            self._offer(slots)
+
+    def _offer(self, slots: tuple[Slot, ...]) -> None:
+        if self._closed:
+            return
+        for place, slot in enumerate(slots):
+            if place == len(self._sections):
+                self._sections.append(Section(OutgoingMedia(str(place), slot.kind)))
+            self._assign(self._sections[place], slot)
+        self._offer_id += 1
+        sections = tuple(section.offered for section in self._sections)
+        self._outstanding = Outstanding(self._offer_id, sections)
+        local = self._context.local_transport(self.peer, self._certificate, self._session_id)
+        sdp = write_subscribe_offer(sections, local, self._offer_id)
+        self._context.emit(Offer(self._participant_id, self._offer_id, sdp, self._tracks()))
+
+    def _assign(self, section: Section, slot: Slot) -> None:
+        """Make the section carry the slot's publication; a new one comes under new SSRCs."""
+        if slot.publication_id == section.publication_id and section.publication_id is not None:
+            return
+        section.accepted = None
+        available = None if slot.publication_id is None else self._wanted[slot.publication_id]
+        section.available = available
+        section.offered = self._outgoing(section.offered.mid, slot.kind, available)
+
+    def _outgoing(self, mid: str, kind: Kind, available: Available | None) -> OutgoingMedia:
+        if available is None:
+            return OutgoingMedia(mid, kind)
+        publication = available.publication
+        codec = OFFERED_CODECS[publication.media.codec.name]
+        return OutgoingMedia(
+            mid=mid,
+            kind=kind,
+            codec=codec,
+            ssrc=self._context.random_ssrc(),
+            rtx_ssrc=self._context.random_ssrc() if codec.rtx_payload_type else 0,
+            cname=publication.cname,
+            stream_id=publication.stream_id,
+        )
+
+    def _tracks(self) -> tuple[TrackInfo, ...]:
+        return tuple(
+            replace(section.available.publication.info, mid=section.offered.mid)
+            for section in self._sections
+            if section.available is not None
+        )
+
+    def answer(self, offer_id: int, sdp: str) -> None:
+        """Raises UnknownOfferError, NegotiationError; then nothing has changed."""
+        outstanding = self._outstanding
+        if outstanding is None or outstanding.offer_id != offer_id:
+            raise UnknownOfferError(f"offer {offer_id} is not outstanding")
+        answer = read_subscribe_answer(sdp, outstanding.sections)
+        if self.peer.fingerprints and self.peer.fingerprints != answer.transport.fingerprints:
+            raise NegotiationError("the answer comes from another connection than the first one")
+        self._outstanding = None
+        self._take(answer, outstanding.sections)
+        self.peer.trust(
+            answer.transport.fingerprints, "client" if answer.transport.setup == "passive" else "server"
+        )
+        self._start_accepted()
+        self._offer_if_changed()
+
+    def _take(self, answer: SubscribeAnswer, offered: tuple[OutgoingMedia, ...]) -> None:
+        for section, media in zip(self._sections, offered, strict=True):
+            if section.offered is media and section.available is not None:
+                section.accepted = answer.accepted.get(media.mid)
+                section.mid_id = answer.mid_ids.get(media.mid, 0)
+
+    # --- sending ---
+
+    def _start_accepted(self) -> None:
+        for section in self._sections:
+            if section.subscription is None and section.accepted is not None:
+                self._start(section, section.accepted)
+
+    def _start(self, section: Section, codec: Codec) -> None:
+        sender = self.peer.sender
+        if sender is None or section.available is None:
+            return
+        mid = section.offered.mid.encode()
+        section.subscription = Subscription(
+            ssrc=section.offered.ssrc,
+            payload_type=codec.payload_type,
+            gates=tuple(gate for gate in (section.available.gate, self._gate) if gate is not None),
+            egress=sender,
+            first_number=self._context.random_number(1, FIRST_NUMBER_MAX),
+            head_extension=extension_block(section.mid_id, mid) if section.mid_id else b"",
+            rtx_ssrc=section.offered.rtx_ssrc,
+            rtx_payload_type=codec.rtx_payload_type,
+            rtx_number=self._context.random_number(1, FIRST_NUMBER_MAX),
+        )
+        self._by_ssrc[section.offered.ssrc] = section
+        self._context.forwarder.add(section.available.publication.fanout, section.subscription)
+
+    def _stop(self, section: Section) -> None:
+        section.accepted = None
+        if section.subscription is None or section.available is None:
+            return
+        self._context.forwarder.remove(section.available.publication.fanout, section.subscription)
+        del self._by_ssrc[section.subscription.ssrc]
+        section.subscription = None
+
+    def stop(self) -> None:
+        """Nothing is sent to this participant any more."""
+        for section in self._sections:
+            self._stop(section)
+
+    def recheck(self) -> None:
+        """A gate or the lease has become stricter."""
+        for section in self._sections:
+            if section.subscription is not None:
+                self._context.forwarder.recheck(section.subscription)
+
+    def want_keyframes(self) -> None:
+        for section in self._sections:
+            if section.subscription is not None and section.available is not None:
+                section.available.publication.want_keyframe()
+
+    # --- feedback ---
+
+    def on_rtp(self, data: bytes, now_ns: int) -> None:
+        """Nobody publishes on this transport; the packet has counted as a sign of life."""
+
+    def on_rtcp(self, data: bytes, now_ns: int) -> None:
+        """Feedback, taken only for this participant's own subscriptions and while they may pass."""
+        feedback = rtcp.parse(data)
+        for ssrc, lost in feedback.nacks:
+            section = self._passing(ssrc, now_ns)
+            if section is not None and section.available and section.subscription:
+                fanout = section.available.publication.fanout
+                self._context.forwarder.resend(fanout, section.subscription, lost)
+        for ssrc in feedback.keyframes:
+            section = self._passing(ssrc, now_ns)
+            if section is not None and section.available:
+                section.available.publication.want_keyframe()
+
+    def _passing(self, ssrc: int, now_ns: int) -> Section | None:
+        section = self._by_ssrc.get(ssrc)
+        if section is None or section.subscription is None or now_ns >= section.subscription.until_ns:
+            return None
+        return section
+
+    # --- life ---
+
+    def on_connected(self) -> None:
+        self._context.emit(Connected(self._participant_id, "subscribe", self._context.now_ns() // MS))
+        self._start_accepted()
+
+    def on_closed(self, reason: str) -> None:
+        self._closed = True
+        self.stop()
+        self._on_gone(self, reason)
+
+    async def close(self) -> None:
+        self._closed = True
+        self.stop()
+        await self.peer.close()

@@ -1,0 +1,229 @@
+# ruff: noqa: SLF001 - this file exists to keep these private names in one place
+"""DTLS-SRTP of one peer, on aiortc's RTCDtlsTransport.
+
+The only file that touches private names of aiortc and pylibsrtp; their exact versions are pinned and
+`tests/unit/mediaserver/test_private_names.py` fails when one of the names goes away. RTCDtlsTransport is given
+a stand-in for its ICE transport that carries DTLS records alone; SRTP runs on sessions of our own, made from
+the exported keys (RFC 5764 section 4.2), so that a number is never encrypted twice (`allow_repeat_tx`).
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, cast
+
+from aiortc import RTCCertificate
+from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from aiortc.rtcicetransport import RTCIceTransport
+from pylibsrtp import Policy, Session
+from pylibsrtp._binding import ffi, lib  # type: ignore[import-untyped, unused-ignore]
+
+from mediaserver.ice import DATAGRAM_BYTES_MAX, IceAgent
+from mediaserver.negotiation import Fingerprint
+
+logger = logging.getLogger(__name__)
+
+RECORDS_QUEUED_MAX = 64
+REPLAY_WINDOW = 1024
+# What libsrtp may add behind a packet (SRTP_MAX_TRAILER_LEN + 4 for SRTCP's index).
+_TRAILER_BYTES = 148
+
+Role = Literal["server", "client"]
+
+
+def generate_certificate() -> RTCCertificate:
+    """A self-signed certificate, valid for 30 days."""
+    return RTCCertificate.generateCertificate()
+
+
+def fingerprint(certificate: RTCCertificate) -> Fingerprint:
+    for found in certificate.getFingerprints():
+        if found.algorithm == "sha-256":
+            return Fingerprint(found.algorithm, found.value)
+    raise AssertionError("aiortc no longer makes sha-256 fingerprints")
+
+
+class Scratch:
+    """One buffer for all sessions of a server: libsrtp works in place, and only one thread calls it."""
+
+    def __init__(self) -> None:
+        self.cdata: Any = ffi.new("char[]", DATAGRAM_BYTES_MAX + 2 * _TRAILER_BYTES)
+        self.buffer: Any = ffi.buffer(self.cdata)
+        self.view = memoryview(self.buffer)
+        self.length: Any = ffi.new("int *")
+
+
+class SrtpReceiver:
+    """Decrypts what one peer sends. None for what is forged, replayed or broken."""
+
+    def __init__(self, session: Session, scratch: Scratch) -> None:
+        self._session = session  # keeps the handle alive
+        self._handle = session._srtp[0]
+        self._scratch = scratch
+
+    def unprotect(self, data: bytes) -> bytes | None:
+        return self._run(lib.srtp_unprotect, data)
+
+    def unprotect_rtcp(self, data: bytes) -> bytes | None:
+        return self._run(lib.srtp_unprotect_rtcp, data)
+
+    def _run(self, function: Callable[[Any, Any, Any], int], data: bytes) -> bytes | None:
+        scratch = self._scratch
+        size = len(data)
+        scratch.buffer[0:size] = data
+        scratch.length[0] = size
+        if function(self._handle, scratch.cdata, scratch.length):
+            return None
+        clear: bytes = scratch.buffer[0 : scratch.length[0]]
+        return clear
+
+
+class SrtpSender:
+    """Encrypts and sends to one peer, at the address that its ICE agent selected."""
+
+    def __init__(self, session: Session, scratch: Scratch, agent: IceAgent) -> None:
+        self._session = session  # keeps the handle alive
+        self._handle = session._srtp[0]
+        self._scratch = scratch
+        self._cdata, self._buffer, self._view = scratch.cdata, scratch.buffer, scratch.view
+        self._length = scratch.length
+        self._protect = lib.srtp_protect
+        self._agent = agent
+        self.packets = 0
+        self.bytes = 0
+        self.failed = 0
+
+    def send_rtp(self, head: bytes, payload: bytes) -> bool:
+        """Send head + payload as one packet. False when it could not be encrypted (a number used before or
+        too old, a packet too long), or there is no route, or the socket would not take it."""
+        data = head + payload
+        size = len(data)
+        route = self._agent.route
+        if size > DATAGRAM_BYTES_MAX or route is None:
+            return False
+        self._buffer[0:size] = data
+        length = self._length
+        length[0] = size
+        if self._protect(self._handle, self._cdata, length):
+            self.failed += 1
+            return False
+        size = length[0]
+        try:
+            route[0].send_to(self._view[:size], route[1])
+        except OSError:
+            route[0].dropped += 1
+            return False
+        self.packets += 1
+        self.bytes += size
+        return True
+
+    def send_rtcp(self, data: bytes) -> None:
+        size = len(data)
+        if size > DATAGRAM_BYTES_MAX - _TRAILER_BYTES:
+            return
+        self._buffer[0:size] = data
+        self._length[0] = size
+        if lib.srtp_protect_rtcp(self._handle, self._cdata, self._length) == 0:
+            self._agent.send(self._buffer[0 : self._length[0]])
+
+
+class _RecordChannel:
+    """What RTCDtlsTransport needs of an RTCIceTransport, for DTLS records alone."""
+
+    def __init__(self, agent: IceAgent) -> None:
+        self.role = "controlled"
+        self.state = "completed"
+        self._agent = agent
+        self._records: asyncio.Queue[bytes] = asyncio.Queue(RECORDS_QUEUED_MAX)
+        self._closed = asyncio.Event()
+
+    def feed(self, record: bytes) -> None:
+        """When the queue is full the record is lost: DTLS repeats what matters."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._records.put_nowait(record)
+
+    def close(self) -> None:
+        """Wakes a pending `_recv`: it and every later one raise ConnectionError."""
+        if not self._closed.is_set():
+            self._closed.set()
+            if self._records.empty():
+                self._records.put_nowait(b"")
+
+    async def _recv(self) -> bytes:
+        record = b"" if self._closed.is_set() else await self._records.get()
+        if self._closed.is_set():
+            raise ConnectionError
+        return record
+
+    async def _send(self, data: bytes) -> None:
+        self._agent.send(data)
+
+
+class SecureTransport:
+    """The DTLS association of one peer and the SRTP sessions that come of it."""
+
+    def __init__(self, agent: IceAgent, certificate: RTCCertificate, scratch: Scratch) -> None:
+        self._agent = agent
+        self._scratch = scratch
+        self._channel = _RecordChannel(agent)
+        self._dtls = RTCDtlsTransport(cast("RTCIceTransport", self._channel), [certificate])
+        self.receiver: SrtpReceiver | None = None
+        self.sender: SrtpSender | None = None
+
+    def feed(self, record: bytes) -> None:
+        """A DTLS record from the verified address; kept until the handshake runs."""
+        self._channel.feed(record)
+
+    async def connect(self, role: Role, fingerprints: Sequence[Fingerprint]) -> bool:
+        """Run the handshake; True when it succeeded and `receiver` and `sender` stand."""
+        self._dtls._set_role(role)
+        parameters = RTCDtlsParameters(
+            fingerprints=[RTCDtlsFingerprint(item.algorithm, item.value) for item in fingerprints]
+        )
+        try:
+            await self._dtls.start(parameters)
+        except Exception:
+            logger.warning("a DTLS handshake failed unexpectedly", exc_info=True)
+            return False
+        if self._dtls.state != "connected":
+            return False
+        self._make_sessions(role)
+        return True
+
+    def _make_sessions(self, role: Role) -> None:
+        connection = self._dtls._ssl
+        assert connection is not None
+        name = connection.get_selected_srtp_profile()
+        profile = next(item for item in SRTP_PROFILES if item.openssl_profile == name)
+        size = 2 * (profile.key_length + profile.salt_length)
+        keys = connection.export_keying_material(b"EXTRACTOR-dtls_srtp", size)
+        ours, theirs = (1, 0) if role == "server" else (0, 1)
+        incoming = _policy(profile.get_key_and_salt(keys, theirs), profile.libsrtp_profile)
+        incoming.ssrc_type = Policy.SSRC_ANY_INBOUND
+        outgoing = _policy(profile.get_key_and_salt(keys, ours), profile.libsrtp_profile)
+        outgoing.ssrc_type = Policy.SSRC_ANY_OUTBOUND
+        self.receiver = SrtpReceiver(Session(incoming), self._scratch)
+        self.sender = SrtpSender(Session(outgoing), self._scratch, self._agent)
+
+    async def closed_by_remote(self) -> None:
+        """Returns when the client has sent close_notify (or its records cannot be read any more)."""
+        pump = self._dtls._task
+        if pump is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.shield(pump)
+
+    async def close(self) -> None:
+        """Send close_notify where possible and wake a pending handshake."""
+        pump = self._dtls._task
+        await self._dtls.stop()
+        self._channel.close()
+        if pump is not None:
+            await asyncio.gather(pump, return_exceptions=True)
+
+
+def _policy(key: bytes, profile: int) -> Policy:
+    policy = Policy(key=key, srtp_profile=profile)
+    policy.allow_repeat_tx = False
+    policy.window_size = REPLAY_WINDOW
+    return policy
