@@ -10,6 +10,7 @@ export const en = {
   close: "Close",
   copy: "Copy",
   copied: "Copied",
+  share: "Share",
   optional: "optional",
   loading: "Loading",
   unlimited: "unlimited",
@@ -45,9 +46,6 @@ export const en = {
   otherError: (message) => `That did not work: ${message}`,
 
   landing: {
-    checking: "Checking what this server offers…",
-    enter: "Enter the room",
-    opening: "Opening the room…",
     ready: "Everything is filled in.",
     /** @param {string[]} parts */
     missing: (parts) => `Still missing: ${new Intl.ListFormat("en", { type: "conjunction" }).format(parts)}.`,
@@ -59,6 +57,8 @@ export const en = {
     priceStep: /** @param {string} step */ (step) => `Prices in this currency go in steps of ${step}.`,
     priceUnreadable: "Write the price as a number, such as 5 or 5.00.",
     priceTooHigh: "That is more than a card payment can be.",
+    priceLabels: { entrance: "Price to enter", per_minute: "Price a minute", unlimited: "Price" },
+    seatsRange: /** @param {number} most */ (most) => `Whole numbers, from 1 to ${most}.`,
     lengthRange: "Whole minutes, from 1 to 1440.",
     lengthTooCheap: /** @param {string} length @param {string} least */ (length, least) => `${length} would cost less than ${least}, the least a card can pay.`,
     entranceExample: /** @param {string} price @param {string} length */ (price, length) => `${price} to enter, up to ${length}`,

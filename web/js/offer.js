@@ -1,0 +1,56 @@
+/** What a room offers, in words: its price, what the price buys, its badges. For the public card and the landing's preview. */
+
+import { h, badge } from "./dom.js";
+import { icon } from "./icons.js";
+import { formatLength, formatMoney } from "./format.js";
+import { en } from "./strings/en.js";
+
+/** @typedef {import("./api.js").Card} Card */
+/** @typedef {import("./api.js").Choice} Choice */
+/** @typedef {import("./api.js").Tariff} Tariff */
+
+/** A choice's price; the API may give it as an amount of the card's currency. @param {Choice} choice @param {string} currency */
+export function choicePrice({ price }, currency) {
+  return typeof price === "number" ? { amount_minor: price, currency } : price;
+}
+
+/** @param {number | null} seconds */
+export const lengthOf = (seconds) => (seconds === null ? en.price.unlimited : formatLength(seconds));
+
+/** The price with what it buys. @param {Tariff} tariff @returns {HTMLElement[]} */
+export function priceLines(tariff) {
+  if (tariff.kind === "per_minute") {
+    return [amount(tariff.rate_minor_per_min, tariff.currency, en.price.perMinute), h("p", { class: "muted" }, tariff.presets_s.map((s) => formatLength(s)).join(" · "))];
+  }
+  const text = tariff.seconds === null ? en.price.entranceUnlimited : en.price.entrance(formatLength(tariff.seconds));
+  return [amount(tariff.price_minor, tariff.currency, en.price.toEnter), h("p", { class: "muted" }, text)];
+}
+
+/** @param {number} amount_minor @param {string} currency @param {string} unit */
+function amount(amount_minor, currency, unit) {
+  return h("p", { class: "offer__amount" }, formatMoney({ amount_minor, currency }), h("span", { class: "offer__unit" }, unit));
+}
+
+/** @param {{host_name: string, privacy: string, tariff: Tariff}} card @returns {HTMLElement[]} */
+export function factLines({ host_name, privacy, tariff }) {
+  const counted = tariff.kind === "per_minute" || tariff.seconds !== null;
+  return [
+    counted && fact("clock", en.price.clock(host_name)),
+    privacy === "confidential" ? fact("people", en.card.confidential) : fact("sound", en.card.conference),
+    fact("refresh", en.card.refundLine),
+  ].filter((line) => line !== false);
+}
+
+/** @param {string} iconName @param {string} text */
+const fact = (iconName, text) => h("li", null, icon(iconName), h("span", null, text));
+
+/** @param {{state: Card["state"], seats_left: number | null}} card @returns {HTMLElement[]} */
+export function stateBadges({ state, seats_left }) {
+  const c = en.card;
+  const badges = {
+    live: () => badge("live", c.live), away: () => badge("", c.away, "clock"), full: () => badge("warning", c.full, "people"),
+    locked: () => badge("", c.locked, "lock"), closed: () => badge("", c.closed, "door"),
+  };
+  const few = state === "live" && typeof seats_left === "number" && seats_left > 0 && seats_left <= 5;
+  return [badges[state](), ...(few ? [badge("", c.seatsLeft(/** @type {number} */ (seats_left)), "people")] : [])];
+}

@@ -1,0 +1,106 @@
+/** What the form for a new room says: the room it describes, what is missing, what is wrong. Pure: no DOM. */
+
+import { formatLength, formatMoney, parseAmount } from "./format.js";
+import { en } from "./strings/en.js";
+
+/** @typedef {import("./api.js").CurrencyRule} CurrencyRule */
+/** @typedef {import("./api.js").NewRoom} NewRoom */
+/** @typedef {import("./api.js").Tariff} Tariff */
+/**
+ * The form as typed. Lengths are minutes as text; `presets` those ticked, `other` the one typed beside them.
+ * @typedef {{title: string, description: string, host_name: string, kind: "entrance" | "per_minute" | "unlimited", price: string,
+ *   minutes: string, presets: string[], other: string, privacy: "confidential" | "conference", capacity: string, terms_url: string}} RoomForm
+ */
+/** @typedef {{room: NewRoom | null, tariff: Tariff | null, missing: string[], problems: Record<string, string>}} Reading
+ *   `room` only when nothing is missing or wrong; `problems` by field */
+
+export const AMOUNT_MAX_MINOR = 99_999_999;
+const MINUTES_MAX = 1440;
+const CAPACITY_MAX = { confidential: 11, conference: 1000 };
+
+/** @param {RoomForm} form @param {CurrencyRule} rule the chosen currency's @returns {Reading} */
+export function readRoomForm(form, rule) {
+  /** @type {Record<string, string>} */ const problems = {};
+  const texts = { title: form.title.trim(), description: form.description.trim(), host_name: form.host_name.trim() };
+  const missing = Object.entries(texts).filter(([, text]) => !text).map(([name]) => name);
+  const tariff = readTariff(form, rule, missing, problems);
+  const capacity = readCapacity(form, missing, problems);
+  const terms_url = readTerms(form, missing, problems);
+  const complete = tariff && missing.length === 0 && Object.keys(problems).length === 0;
+  const room = complete ? { ...texts, tariff, privacy: form.privacy, ...(capacity ? { capacity } : {}), ...(terms_url ? { terms_url } : {}) } : null;
+  return { room, tariff, missing, problems };
+}
+
+/** @param {RoomForm} form @param {CurrencyRule} rule @param {string[]} missing @param {Record<string, string>} problems @returns {Tariff | null} */
+function readTariff(form, rule, missing, problems) {
+  const minor = readPrice(form.price, rule, form.kind !== "per_minute", missing, problems);
+  const lengths = form.kind === "unlimited" ? [] : readLengths(form, missing, problems);
+  if (minor === null || (form.kind !== "unlimited" && lengths.length === 0)) return null;
+  const currency = rule.code;
+  if (form.kind === "unlimited") return { kind: "entrance", price_minor: minor, currency, seconds: null };
+  if (form.kind === "entrance") return { kind: "entrance", price_minor: minor, currency, seconds: lengths[0] };
+  checkPresets(lengths[0], minor, rule, missing, problems);
+  return { kind: "per_minute", rate_minor_per_min: minor, currency, presets_s: lengths };
+}
+
+/**
+ * @param {string} text @param {CurrencyRule} rule @param {boolean} whole it is charged as it stands (a rate is not)
+ * @param {string[]} missing @param {Record<string, string>} problems @returns {number | null}
+ */
+function readPrice(text, rule, whole, missing, problems) {
+  if (!text.trim()) { missing.push("price"); return null; }
+  const minor = parseAmount(text, rule.exponent);
+  const problem = minor === null || minor === 0 ? en.landing.priceUnreadable : priceProblem(minor, rule, whole);
+  if (!problem) return minor;
+  problems.price = problem;
+  missing.push("price");
+  return null;
+}
+
+/** @param {number} minor @param {CurrencyRule} rule @param {boolean} whole @returns {string | null} */
+function priceProblem(minor, rule, whole) {
+  const words = (/** @type {number} */ amount_minor) => formatMoney({ amount_minor, currency: rule.code });
+  if (minor > AMOUNT_MAX_MINOR) return en.landing.priceTooHigh;
+  if (whole && minor < rule.minimum_minor) return en.landing.priceBelow(words(rule.minimum_minor));
+  if (whole && minor % rule.step) return en.landing.priceStep(words(rule.step));
+  return null;
+}
+
+/** @param {RoomForm} form @param {string[]} missing @param {Record<string, string>} problems @returns {number[]} seconds, ascending */
+function readLengths(form, missing, problems) {
+  const typed = form.kind === "entrance" ? [form.minutes === "other" ? form.other : form.minutes] : [...form.presets, form.other];
+  const minutes = typed.map((text) => text.trim()).filter(Boolean);
+  const wrong = minutes.some((text) => !/^\d+$/.test(text) || Number(text) < 1 || Number(text) > MINUTES_MAX);
+  if (wrong) problems.lengths = en.landing.lengthRange;
+  if (wrong || minutes.length === 0) { missing.push("lengths"); return []; }
+  return [...new Set(minutes.map((text) => Number(text) * 60))].sort((a, b) => a - b);
+}
+
+/** Can the shortest length be paid by card? @param {number} shortest_s @param {number} rate @param {CurrencyRule} rule @param {string[]} missing @param {Record<string, string>} problems */
+function checkPresets(shortest_s, rate, rule, missing, problems) {
+  if ((rate * shortest_s) / 60 >= rule.minimum_minor) return;
+  const least = formatMoney({ amount_minor: rule.minimum_minor, currency: rule.code });
+  problems.price = en.landing.lengthTooCheap(formatLength(shortest_s), least);
+  missing.push("price");
+}
+
+/** @param {RoomForm} form @param {string[]} missing @param {Record<string, string>} problems @returns {number | null} */
+function readCapacity({ capacity, privacy }, missing, problems) {
+  const text = capacity.trim();
+  if (!text) return null;
+  const seats = /^\d+$/.test(text) ? Number(text) : 0;
+  if (seats >= 1 && seats <= CAPACITY_MAX[privacy]) return seats;
+  problems.capacity = en.landing.seatsRange(CAPACITY_MAX[privacy]);
+  missing.push("capacity");
+  return null;
+}
+
+/** @param {RoomForm} form @param {string[]} missing @param {Record<string, string>} problems @returns {string | null} */
+function readTerms({ terms_url }, missing, problems) {
+  const text = terms_url.trim();
+  if (!text) return null;
+  if (/^https?:\/\/[^\s"<>]+$/.test(text) && URL.canParse(text)) return text;
+  problems.terms_url = en.landing.termsInvalid;
+  missing.push("terms");
+  return null;
+}
