@@ -1,0 +1,200 @@
+"""The real server in a process of its own: started, killed and started again on the same data and ports."""
+
+import base64
+import json
+import os
+import secrets
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).parents[2]
+START_S = 20.0
+# A lost environment must not decide a test: only these are passed on.
+KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    id: str
+    slug: str
+    share_url: str
+    host_url: str
+    host_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a browser keeps of an order."""
+
+    id: str
+    secret: str
+    slug: str
+
+
+class RefusedError(Exception):
+    """The API answered with an error: `status` and its stable `code`."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(f"{status} {code}")
+        self.status = status
+        self.code = code
+
+
+def free_ports(count: int) -> list[int]:
+    """Free for TCP now. All are held until all are found, so they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class Server:
+    """`start`, `kill9`, `stop`; the same folder and ports each time."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.http_port, self.media_port, self.sandbox_port = free_ports(3)
+        self.url = f"http://localhost:{self.http_port}"
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers. Raises RuntimeError with its log when it ends or stays silent."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "signaling", "serve"],
+                cwd=ROOT,
+                env=self._environment(),
+                stdout=log,
+                stderr=log,
+            )
+        until = time.monotonic() + START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(
+                    f"the server did not start:\n{self.log.read_text(errors='replace')[-4000:]}"
+                )
+            time.sleep(0.1)
+
+    def kill9(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM; fails when it does not leave within 10 s."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill9()
+            raise
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    def call(self, method: str, path: str, body: Any = None, bearer: str | None = None) -> Any:
+        """The JSON answer. Raises RefusedError."""
+        headers = {"Content-Type": "application/json"}
+        if bearer is not None:
+            headers["Authorization"] = f"Bearer {bearer}"
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(self.url + path, data, headers, method=method)
+        try:
+            with urlopen(request, timeout=10) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            with error:
+                text = error.read().decode(errors="replace")
+            raise RefusedError(error.code, _code(text)) from None
+
+    def create_room(self, **changes: Any) -> Room:
+        """A confidential room, 5.00 EUR for 30 minutes unless changed."""
+        body = {
+            "title": "Italian conversation",
+            "description": "We talk about whatever you like, and I correct you gently.",
+            "host_name": "Ana",
+            "tariff": {"kind": "entrance", "price_minor": 500, "currency": "eur", "seconds": 1800},
+            "privacy": "confidential",
+        }
+        answer = self.call("POST", "/api/rooms", body | changes)
+        return Room(*(answer[name] for name in ("id", "slug", "share_url", "host_url", "host_key")))
+
+    def order(self, room: Room, name: str, **changes: Any) -> tuple[Order, Any]:
+        """A new order, not yet paid, and the API's answer to it."""
+        order = Order("ord_" + _random(16), _random(32), room.slug)
+        seconds = self.call("GET", f"/api/rooms/{room.slug}")["choices"][0]["seconds"]
+        body = {"order_id": order.id, "name": name, "seconds": seconds, "accept_terms": True}
+        answer = self.call("POST", f"/api/rooms/{room.slug}/orders", body | changes, order.secret)
+        return order, answer
+
+    def buy(self, room: Room, name: str, card: str = "succeeds") -> Order:
+        """An order paid at the sandbox's till; the host must be live."""
+        order, answer = self.order(room, name)
+        session_id = answer["checkout"]["url"].rstrip("/").rsplit("/", 1)[-1]
+        self.call(
+            "POST", f"/sandbox/api/checkout/{session_id}/pay", {"card": card, "email": None, "name": None}
+        )
+        until = time.monotonic() + 10
+        while self.refresh(order)["state"] not in ("paid", "failed"):
+            assert time.monotonic() < until, "the payment did not arrive"
+            time.sleep(0.1)
+        return order
+
+    def refresh(self, order: Order) -> Any:
+        return self.call("POST", f"/api/orders/{order.id}/refresh", bearer=order.secret)
+
+    def leave_ms(self, order: Order, left_ms: int) -> None:
+        """As if all but `left_ms` of the pass had been used: the shortest time for sale is a minute."""
+        with closing(sqlite3.connect(self.folder / "tollroom.db", timeout=10)) as db, db:
+            changed = db.execute(
+                "UPDATE passes SET used_ms = granted_ms - ? WHERE order_id = ?", (left_ms, order.id)
+            )
+            assert changed.rowcount == 1
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.call("GET", "/healthz")["status"] == "ok")
+        except (OSError, RefusedError):
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        return kept | {
+            "PUBLIC_URL": self.url,
+            "HTTP_PORT": str(self.http_port),
+            "HTTPS_PORT": "0",
+            "MEDIA_PORT": str(self.media_port),
+            "MEDIA_ADDRESS": "127.0.0.1",
+            "SANDBOX_PORT": str(self.sandbox_port),
+            "DATABASE_URL": f"sqlite:///{self.folder}/tollroom.db",
+            **self._settings,
+        }
+
+
+def _random(count: int) -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(count)).rstrip(b"=").decode()
+
+
+def _code(text: str) -> str:
+    try:
+        return str(json.loads(text)["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return text[:200]

@@ -1,0 +1,87 @@
+"""Hosts close tabs, servers are killed, people open a second tab: the pass and its time stay what they were."""
+
+from playwright.sync_api import expect
+
+from tests.browser import moves
+from tests.browser.conftest import NewPerson
+from tests.browser.look import Look
+from tests.browser.people import Person, receives_nothing, sees_and_hears
+from tests.browser.server import Order, Room, Server
+
+
+def in_a_call(server: Server, person: NewPerson) -> tuple[Room, Order, Person, Person]:
+    """Ana hosts, Bo has paid for 30 minutes and is in."""
+    room = server.create_room()
+    ana, bo = person("Ana"), person("Bo")
+    moves.host_enters(ana, room)
+    order = server.buy(room, "Bo")
+    moves.payer_enters(bo, order, server.url)
+    moves.meter_state(bo.page, "counting")
+    sees_and_hears(bo.page)
+    return room, order, ana, bo
+
+
+def test_the_clock_stands_still_while_the_host_is_away(server: Server, person: NewPerson, look: Look) -> None:
+    room, order, ana, bo = in_a_call(server, person)
+    ana.page.close()
+    moves.meter_state(bo.page, "paused")
+    moves.call_state(bo.page, "paused")
+    expect(bo.page.get_by_text("Your time is not running").first).to_be_visible()
+    moves.stands_still(bo.page)
+    look(bo.page, "call-host-away", schemes=("light",))
+    paused_ms = server.refresh(order)["pass"]["remaining_ms"]
+
+    ana.page = ana.open(room.host_url)
+    moves.go_live(ana.page)
+    moves.meter_state(bo.page, "counting")
+    assert server.refresh(order)["pass"]["remaining_ms"] <= paused_ms
+    sees_and_hears(bo.page)
+    moves.counts_down(bo.page)
+
+
+def test_a_killed_server_is_started_again_and_the_call_goes_on(
+    server: Server, person: NewPerson, look: Look
+) -> None:
+    _room, order, ana, bo = in_a_call(server, person)
+    left_s = moves.time_left_s(bo.page)
+    server.kill9()
+    moves.call_state(bo.page, "reconnecting")
+    look(bo.page, "call-reconnecting", schemes=("light",))
+    server.start()
+    moves.call_state(bo.page, "connected", 40_000)
+    moves.meter_state(bo.page, "counting")
+    sees_and_hears(bo.page)
+    sees_and_hears(ana.page)
+    assert left_s - 60 < moves.time_left_s(bo.page) <= left_s + 5, "the pass kept its time"
+    assert server.refresh(order)["pass"]["state"] == "active"
+
+
+def test_a_second_tab_replaces_the_first_for_good(server: Server, person: NewPerson, look: Look) -> None:
+    _room, order, _ana, bo = in_a_call(server, person)
+    first = bo.page
+    second = bo.open(f"{server.url}/r/{order.slug}/call")
+    moves.end_code(first, "replaced")
+    moves.call_state(second, "connected")
+    sees_and_hears(second)
+    look(first, "call-replaced", schemes=("light",))
+    assert receives_nothing(first)
+    moves.end_code(first, "replaced")
+    moves.call_state(second, "connected")
+
+
+def test_a_link_continues_the_same_pass_on_another_device(
+    server: Server, person: NewPerson, look: Look
+) -> None:
+    _room, order, _ana, bo = in_a_call(server, person)
+    url = server.call("POST", f"/api/orders/{order.id}/link", bearer=order.secret)["url"]
+    phone = person("Bo's phone", width=390, height=844)
+    phone.page.goto(url)
+    expect(phone.page.get_by_text("This device now holds your pass")).to_be_visible()
+    look(phone.page, "receipt-other-device")
+    phone.page.get_by_role("link", name="Go in").or_(
+        phone.page.get_by_role("button", name="Go in")
+    ).first.click()
+    moves.call_state(phone.page, "connected")
+    moves.end_code(bo.page, "replaced")
+    sees_and_hears(phone.page)
+    assert 28 * 60 < moves.time_left_s(phone.page) < 30 * 60
