@@ -15,8 +15,9 @@ Rules that hold in every state:
 4. An ordinary end (leave, kick, lease lost, ...) puts the clock back only for a leg silent for more than 5 s.
 5. At the limit, a leg silent for more than 1 s may be dead already. Media stops, and we hold for what is left of its
    12 s: a packet proves that it lived (used up), silence that it did not (the rest is given back).
-6. Events may come twice, late, or about a gate that is closed already; such events change nothing. Only the answer
-   to OpenSegment must come once, since nothing in it tells two segments apart.
+6. Events may come twice, late, or about a gate that is closed already; such events change nothing. Only the answers
+   to OpenSegment, and to a CloseGate under which nothing had passed, must come once: nothing in them tells two
+   segments apart.
 
 States, and what moves between them (what is not listed is ignored there):
 
@@ -280,16 +281,16 @@ class Session:
 
     def _on_gate_closed(self, event: GateClosed, _now_ms: int) -> None:
         segment = self._open_segment()
-        if event.stopped_ms < segment.gate_ms:
-            return  # about an earlier gate
+        if self._is_about_an_earlier_gate(event, segment):
+            return
         # When we were told of a first packet, a report without one is not believed: the media side may have
         # forgotten (its peer is gone), which must not make a stay free of charge.
         if event.first_forwarded_ms is not None and event.first_forwarded_ms >= segment.gate_ms:
             segment.since_ms = event.first_forwarded_ms
-        segment.stop_ms = event.stopped_ms
+        segment.stop_ms = max(event.stopped_ms, segment.gate_ms)
         if self._state is not State.CLOSING and not self._reached_limit():
             # Nobody asked for it: the media side lost its peer. Opening at once could spin (open, close, open ...).
-            self._reopen_after_ms = event.stopped_ms
+            self._reopen_after_ms = segment.stop_ms
         self._state = State.HOLDING
 
     def _on_lease_lost(self, event: LeaseLost, _now_ms: int) -> None:
@@ -412,6 +413,16 @@ class Session:
         if self._segment is None:
             raise MeterError(f"session {self.session_id}: no segment in {self._state.name}")
         return self._segment
+
+    def _is_about_an_earlier_gate(self, event: GateClosed, segment: _Segment) -> bool:
+        if self._state is State.CLOSING:
+            # The answer that we wait for. It may name a stop before the gate was asked for: the lease had run out
+            # already, and nothing passed.
+            return event.stopped_ms < segment.gate_ms and (
+                segment.since_ms is not None or event.first_forwarded_ms is not None
+            )
+        first_ms = event.first_forwarded_ms
+        return event.stopped_ms <= segment.gate_ms or (first_ms is not None and first_ms < segment.gate_ms)
 
     def _may_open(self, now_ms: int) -> bool:
         if not self._has_lease or self._pass.left_ms == 0:
