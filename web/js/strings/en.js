@@ -155,6 +155,12 @@ export const en = {
     pendingText: "Nothing is lost and nothing is charged twice. This page keeps asking.",
     failedTitle: "The payment did not go through",
     failedText: "Nothing was charged. You can try again, with another card if you like.",
+    /** @type {Record<string, string>} Why a card was refused, by Stripe's decline codes. */
+    failures: {
+      card_declined: "The bank declined the card.", generic_decline: "The bank declined the card.", insufficient_funds: "There is not enough money on the card.",
+      expired_card: "The card has expired.", incorrect_cvc: "The security code is wrong.", processing_error: "The bank could not be reached.",
+      authentication_required: "The bank asked you to confirm, and that was not finished.", payment_intent_authentication_failure: "The bank asked you to confirm, and that was not finished.",
+    },
     declined: /** @param {string} why */ (why) => `${why} Nothing was charged.`,
     openTitle: "You have a payment under way",
     openText: "Your seat is kept for a few minutes. Nothing has been charged yet.",
@@ -260,6 +266,8 @@ export const en = {
     stayFrom: "From", stayTo: "To", stayUsed: "Counted", stayPaused: "Paused",
     stillHere: "now",
     noStays: "You have not been in the room yet.",
+    details: "Details",
+    failedTitle: "The receipt could not be fetched",
     print: "Print",
     goIn: "Go in",
     toCard: "To the room’s page",

@@ -1,0 +1,117 @@
+/** The form with which a visitor buys: name, e-mail, length, terms. It is built once and keeps what was typed while the room changes. */
+
+import { h, replace } from "./dom.js";
+import { icon } from "./icons.js";
+import { formatLength, formatMoney } from "./format.js";
+import { choicePrice } from "./offer.js";
+import { rememberedPayer } from "./orders.js";
+import { en } from "./strings/en.js";
+
+/** @typedef {import("./api.js").Card} Card */
+/** @typedef {{name: string, email: string, seconds: number | null, accept_terms: boolean}} OrderValues */
+
+const t = en.card;
+/** Enough to catch a slip; the mail itself is the proof. */
+const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
+
+export class OrderForm {
+  /** @param {Card} card @param {{sandbox: boolean, onPay: (values: OrderValues) => void}} options */
+  constructor(card, { sandbox, onPay }) {
+    this.card = card;
+    this.onPay = onPay;
+    const payer = rememberedPayer();
+    this.name = h("input", { class: "field__input", id: "payer-name", name: "name", autocomplete: "name", maxlength: 80, required: true, value: payer.name, "aria-describedby": "payer-name-help payer-name-error" });
+    this.email = h("input", { class: "field__input", id: "payer-email", name: "email", type: "email", autocomplete: "email", maxlength: 254, value: payer.email, "aria-describedby": "payer-email-error" });
+    this.terms = h("input", { type: "checkbox", id: "payer-terms", name: "terms", required: true, "aria-describedby": "payer-terms-error" });
+    this.payText = h("span");
+    this.pay = h("button", { class: "button button--primary button--wide", type: "submit", id: "pay" }, icon("lock"), this.payText);
+    this.lengths = this.#lengths();
+    this.problem = h("div", { role: "alert" });
+    this.element = h("form", { novalidate: true, id: "order-form", on: { submit: (/** @type {Event} */ event) => this.#submit(event), change: () => this.#showPrice() } },
+      this.#nameField(), this.#emailField(), this.lengths, this.#termsField(),
+      h("div", { class: "till-panel__pay" }, this.problem, this.pay, lockLine(sandbox)));
+    this.#showPrice();
+  }
+
+  #nameField() {
+    return h("div", { class: "field" }, h("label", { class: "field__label", for: "payer-name" }, t.name), this.name,
+      h("p", { class: "field__help", id: "payer-name-help" }, t.nameHelp), errorLine("payer-name"));
+  }
+
+  #emailField() {
+    const unlimited = this.card.choices.some(({ seconds }) => seconds === null);
+    return h("div", { class: "field" },
+      h("label", { class: "field__label", for: "payer-email" }, unlimited ? t.emailUnlimited : t.email, " ", h("span", { class: "field__optional" }, en.optional)),
+      this.email, errorLine("payer-email"));
+  }
+
+  /** One choice is no choice: then only the button names it. */
+  #lengths() {
+    const { choices, currency } = this.card;
+    if (choices.length < 2) return null;
+    const middle = Math.min(1, choices.length - 1);
+    return h("fieldset", { class: "field" }, h("legend", { class: "field__label" }, t.length),
+      h("div", { class: "choices choices--row" }, choices.map((choice, i) => h("label", { class: "choice" },
+        h("input", { type: "radio", name: "choice", value: i, checked: i === middle }),
+        h("span", { class: "choice__body" },
+          h("span", { class: "choice__title" }, choice.seconds === null ? en.price.unlimited : formatLength(choice.seconds)),
+          h("span", { class: "choice__note numbers" }, formatMoney(choicePrice(choice, currency))))))));
+  }
+
+  #termsField() {
+    const { terms_url } = this.card;
+    const words = terms_url
+      ? h("span", null, t.termsBefore, h("a", { href: terms_url, target: "_blank", rel: "noopener noreferrer nofollow" }, t.termsLink), ".")
+      : h("span", null, t.termsNone);
+    return h("div", { class: "field" }, h("label", { class: "check" }, this.terms, words), errorLine("payer-terms"));
+  }
+
+  #choice() {
+    const picked = /** @type {HTMLInputElement | null} */ (this.element?.querySelector("input[name=choice]:checked"));
+    return this.card.choices[picked ? Number(picked.value) : 0];
+  }
+
+  #showPrice() {
+    this.payText.textContent = t.pay(formatMoney(choicePrice(this.#choice(), this.card.currency)));
+  }
+
+  /** The price now chosen. */
+  get price() {
+    return choicePrice(this.#choice(), this.card.currency);
+  }
+
+  /** @param {Event} event */
+  #submit(event) {
+    event.preventDefault();
+    const name = this.name.value.trim();
+    const email = this.email.value.trim();
+    const wrong = [
+      showError(this.name, name ? "" : t.nameMissing), showError(this.email, !email || EMAIL.test(email) ? "" : t.emailInvalid),
+      showError(this.terms, this.terms.checked ? "" : t.termsMissing),
+    ].filter(Boolean);
+    if (wrong.length) { /** @type {HTMLElement} */ (wrong[0]).focus(); return; }
+    this.onPay({ name, email, seconds: this.#choice().seconds, accept_terms: true });
+  }
+
+  /** Show a refusal above the button; none clears it. @param {Node | null} problem */
+  showProblem(problem) {
+    replace(this.problem, problem);
+  }
+}
+
+/** @param {string} id */
+const errorLine = (id) => h("p", { class: "field__error", id: `${id}-error`, hidden: true });
+
+/** @param {HTMLInputElement} input @param {string} problem @returns {HTMLInputElement | null} the input when it is wrong */
+function showError(input, problem) {
+  const line = input.closest(".field")?.querySelector(".field__error");
+  if (line instanceof HTMLElement) { line.textContent = problem; line.hidden = !problem; }
+  if (problem) input.setAttribute("aria-invalid", "true");
+  else input.removeAttribute("aria-invalid");
+  return problem ? input : null;
+}
+
+/** @param {boolean} sandbox */
+export function lockLine(sandbox) {
+  return h("p", { class: "lock-line" }, icon(sandbox ? "flask" : "lock"), h("span", null, sandbox ? t.lockLineSandbox : t.lockLine));
+}

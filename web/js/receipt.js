@@ -1,0 +1,250 @@
+/** The receipt, which is also the way back from payment and the door for "continue on another device". */
+
+import { banner, button, byId, copyBox, h, linkButton, replace, badge, setBusy } from "./dom.js";
+import { icon } from "./icons.js";
+import { getCard, getReceipt, makeLink, refreshOrder, setWait } from "./api.js";
+import { isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
+import { formatClock, formatDateTime, formatLength, formatMoney, formatTime, formatUsed } from "./format.js";
+import { saveOrder, secretOf, storedOrder, takeFragment } from "./orders.js";
+import { en, errorText } from "./strings/en.js";
+
+/** @typedef {import("./api.js").Card} Card */
+/** @typedef {import("./api.js").Order} Order */
+/** @typedef {import("./format.js").Money} Money */
+/**
+ * @typedef {{order_id: string, state: string, room: {slug: string | null, title: string, description: string, host_name: string}, name: string, price: Money,
+ *   seconds: number | null, computation: {rate_minor_per_min?: number, seconds: number | null, amount_minor: number}, terms_url: string | null,
+ *   terms_accepted_at: string | null, paid_at: string | null, payment_reference: string | null, mode: string, pass: import("./api.js").Pass | null,
+ *   stays: {started_at: string, ended_at: string | null, used_ms: number, pauses_ms: number, end_code: string | null}[],
+ *   refunds: (Money & {reason: string, state: string, created_at: string})[], total: Money}} Receipt
+ */
+
+const t = en.receipt;
+/** How long the way back waits for the payment service before it shows what it knows. */
+const RETURN_POLLS = 8;
+
+const root = byId("receipt-page");
+const order_id = decodeURIComponent(location.pathname.split("/").filter(Boolean).pop() ?? "");
+
+/** @param {number} ms */
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function start() {
+  const given = takeFragment("secret");
+  if (given) saveOrder({ order_id, secret: given }, storedOrder(order_id)?.slug ?? null);
+  const secret = secretOf(order_id);
+  if (!secret) { showNoSecret(); return; }
+  try {
+    await open(secret, { arrived: Boolean(given), returning: new URLSearchParams(location.search).has("return") });
+  } catch (error) {
+    showRefusal(error);
+  }
+}
+
+/** @param {string} secret @param {{arrived: boolean, returning: boolean}} how */
+async function open(secret, { arrived, returning }) {
+  if (returning) showWaiting(t.checking, t.checkingText);
+  const order = await settled(secret, returning);
+  if (order.room.slug) saveOrder({ order_id, secret }, order.room.slug, { current: opensRoom(order) });
+  if (returning) history.replaceState(history.state, "", location.pathname);
+  const card = order.room.slug ? await getCard(order.room.slug).catch(() => null) : null;
+  if (returning && card && goOn(order, card)) return;
+  const receipt = /** @type {Receipt} */ (await getReceipt(order_id, secret));
+  new ReceiptPage(secret, order, receipt, card, arrived).render();
+}
+
+/** The order once the payment service has answered; on the way back it is given some seconds. @param {string} secret @param {boolean} wait @returns {Promise<Order>} */
+async function settled(secret, wait) {
+  let order = await refreshOrder(order_id, secret);
+  for (let n = 0; wait && n < RETURN_POLLS && isUnsettled(order) && order.state !== "open"; n++) {
+    await sleep(pollDelay(n));
+    order = await refreshOrder(order_id, secret);
+  }
+  return order;
+}
+
+/** Back from payment: into the call when it is paid and live, to the card when it is not paid. @param {Order} order @param {Card} card @returns {boolean} */
+function goOn(order, card) {
+  const page = `/r/${encodeURIComponent(card.slug)}`;
+  if (opensRoom(order) && card.live) {
+    showWaiting(t.sending);
+    location.replace(`${page}/call`);
+    return true;
+  }
+  if (["open", "failed", "expired", "canceled"].includes(order.state)) {
+    location.replace(page);
+    return true;
+  }
+  return false;
+}
+
+/** @param {string} title @param {string} [text] */
+function showWaiting(title, text) {
+  replace(root, h("div", { class: "card till-panel" },
+    h("div", { class: "till-panel__big", role: "status" }, h("span", { class: "spinner" }), h("h1", { class: "large" }, title), text && h("p", { class: "muted" }, text))));
+}
+
+/** @param {string} iconName @param {string} title @param {string} text @param {...import("./dom.js").Child} actions */
+function showState(iconName, title, text, ...actions) {
+  replace(root, h("div", { class: "state" }, icon(iconName, { className: "icon--large" }), h("h1", null, title), h("p", { class: "muted" }, text), actions));
+}
+
+function showNoSecret() {
+  byId("main").dataset.orderState = "no_secret";
+  showState("key", t.noSecretTitle, t.noSecretText);
+}
+
+/** @param {unknown} error */
+function showRefusal(error) {
+  const { code } = /** @type {{code?: string}} */ (error);
+  byId("main").dataset.orderState = "refused";
+  if (code === "unknown_order" || code === "secret_required") { showState("key", t.noSecretTitle, errorText(error)); return; }
+  showState(code === "offline" ? "offline" : "warning", t.failedTitle, errorText(error), button(en.tryAgain, { icon: "refresh", kind: "primary", onClick: () => location.reload() }));
+}
+
+class ReceiptPage {
+  /** @param {string} secret @param {Order} order @param {Receipt} receipt @param {Card | null} card @param {boolean} arrived by a link for another device */
+  constructor(secret, order, receipt, card, arrived) {
+    this.secret = secret;
+    this.order = order;
+    this.receipt = receipt;
+    this.card = card;
+    this.arrived = arrived;
+  }
+
+  render() {
+    byId("main").dataset.orderState = this.order.state;
+    document.title = `${t.title} · ${this.receipt.room.title}`;
+    replace(root, this.#notice(), this.#doors(), this.#paper(), this.#device());
+  }
+
+  #notice() {
+    const opens = opensRoom(this.order);
+    if (opens && this.order.pass?.state === "waiting" && this.card && !this.card.live) return this.#unserved();
+    if (this.arrived && opens) return banner("success", { title: t.here, text: t.hereText });
+    if (isUnsettled(this.order)) return banner("info", { busy: true, title: en.card.processingTitle, text: en.card.pendingText });
+    return this.order.state === "open" ? banner("info", { title: t.notPaidTitle }) : null;
+  }
+
+  /** Paid, and the host is away: the money comes back by itself, unless the payer would rather wait. */
+  #unserved() {
+    const waits = Boolean(this.order.waits);
+    const toggle = button(waits ? t.refundMe : t.keepTime, { kind: waits ? "small" : "small primary", id: "wait", onClick: () => { this.#wait(toggle, !waits); } });
+    return banner("info", { icon: "clock", title: t.unservedTitle, text: waits ? t.waitsText : t.unservedText, actions: [toggle] });
+  }
+
+  /** @param {HTMLButtonElement} pressed @param {boolean} wait */
+  async #wait(pressed, wait) {
+    setBusy(pressed, true);
+    try {
+      this.order = await setWait(order_id, this.secret, wait);
+      this.render();
+      byId("wait").focus();
+    } catch (error) {
+      setBusy(pressed, false);
+      pressed.closest(".banner")?.after(banner("danger", { text: errorText(error) }));
+    }
+  }
+
+  #doors() {
+    const { slug } = this.receipt.room;
+    if (!slug) return null;
+    const page = `/r/${encodeURIComponent(slug)}`;
+    const goIn = opensRoom(this.order) && linkButton(t.goIn, `${page}/call`, { kind: "primary", icon: "arrow-right", id: "go-in" });
+    return h("div", { class: "row no-print" }, goIn, linkButton(t.toCard, page, { icon: "door" }), button(t.print, { icon: "print", kind: "quiet", onClick: () => print() }));
+  }
+
+  #paper() {
+    const { receipt } = this;
+    return h("article", { class: "card receipt" },
+      h("div", { class: "receipt__head" },
+        h("div", { class: "stack stack--tight" }, h("h1", null, t.title), h("p", { class: "large" }, receipt.room.title), h("p", { class: "muted" }, en.card.hostedBy(receipt.room.host_name))),
+        stateBadge(receipt.state)),
+      receipt.mode !== "live" && h("p", { class: "small muted" }, t.sandboxNote),
+      this.#moneyPart(), receipt.pass && this.#timePart(receipt.pass), this.#detailsPart());
+  }
+
+  #moneyPart() {
+    const { receipt } = this;
+    const { rate_minor_per_min: rate } = receipt.computation;
+    const length = receipt.seconds === null ? en.price.unlimited : formatLength(receipt.seconds);
+    const line = rate === undefined ? `${t.entrance}, ${receipt.seconds === null ? length : t.lengthOnly(length)}`
+      : t.perMinute(length, formatMoney({ amount_minor: rate, currency: receipt.price.currency }));
+    return part(t.bought,
+      receipt.room.description && h("p", { class: "prose muted" }, receipt.room.description),
+      facts([line, formatMoney(receipt.price)], ...receipt.refunds.map(refundLine), receipt.paid_at && total([t.total, formatMoney(receipt.total)])));
+  }
+
+  /** @param {import("./api.js").Pass} pass */
+  #timePart(pass) {
+    const { stays } = this.receipt;
+    const left = pass.remaining_ms === null ? en.price.unlimited : formatClock(pass.remaining_ms);
+    return part(t.usedTitle, facts([t.used, formatUsed(pass.used_ms)], opensRoom(this.order) && [t.left, left]), stays.length ? stayTable(stays) : h("p", { class: "muted" }, t.noStays));
+  }
+
+  #detailsPart() {
+    const { receipt } = this;
+    const terms = receipt.terms_accepted_at && h("span", null, formatDateTime(receipt.terms_accepted_at), receipt.terms_url && " · ",
+      receipt.terms_url && h("a", { href: receipt.terms_url, target: "_blank", rel: "noopener noreferrer nofollow" }, t.termsLink));
+    return part(t.details, facts([t.payer, receipt.name], [t.paidAt, receipt.paid_at && formatDateTime(receipt.paid_at)], [t.terms, terms],
+      [t.reference, receipt.payment_reference && code(receipt.payment_reference)], [t.order, code(receipt.order_id)]));
+  }
+
+  #device() {
+    if (!opensRoom(this.order)) return null;
+    const holder = h("div", { class: "stack stack--tight", role: "status" });
+    const make = button(t.deviceMake, { icon: "phone", id: "make-link", onClick: () => { this.#makeLink(make, holder); } });
+    return h("section", { class: "card card--flat stack no-print" }, h("h2", null, t.device), h("p", { class: "muted" }, t.deviceText), h("div", null, make), holder);
+  }
+
+  /** @param {HTMLButtonElement} pressed @param {HTMLElement} holder */
+  async #makeLink(pressed, holder) {
+    setBusy(pressed, true);
+    try {
+      const { url } = await makeLink(order_id, this.secret);
+      replace(holder, copyBox(url, { label: t.deviceLabel, copy: en.copy, copied: t.deviceCopied }), h("p", { class: "small muted" }, t.deviceKeep));
+    } catch (error) {
+      replace(holder, banner("danger", { text: errorText(error) }));
+    } finally {
+      setBusy(pressed, false);
+    }
+  }
+}
+
+/** @type {Record<string, "success" | "warning" | "danger" | "">} */
+const BADGES = { paid: "success", refunded: "", partly_refunded: "", disputed: "danger", quarantined: "warning", failed: "danger" };
+
+/** @param {string} state */
+const stateBadge = (state) => badge(BADGES[state] ?? "", t.states[state] ?? state, state === "paid" ? "check" : undefined);
+
+/** @param {string} title @param {...import("./dom.js").Child} children */
+const part = (title, ...children) => h("section", { class: "receipt__part" }, h("h2", null, title), children);
+
+/** @param {string} text */
+const code = (text) => h("span", { class: "receipt__reference" }, text);
+
+/** @param {...(import("./dom.js").Child[] | HTMLElement | null | "" | false)} pairs lines without a value are left out */
+function facts(...pairs) {
+  return h("dl", { class: "facts" }, pairs.map((pair) => (Array.isArray(pair) ? (pair[1] ? h("div", null, h("dt", null, pair[0]), h("dd", null, pair[1])) : null) : pair || null)));
+}
+
+/** @param {string[]} pair */
+const total = ([label, value]) => h("div", { class: "facts--total" }, h("dt", null, label), h("dd", { id: "receipt-total" }, value));
+
+/** @param {Receipt["refunds"][number]} refund @returns {import("./dom.js").Child[]} */
+function refundLine(refund) {
+  const words = [t.refundReasons[refund.reason], t.refundStates[refund.state] ?? refund.state].filter(Boolean).join(", ");
+  return [`${t.refund} (${words})`, `−${formatMoney(refund)}`];
+}
+
+/** @param {Receipt["stays"]} stays */
+function stayTable(stays) {
+  const row = (/** @type {Receipt["stays"][number]} */ stay) => h("tr", null,
+    h("td", null, formatDateTime(stay.started_at)), h("td", null, stay.ended_at ? formatTime(stay.ended_at) : t.stillHere),
+    h("td", null, formatClock(stay.used_ms)), h("td", null, stay.pauses_ms >= 1000 ? formatClock(stay.pauses_ms) : "–"));
+  return h("div", { class: "scroll-x", tabindex: 0, role: "region", "aria-label": t.stays }, h("table", { class: "stays" },
+    h("thead", null, h("tr", null, [t.stayFrom, t.stayTo, t.stayUsed, t.stayPaused].map((text) => h("th", { scope: "col" }, text)))),
+    h("tbody", null, stays.map(row))));
+}
+
+start();
