@@ -11,7 +11,7 @@ from sqlalchemy import Select, and_, exists, func, or_, select, update
 
 from metering.orders import Dispute, Mode, OrderSnapshot, OrderState
 from signaling.stores.database import Transaction
-from signaling.stores.schema import orders, passes, rooms
+from signaling.stores.schema import orders, passes, rooms, sessions
 from signaling.stores.statements import insert_once
 
 UNPAID = (OrderState.NEW, OrderState.OPEN)
@@ -129,6 +129,24 @@ async def orders_of_pass(tx: Transaction, pass_id: str) -> list[Order]:
     of_pass = or_(orders.c.id.in_(granting), orders.c.extends_pass_id == pass_id)
     query = select(*_COLUMNS).where(of_pass, orders.c.granted)
     return await _all(tx, query.order_by(orders.c.granted_before_ms, orders.c.created_at_s, orders.c.id))
+
+
+async def seats_taken(tx: Transaction, room_id: str) -> int:
+    """Seats of payers: unpaid orders that hold one, paid passes not yet used, and passes with an open session.
+
+    An order holds its seat until its Checkout Session is known to be expired, not only until the reservation's end.
+    A pass that was in the room before and is outside now holds none: it waits when it comes back to a full room.
+    """
+    reserving = select(func.count()).where(
+        orders.c.room_id == room_id,
+        orders.c.reserved_until_s.is_not(None),
+        orders.c.extends_pass_id.is_(None),
+    )
+    inside = exists().where(sessions.c.pass_id == passes.c.id, sessions.c.ended_at.is_(None))
+    been_inside = exists().where(sessions.c.pass_id == passes.c.id)
+    fresh = and_(passes.c.state.in_(PASS_ALIVE), ~been_inside)
+    holding = select(func.count()).where(passes.c.room_id == room_id, or_(inside, fresh))
+    return int((await tx.execute(reserving)).scalar_one()) + int((await tx.execute(holding)).scalar_one())
 
 
 # --- what the sweeper looks for ---------------------------------------------------------------------------

@@ -1,0 +1,234 @@
+"""Decisions of `metering.orders` turned into rows, inside one transaction."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metering import ledger as books
+from metering.orders import (
+    Decision,
+    EndAccess,
+    ExtendPass,
+    GrantPass,
+    MarkExpired,
+    MarkFailed,
+    MarkOpen,
+    Nothing,
+    OrderState,
+    Quarantine,
+    RecordDispute,
+    RecordRefund,
+    RestoreAccess,
+    after,
+)
+from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged, RoomChanged
+from signaling.payments.port import Checkout, RefundFact
+from signaling.stores import outbox, passes, refunds, rooms
+from signaling.stores.database import Transaction
+from signaling.stores.ledger import Entry, post_transfer
+from signaling.stores.orders import UNPAID, Order, later_orders, update_order
+
+_REFUND_STATES: Mapping[str, refunds.RefundState] = {
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "canceled": "failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a transaction that may run twice must be handed: a fresh pass id and the time."""
+
+    pass_id: str
+    now_s: int
+    now_text: str
+
+
+class BooksError(RuntimeError):
+    """The ledger holds another transfer under the same id: our fault, nothing is applied."""
+
+
+class Application:
+    """Applies decisions to one order. `notices` are to be published after the commit."""
+
+    def __init__(self, tx: Transaction, order: Order, checkout: Checkout, stamp: Stamp) -> None:
+        self.notices: list[Notice] = []
+        self._tx = tx
+        self._order = order
+        self._checkout = checkout
+        self._stamp = stamp
+        self._values: dict[str, Any] = {}
+
+    async def run(self, decisions: Sequence[Decision]) -> None:
+        order = self._order
+        changed = after(order.snapshot(), tuple(decisions))
+        self._values["state"] = changed.state
+        self._values["quarantine_reason"] = changed.quarantine_reason
+        for decision in decisions:
+            await _HANDLERS[type(decision)](self, decision)
+        if order.quarantine_reason is None and self._values["quarantine_reason"] is None:
+            self._note_payment(changed.state)
+            await self._sync_refunds()
+        if self._values["state"] not in UNPAID:
+            self._values["reserved_until_s"] = None
+        if order.state in UNPAID and self._values["state"] not in UNPAID:
+            self.notices.append(RoomChanged(order.room_id))
+        await update_order(self._tx, order.id, **self._values)
+
+    def _note_payment(self, state: OrderState) -> None:
+        if self._checkout.fact.payment_intent_id is not None:
+            self._values["payment_intent_id"] = self._checkout.fact.payment_intent_id
+        self._values["failure"] = self._checkout.failure if state in {*UNPAID, OrderState.FAILED} else None
+
+    # --- decisions ----------------------------------------------------------------------------------------
+
+    async def mark_open(self, decision: MarkOpen) -> None:
+        self._values["checkout_session_id"] = decision.checkout_session_id
+
+    async def mark_expired(self, _decision: MarkExpired) -> None:
+        if self._order.walked_away:
+            self._values["state"] = OrderState.CANCELED
+
+    async def grant(self, _decision: GrantPass) -> None:
+        order, stamp = self._order, self._stamp
+        room = await rooms.by_id(self._tx, order.room_id)
+        assert room is not None, "orders refer to their room"
+        await passes.grant_pass(
+            self._tx, order, stamp.pass_id, stamp.now_text, may_publish=room.privacy == "confidential"
+        )
+        granted = await passes.pass_of_order(self._tx, order)
+        assert granted is not None, "granted above"
+        await self._paid(granted.id, granted_before_ms=0)
+
+    async def extend(self, decision: ExtendPass) -> None:
+        found = await passes.get_pass(self._tx, decision.pass_id)
+        assert found is not None, "orders refer to the pass that they extend"
+        await self._paid(found.id, granted_before_ms=found.granted_ms or 0)
+        await passes.extend_pass(self._tx, found.id, decision.seconds)
+        if found.state in {"refunded", "disputed", "revoked"}:  # it ended while the payer was paying
+            now_s, now_text = self._stamp.now_s, self._stamp.now_text
+            await outbox.ask_refund(self._tx, self._order.id, "unserved", now_s=now_s, created_at=now_text)
+            self.notices.append(OutboxFilled())
+
+    async def _paid(self, pass_id: str, *, granted_before_ms: int) -> None:
+        order = self._order
+        self._values |= {
+            "granted": True,
+            "granted_before_ms": granted_before_ms,
+            "paid_at": self._stamp.now_text,
+            "paid_at_s": self._stamp.now_s,
+        }
+        await self._book(books.payment_captured(order.id, order.room_id, order.amount_minor, order.currency))
+        extends = order.extends_pass_id is not None
+        self.notices.append(
+            OrderPaid(
+                order_id=order.id,
+                room_id=order.room_id,
+                pass_id=pass_id,
+                name=order.name,
+                amount_minor=order.amount_minor,
+                currency=order.currency,
+                seconds=order.seconds,
+                extends=extends,
+            )
+        )
+        self.notices.append(PassChanged(pass_id, order.room_id))
+
+    async def record_refund(self, decision: RecordRefund) -> None:
+        order, delta_minor = self._order, decision.amount_minor_delta
+        self._values["refunded_minor"] = order.refunded_minor + delta_minor
+        await self._book(
+            books.refund(order.id, order.room_id, order.refunded_minor, delta_minor, order.currency)
+        )
+
+    async def record_dispute(self, decision: RecordDispute) -> None:
+        order = self._order
+        self._values["dispute"] = decision.dispute
+        self._values["lost_minor"] = decision.lost_minor
+        if decision.lost_minor > 0:
+            await self._book(books.dispute_lost(order.id, order.room_id, decision.lost_minor, order.currency))
+
+    async def end_access(self, decision: EndAccess) -> None:
+        """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
+        found = await passes.pass_of_order(self._tx, self._order)
+        if found is None:
+            return
+        self._values["access_ended"] = True
+        order = self._order
+        before_ms = self._values.get("granted_before_ms", order.granted_before_ms)
+        later = await later_orders(self._tx, found.id, before_ms)
+        others_live = any(not one.access_ended for one in later)
+        if order.extends_pass_id is None and not others_live:
+            await passes.end_pass(self._tx, found.id, decision.reason)
+        else:
+            await self._take_time(found, before_ms, later, decision)
+        self.notices.append(PassChanged(found.id, order.room_id))
+
+    async def _take_time(
+        self, found: passes.Pass, before_ms: int, later: Sequence[Order], decision: EndAccess
+    ) -> None:
+        own_ms = (self._order.seconds or 0) * 1000
+        taken_ms = own_ms - min(max(0, found.used_ms - before_ms), own_ms)
+        self._values["taken_ms"] = taken_ms
+        await passes.shorten_pass(self._tx, found.id, taken_ms, decision.reason)
+        for one in later:  # their time begins so much earlier now
+            await update_order(self._tx, one.id, granted_before_ms=one.granted_before_ms - taken_ms)
+
+    async def restore_access(self, _decision: RestoreAccess) -> None:
+        found = await passes.pass_of_order(self._tx, self._order)
+        if found is None:
+            return
+        self._values |= {"access_ended": False, "taken_ms": 0}
+        if self._order.taken_ms:
+            await passes.extend_pass(self._tx, found.id, self._order.taken_ms // 1000)
+        await passes.restore_pass(self._tx, found.id)
+        self.notices.append(PassChanged(found.id, self._order.room_id))
+
+    async def nothing_more(self, _decision: Decision) -> None:
+        """The new state says it all (the quarantine's row is written by the caller)."""
+
+    # --- refunds as rows ----------------------------------------------------------------------------------
+
+    async def _sync_refunds(self) -> None:
+        for fact in self._checkout.refunds:
+            await self._sync_refund(fact)
+
+    async def _sync_refund(self, fact: RefundFact) -> None:
+        state = _REFUND_STATES.get(fact.status, "asked")
+        ours = fact.reference and await refunds.get_refund(self._tx, fact.reference)
+        if ours and ours.order_id == self._order.id:
+            await refunds.set_refund(self._tx, ours.id, state, fact.refund_id)
+            return
+        row = refunds.Refund(
+            id=f"ref_{fact.refund_id}"[:64],
+            order_id=self._order.id,
+            amount_minor=fact.amount_minor,
+            currency=fact.currency,
+            reason="dashboard",
+            state=state,
+            stripe_refund_id=fact.refund_id,
+            created_at=self._stamp.now_text,
+        )
+        if not await refunds.insert_refund(self._tx, row):
+            await refunds.set_refund(self._tx, row.id, state, fact.refund_id)
+
+    async def _book(self, transfer: books.Transfer) -> None:
+        order = self._order
+        entry = Entry(transfer, order.mode, order.account, order.id)
+        if await post_transfer(self._tx, entry, self._stamp.now_text) == "exists_different":
+            raise BooksError(f"another transfer is booked as {transfer.id}")
+
+
+_HANDLERS: Mapping[type, Callable[[Application, Any], Awaitable[None]]] = {
+    MarkOpen: Application.mark_open,
+    MarkExpired: Application.mark_expired,
+    MarkFailed: Application.nothing_more,
+    GrantPass: Application.grant,
+    ExtendPass: Application.extend,
+    RecordRefund: Application.record_refund,
+    RecordDispute: Application.record_dispute,
+    EndAccess: Application.end_access,
+    RestoreAccess: Application.restore_access,
+    Quarantine: Application.nothing_more,
+    Nothing: Application.nothing_more,
+}

@@ -1,0 +1,209 @@
+"""Making an order: everything that is decided about it in one transaction, then its Checkout Session."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from metering.errors import RefusedError
+from metering.money import Money
+from metering.orders import OrderState
+from metering.tariff import Entrance, Tariff, parse_tariff, price_of
+from signaling.errors import ApiError
+from signaling.http import Line
+from signaling.ids import secret_hash, secret_matches
+from signaling.notices import RoomChanged
+from signaling.payments import reconcile
+from signaling.payments.context import Context
+from signaling.stores import passes, rooms
+from signaling.stores.database import Transaction
+from signaling.stores.orders import (
+    Order,
+    get_order,
+    insert_order,
+    orders_of_pass,
+    seats_taken,
+    terms_version,
+)
+
+SECRET_CHARS_MIN = 32
+EXTENDABLE = ("waiting", "active", "used_up")
+
+
+class NewOrder(BaseModel):
+    """The body of `POST /api/rooms/{slug}/orders`."""
+
+    model_config = ConfigDict(strict=True)
+
+    order_id: Annotated[str, StringConstraints(pattern=r"^ord_[A-Za-z0-9_-]{22}$")]
+    name: Annotated[Line, StringConstraints(max_length=80)]
+    email: Annotated[str, StringConstraints(pattern=r"^[^\s@<>\"]+@[^\s@<>\"]+$", max_length=254)] | None = (
+        None
+    )
+    seconds: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    extends: Annotated[str, StringConstraints(max_length=64)] | None = None
+    extends_secret: Annotated[str, StringConstraints(max_length=256)] | None = None
+    accept_terms: bool = False
+    ui: Literal["hosted", "embedded"] | None = None
+
+    def content_hash(self, slug: str) -> str:
+        """Of what was ordered; a repeat with another content is another order."""
+        said = self.model_dump(exclude={"extends_secret"}) | {"slug": slug}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """`is_new` false: the same request came before, and this is its answer."""
+
+    order: Order
+    is_new: bool
+
+
+def require_secret(secret: str | None) -> str:
+    """Raises ApiError 401 for none, or for one that is too short to be a secret."""
+    if secret is None or len(secret) < SECRET_CHARS_MIN:
+        raise ApiError(401, "secret_required", "send the order's secret as Authorization: Bearer")
+    return secret
+
+
+async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None) -> Made:
+    """Stores the order with its seat, then creates its Checkout Session. Raises ApiError (API.md, Orders).
+
+    The order of the answer has no `checkout_session_id` when the payment service did not answer.
+    """
+    secret = require_secret(secret)
+    if not body.accept_terms:
+        raise ApiError(422, "terms_not_accepted", "the terms must be accepted", field="accept_terms")
+    now_s, now_text = ctx.now_s(), ctx.now_text()
+    maker = _Maker(ctx, slug, body, secret_hash(secret), now_s, now_text)
+    made = await ctx.db.write(maker.run)
+    ctx.step("ordered")
+    if made.is_new:
+        ctx.notices.publish(RoomChanged(made.order.room_id))
+        await reconcile.attempt_call(ctx, made.order.id)
+    async with ctx.db.read() as tx:
+        order = await get_order(tx, made.order.id)
+    assert order is not None, "stored above"
+    if made.is_new and order.state is OrderState.FAILED:
+        raise ApiError(502, "payment_refused", "the payment service refused this payment")
+    return Made(order, made.is_new)
+
+
+class _Maker:
+    """One transaction: the checks and the rows of a new order."""
+
+    def __init__(  # noqa: PLR0917 - one caller, just above
+        self, ctx: Context, slug: str, body: NewOrder, hashed: str, now_s: int, now_text: str
+    ) -> None:
+        self._ctx = ctx
+        self._slug = slug
+        self._body = body
+        self._hashed = hashed
+        self._now_s = now_s
+        self._now_text = now_text
+
+    async def run(self, tx: Transaction) -> Made:
+        existing = await get_order(tx, self._body.order_id)
+        if existing is not None:
+            return self._repeat(existing)
+        room = await self._room(tx)
+        if self._body.extends is None:
+            await self._require_seat(tx, room)
+        else:
+            await self._require_extendable(tx, room, self._body.extends)
+        order = self._order(room, await terms_version(tx, room.id))
+        await insert_order(tx, order)
+        await reconcile.begin_call(tx, self._ctx.settings, order, slug=room.slug, now_s=self._now_s)
+        return Made(order, is_new=True)
+
+    def _repeat(self, existing: Order) -> Made:
+        same = existing.request_hash == self._body.content_hash(self._slug)
+        if not same or existing.secret_hash != self._hashed:
+            raise ApiError(409, "exists_different", "another order has this id")
+        return Made(existing, is_new=False)
+
+    async def _room(self, tx: Transaction) -> rooms.Room:
+        room = await rooms.by_slug(tx, self._slug)
+        settings = self._ctx.settings
+        if room is None or (room.mode, room.account) != (settings.mode, settings.account):
+            raise ApiError(404, "unknown_room", "no such room")
+        if room.state != "open":
+            raise ApiError(409, "room_closed", "the host has closed this room")
+        return room
+
+    async def _require_seat(self, tx: Transaction, room: rooms.Room) -> None:
+        if room.locked:
+            raise ApiError(409, "room_locked", "the host has locked this room")
+        if not room.live:
+            raise ApiError(409, "host_offline", "the host is not live: paying opens when they are")
+        if await seats_taken(tx, room.id) >= room.capacity:
+            raise ApiError(409, "room_full", "every seat is taken or being paid for")
+
+    async def _require_extendable(self, tx: Transaction, room: rooms.Room, pass_id: str) -> None:
+        """Whoever adds time holds the secret of an order of that pass."""
+        found = await passes.get_pass(tx, pass_id)
+        behind = await orders_of_pass(tx, pass_id) if found is not None else []
+        secret = self._body.extends_secret or ""
+        known = any(
+            secret_matches(secret, hashed) for one in behind for hashed in (one.secret_hash, one.link_hash)
+        )
+        if found is None or found.room_id != room.id or not known:
+            raise ApiError(404, "unknown_pass", "no such pass in this room, or not your secret")
+        if found.state not in EXTENDABLE or found.granted_ms is None:
+            raise ApiError(409, "not_extendable", "time cannot be added to this pass")
+
+    def _order(self, room: rooms.Room, version: str | None) -> Order:
+        body, settings = self._body, self._ctx.settings
+        seconds, price = _price(room, body.seconds)
+        return Order(
+            id=body.order_id,
+            room_id=room.id,
+            mode=settings.mode,
+            account=settings.account,
+            state=OrderState.NEW,
+            request_hash=body.content_hash(self._slug),
+            secret_hash=self._hashed,
+            name=body.name,
+            email=body.email,
+            tariff=room.tariff,
+            title=room.title,
+            description=room.description,
+            terms_url=room.terms_url,
+            terms_version=version,
+            terms_accepted_at=self._now_text,
+            seconds=seconds,
+            amount_minor=price.amount_minor,
+            currency=price.currency,
+            extends_pass_id=body.extends,
+            ui=body.ui or settings.checkout_ui,
+            reserved_until_s=self._now_s + settings.reservation_s,
+            created_at=self._now_text,
+            created_at_s=self._now_s,
+        )
+
+
+def _price(room: rooms.Room, seconds: int | None) -> tuple[int | None, Money]:
+    tariff: Tariff = parse_tariff(room.tariff)
+    if seconds is None and isinstance(tariff, Entrance):
+        seconds = tariff.seconds  # there is nothing to choose
+    try:
+        return seconds, price_of(tariff, seconds)
+    except RefusedError as error:
+        raise ApiError(422, "invalid", str(error), field="seconds") from None
+
+
+async def find_order(ctx: Context, order_id: str, secret: str | None) -> Order:
+    """The caller's own order. Raises ApiError 401, and 404 alike for an unknown order and a wrong secret."""
+    secret = require_secret(secret)
+    async with ctx.db.read() as tx:
+        order = await get_order(tx, order_id)
+    if order is None or not _opens(secret, order):
+        raise ApiError(404, "unknown_order", "no such order, or not its secret")
+    return order
+
+
+def _opens(secret: str, order: Order) -> bool:
+    return secret_matches(secret, order.secret_hash) or secret_matches(secret, order.link_hash)

@@ -1,0 +1,44 @@
+"""What every part of the payments is handed."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from signaling.clock import Clock, rfc3339
+from signaling.ids import RandomBytes, new_id
+from signaling.notices import Notice, Notices
+from signaling.payments.port import PaymentService
+from signaling.payments.settings import PaymentsSettings
+from signaling.stores.database import Database, Transaction
+
+
+def _nowhere(_step: str) -> None:
+    """In production nothing happens between two steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`step` is called between any two steps that a crash may part; tests raise from it."""
+
+    db: Database
+    clock: Clock
+    random_bytes: RandomBytes
+    notices: Notices
+    service: PaymentService
+    settings: PaymentsSettings
+    step: Callable[[str], None] = field(default=_nowhere)
+
+    def now_s(self) -> int:
+        return int(self.clock.wall_s())
+
+    def now_text(self) -> str:
+        return rfc3339(self.clock.wall_s())
+
+    def new_id(self, prefix: str) -> str:
+        return new_id(prefix, self.random_bytes)
+
+    async def write(self, work: Callable[[Transaction], Awaitable[Sequence[Notice]]]) -> None:
+        """One transaction; what it answers is published once it is committed."""
+        notices = await self.db.write(work)
+        self.step("committed")
+        for notice in notices:
+            self.notices.publish(notice)

@@ -1,0 +1,101 @@
+"""The HTTP routes of orders and of the webhook (API.md)."""
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from signaling.http import Network, answer, bearer, client_address, parse_body, read_body
+from signaling.payments import views
+from signaling.payments.checkout import NewOrder
+from signaling.payments.service import Payments
+from signaling.payments.webhook import BODY_BYTES_MAX
+from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.stores.orders import Order
+
+# A room fills quickly when its host goes live, and people share addresses; a script is slowed down all the same.
+ORDERS_RULE = Rule(burst=60, refill_s=1.0)
+LOOKUPS_RULE = Rule(burst=120, refill_s=0.25)
+REFRESH_RULE = Rule(burst=5, refill_s=1.0)
+
+
+class Wait(BaseModel):
+    """The body of `POST /api/orders/{id}/wait`."""
+
+    model_config = ConfigDict(strict=True)
+
+    wait: bool
+
+
+class PaymentRoutes:
+    """Handlers; each finds the caller's own order by its secret first."""
+
+    def __init__(self, payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> None:
+        self._payments = payments
+        self._limiter = limiter
+        self._trusted = trusted
+
+    def routes(self) -> list[web.RouteDef]:
+        order = "/api/orders/{id}"
+        return [
+            web.post("/api/rooms/{slug}/orders", self.make),
+            web.get(order, self.show),
+            web.post(f"{order}/refresh", self.refresh),
+            web.post(f"{order}/cancel", self.cancel),
+            web.post(f"{order}/wait", self.wait),
+            web.post(f"{order}/link", self.link),
+            web.get(f"{order}/receipt", self.receipt),
+            web.post("/stripe/webhook", self.webhook),
+        ]
+
+    async def make(self, request: web.Request) -> web.Response:
+        await require(self._limiter, f"orders:{self._address(request)}", ORDERS_RULE)
+        body = await parse_body(request, NewOrder)
+        made = await self._payments.make_order(request.match_info["slug"], body, bearer(request))
+        view = views.made_view(self._payments.settings, made.order)
+        is_pending = view.get("state") == "payment_pending"
+        return answer(view, 202 if is_pending else 201 if made.is_new else 200)
+
+    async def show(self, request: web.Request) -> web.Response:
+        return await self._shown(await self._own(request))
+
+    async def refresh(self, request: web.Request) -> web.Response:
+        order = await self._own(request)
+        if await self._limiter.take(f"refresh:{order.id}", REFRESH_RULE) == 0:
+            await self._payments.refresh(order)
+        return await self._shown(order)
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        order = await self._own(request)
+        await self._payments.cancel(order)
+        return await self._shown(order)
+
+    async def wait(self, request: web.Request) -> web.Response:
+        order = await self._own(request)
+        body = await parse_body(request, Wait)
+        await self._payments.set_waits(order, waits=body.wait)
+        return await self._shown(order)
+
+    async def link(self, request: web.Request) -> web.Response:
+        return answer({"url": await self._payments.new_link(await self._own(request))})
+
+    async def receipt(self, request: web.Request) -> web.Response:
+        return answer(await self._payments.receipt(await self._own(request)))
+
+    async def webhook(self, request: web.Request) -> web.Response:
+        body = await read_body(request, BODY_BYTES_MAX)
+        await self._payments.take_webhook(body, request.headers.get("Stripe-Signature"))
+        return answer({"received": True})
+
+    async def _own(self, request: web.Request) -> Order:
+        """Guessing is slowed down by address."""
+        await require(self._limiter, f"lookups:{self._address(request)}", LOOKUPS_RULE)
+        return await self._payments.find_order(request.match_info["id"], bearer(request))
+
+    async def _shown(self, order: Order) -> web.Response:
+        return answer(await self._payments.show(order.id))
+
+    def _address(self, request: web.Request) -> str:
+        return client_address(request, self._trusted)
+
+
+def routes(payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> list[web.RouteDef]:
+    return PaymentRoutes(payments, limiter, trusted).routes()

@@ -1,0 +1,185 @@
+"""The payments as one part: its doors for the routes, and its background tasks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from metering.orders import OrderState
+from signaling.clock import Clock
+from signaling.errors import ApiError
+from signaling.ids import RandomBytes, new_secret, secret_hash
+from signaling.notices import Notice, Notices, OutboxFilled
+from signaling.payments import checkout, outbox, sweeper, views, webhook, worker
+from signaling.payments.context import Context
+from signaling.payments.port import OutcomeUnknownError, PaymentService
+from signaling.payments.settings import PaymentsSettings
+from signaling.payments.settle import settle
+from signaling.stores.database import Database, Transaction
+from signaling.stores.orders import UNPAID, Order, get_order, update_order
+
+log = structlog.get_logger()
+
+Step = Callable[[str], None]
+
+
+def _nowhere(_step: str) -> None:
+    """In production nothing happens between two steps."""
+
+
+class Payments:
+    """Orders, webhooks and refunds. `start` and `close` run its background tasks; everything else works without
+    them (tests drive `work_once`)."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        random_bytes: RandomBytes,
+        notices: Notices,
+        service: PaymentService,
+        settings: PaymentsSettings,
+        step: Step = _nowhere,
+    ) -> None:
+        self.ctx = Context(db, clock, random_bytes, notices, service, settings, step)
+        self.settings = settings
+        self._woken = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._unsubscribe: Callable[[], None] | None = None
+
+    # --- background ---------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Starts applying; what was missed while the server was down is caught up in the background."""
+        self._unsubscribe = self.ctx.notices.subscribe(self._hear)
+        await sweeper.forget_waiting(self.ctx)
+        self._tasks = [
+            asyncio.create_task(self._apply_for_ever(), name="payments-worker"),
+            asyncio.create_task(self._catch_up_for_ever(), name="payments-catch-up"),
+        ]
+
+    async def close(self) -> None:
+        """Stops between two steps or in the middle of one: every step may be repeated."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    def wake(self) -> None:
+        """There is something to apply or to send."""
+        self._woken.set()
+
+    def _hear(self, notice: Notice) -> None:
+        if isinstance(notice, OutboxFilled):
+            self.wake()
+
+    async def work_once(self) -> int:
+        """One round of the worker; how much there was to do."""
+        await sweeper.sweep(self.ctx)
+        done = await worker.apply_inbox(self.ctx)
+        done += await outbox.empty_outbox(self.ctx)
+        return done + await sweeper.look_after_calls(self.ctx)
+
+    async def _apply_for_ever(self) -> None:
+        while True:
+            self._woken.clear()
+            await _surviving("payments_round_failed", self.work_once)
+            try:
+                async with asyncio.timeout(self.settings.sweep_every_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def _catch_up_for_ever(self) -> None:
+        await _surviving("settling_open_orders_failed", self._settle_open)
+        while True:
+            await _surviving("catching_up_failed", self.catch_up)
+            await asyncio.sleep(self.settings.catch_up_every_s)
+
+    async def _settle_open(self) -> None:
+        await sweeper.settle_open(self.ctx)
+
+    async def catch_up(self) -> int:
+        """Stores the events that never came; how many. Raises OutcomeUnknownError."""
+        missed = await sweeper.catch_up(self.ctx)
+        if missed:
+            log.info("events_caught_up", count=missed)
+            self.wake()
+        return missed
+
+    # --- doors --------------------------------------------------------------------------------------------
+
+    async def make_order(self, slug: str, body: checkout.NewOrder, secret: str | None) -> checkout.Made:
+        return await checkout.make_order(self.ctx, slug, body, secret)
+
+    async def find_order(self, order_id: str, secret: str | None) -> Order:
+        return await checkout.find_order(self.ctx, order_id, secret)
+
+    async def show(self, order_id: str) -> views.Json:
+        """The order as `GET /api/orders/{id}` answers it; the caller has proved that it may see it."""
+        async with self.ctx.db.read() as tx:
+            order = await get_order(tx, order_id)
+            assert order is not None, "orders are never deleted"
+            return await views.order_view(tx, self.settings, order)
+
+    async def receipt(self, order: Order) -> views.Json:
+        async with self.ctx.db.read() as tx:
+            return await views.receipt_view(tx, order)
+
+    async def refresh(self, order: Order) -> None:
+        """Asks the payment service now. When it does not answer, the order stays as it is known."""
+        try:
+            await settle(self.ctx, order.id)
+        except OutcomeUnknownError as error:
+            log.warning("refresh_postponed", order_id=order.id, error=str(error))
+
+    async def take_webhook(self, body: bytes, signature: str | None) -> None:
+        await webhook.take_webhook(self.ctx, body, signature)
+        self.wake()
+
+    async def cancel(self, order: Order) -> None:
+        """The payer walked away. Raises ApiError 409 `already_paid`. The seat is free once the Checkout Session is
+        known to be expired."""
+        if order.state in UNPAID:
+            await self._update(order.id, walked_away=True, reserved_until_s=self.ctx.now_s())
+            await sweeper.sweep(self.ctx)
+            await outbox.empty_outbox(self.ctx)
+        async with self.ctx.db.read() as tx:
+            now = await get_order(tx, order.id)
+        if now is not None and now.granted:
+            raise ApiError(409, "already_paid", "this order is paid")
+
+    async def set_waits(self, order: Order, *, waits: bool) -> None:
+        """Keep the paid time while the host is away, or give it back when the patience is over."""
+        await self._update(order.id, waits=waits)
+
+    async def new_link(self, order: Order) -> str:
+        """For going on on another device: its secret is in the fragment; the link before opens nothing any more."""
+        secret = new_secret(self.ctx.random_bytes)
+        await self._update(order.id, link_hash=secret_hash(secret))
+        return f"{self.settings.public_url}/orders/{order.id}#secret={secret}"
+
+    async def _update(self, order_id: str, **values: object) -> None:
+        async def work(tx: Transaction) -> Sequence[Notice]:
+            order = await get_order(tx, order_id)
+            assert order is not None, "orders are never deleted"
+            if "walked_away" in values and order.state not in {OrderState.NEW, OrderState.OPEN}:
+                return ()  # paid while the payer walked
+            await update_order(tx, order_id, **values)
+            return ()
+
+        await self.ctx.write(work)
+
+
+async def _surviving(event: str, work: Callable[[], Awaitable[object]]) -> None:
+    """The loop goes on whatever one round met; the rows say what is left to do."""
+    try:
+        await work()
+    except OutcomeUnknownError as error:
+        log.warning(event, error=str(error))
+    except Exception:
+        log.exception(event)

@@ -1,0 +1,27 @@
+"""What the composition root tells the payments."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from metering.orders import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentsSettings:
+    """`public_url` without a trailing slash. Durations in seconds; the defaults are the product's rules."""
+
+    mode: Mode
+    account: str
+    public_url: str
+    publishable_key: str = ""
+    checkout_ui: Literal["hosted", "embedded"] = "hosted"
+    reservation_s: int = 600
+    checkout_life_s: int = 31 * 60  # Stripe's minimum is 30 minutes from when it gets the request
+    away_grace_s: int = 60  # a host away so long: open Checkout Sessions are expired
+    patience_s: int = 300  # a payment that cannot be served waits so long
+    sweep_every_s: float = 1.0
+    catch_up_every_s: int = 300
+
+    @property
+    def sandbox(self) -> bool:
+        return self.mode == "sandbox"

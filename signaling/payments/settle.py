@@ -1,0 +1,109 @@
+"""The one function that applies a payment, whichever door woke it: webhook, return page, reconciliation.
+
+It fetches the Checkout Session that is stored on the order, outside any transaction, and applies what
+`metering.orders` decides in one transaction. Any order of arrival, any number of times.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from metering.orders import Quarantine, decide
+from signaling.notices import Notice
+from signaling.payments import apply, reconcile
+from signaling.payments.context import Context
+from signaling.payments.port import Checkout, RefusedByServiceError
+from signaling.stores import inbox
+from signaling.stores.database import Transaction
+from signaling.stores.orders import Order, get_order
+
+
+async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> Order:
+    """The order after what the payment service knows now was applied; `event_ids` of the inbox are then applied.
+
+    Raises LookupError for an unknown order, OutcomeUnknownError when the service could not be asked.
+    """
+    order = await _read(ctx, order_id)
+    if order.checkout_session_id is None:
+        await reconcile.reconcile(ctx, order_id)
+        order = await _read(ctx, order_id)
+    if order.checkout_session_id is None:
+        await _close_events(ctx, event_ids)
+        return order
+    checkout = await _fetch(ctx, order, order.checkout_session_id)
+    ctx.step("fetched")
+    if checkout is not None:
+        await _apply(ctx, order_id, checkout, event_ids)
+    else:
+        await _close_events(ctx, event_ids)
+    return await _read(ctx, order_id)
+
+
+async def _read(ctx: Context, order_id: str) -> Order:
+    async with ctx.db.read() as tx:
+        order = await get_order(tx, order_id)
+    if order is None:
+        raise LookupError(f"no order {order_id}")
+    return order
+
+
+async def _fetch(ctx: Context, order: Order, checkout_session_id: str) -> Checkout | None:
+    """None when the service does not know it: the keys are of another account, which a person must see to."""
+    try:
+        return await ctx.service.fetch_checkout(checkout_session_id)
+    except RefusedByServiceError as error:
+        payload = {"order_id": order.id, "checkout_session_id": checkout_session_id, "error": str(error)}
+
+        async def work(tx: Transaction) -> Sequence[Notice]:
+            await inbox.put_in_quarantine(
+                tx,
+                quarantine_id=f"{order.id}:unknown_checkout",
+                reason="unknown_checkout",
+                subject_id=order.id,
+                payload=payload,
+                created_at=ctx.now_text(),
+            )
+            return ()
+
+        await ctx.write(work)
+        return None
+
+
+async def _apply(ctx: Context, order_id: str, checkout: Checkout, event_ids: Sequence[str]) -> None:
+    # Made outside: the transaction may run again.
+    stamp = apply.Stamp(ctx.new_id("pass"), ctx.now_s(), ctx.now_text())
+
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        order = await get_order(tx, order_id)
+        assert order is not None, "orders are never deleted"
+        decisions = decide(order.snapshot(), checkout.fact)
+        application = apply.Application(tx, order, checkout, stamp)
+        await application.run(decisions)
+        reasons = [one.reason for one in decisions if isinstance(one, Quarantine)]
+        for reason in reasons:
+            await _quarantine(tx, order_id, reason, checkout, stamp.now_text)
+        for event_id in event_ids:
+            await inbox.close_event(tx, event_id, "quarantined" if reasons else "applied")
+        return application.notices
+
+    await ctx.write(work)
+
+
+async def _quarantine(tx: Transaction, order_id: str, reason: str, checkout: Checkout, now_text: str) -> None:
+    await inbox.put_in_quarantine(
+        tx,
+        quarantine_id=f"{order_id}:{reason}",
+        reason=reason,
+        subject_id=order_id,
+        payload=asdict(checkout.fact),
+        created_at=now_text,
+    )
+
+
+async def _close_events(ctx: Context, event_ids: Sequence[str]) -> None:
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        for event_id in event_ids:
+            await inbox.close_event(tx, event_id, "applied", "nothing to fetch")
+        return ()
+
+    if event_ids:
+        await ctx.write(work)

@@ -1,0 +1,58 @@
+"""The webhook's door: verify over the raw body, store as received, answer. Applying is the worker's."""
+
+from collections.abc import Sequence
+
+from metering.orders import Mode
+from signaling.errors import ApiError
+from signaling.notices import Notice
+from signaling.payments.context import Context
+from signaling.payments.port import BadWebhookError, ServiceEvent
+from signaling.stores import inbox
+from signaling.stores.database import Transaction
+
+BODY_BYTES_MAX = 512 * 1024
+ID_CHARS_MAX = 255
+TYPE_CHARS_MAX = 64
+
+
+async def take_webhook(ctx: Context, body: bytes, signature: str | None) -> None:
+    """Committed as received when this returns; a duplicate changes nothing. Raises ApiError 400."""
+    try:
+        event = ctx.service.verify_webhook(body, signature, ctx.clock.wall_s())
+    except BadWebhookError as error:
+        raise ApiError(400, error.code, str(error)) from None
+    await store_events(ctx, [event])
+
+
+async def store_events(ctx: Context, events: Sequence[ServiceEvent]) -> int:
+    """How many of them were new."""
+    received = [_received(ctx, event) for event in events]
+    now_s, now_text = ctx.now_s(), ctx.now_text()
+    stored = 0
+
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        nonlocal stored
+        stored = 0
+        for event in received:
+            stored += await inbox.receive(tx, event, now_s=now_s, received_at=now_text)
+        return ()
+
+    await ctx.write(work)
+    return stored
+
+
+def _received(ctx: Context, event: ServiceEvent) -> inbox.InboxEvent:
+    return inbox.InboxEvent(
+        event_id=event.event_id[:ID_CHARS_MAX],
+        mode=_mode(ctx, event),
+        account=event.account or ctx.settings.account,
+        type=event.type[:TYPE_CHARS_MAX],
+        object_id=str(event.object.get("id", ""))[:ID_CHARS_MAX],
+        payload=event.object,
+    )
+
+
+def _mode(ctx: Context, event: ServiceEvent) -> Mode:
+    if event.livemode:
+        return "live"
+    return "test" if ctx.settings.mode == "live" else ctx.settings.mode

@@ -1,0 +1,121 @@
+"""Applies the inbox: finds the order that each event is about, and settles it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from signaling.notices import Notice
+from signaling.payments.context import Context
+from signaling.payments.port import OutcomeUnknownError
+from signaling.payments.settle import settle
+from signaling.stores import inbox
+from signaling.stores.database import Transaction
+from signaling.stores.inbox import InboxEvent
+from signaling.stores.orders import Order, find_by_checkout, find_by_payment_intent, get_order
+
+log = structlog.get_logger()
+
+BACKOFF_MAX_S = 300
+
+
+async def apply_inbox(ctx: Context) -> int:
+    """Applies what is due; how many events were looked at."""
+    async with ctx.db.read() as tx:
+        due = await inbox.due_events(tx, ctx.now_s())
+    by_order: dict[str, list[InboxEvent]] = {}
+    for event in due:
+        order = await _order_of(ctx, event)
+        if order is not None:
+            by_order.setdefault(order.id, []).append(event)
+    for order_id, events in by_order.items():
+        await _settle(ctx, order_id, events)
+    return len(due)
+
+
+async def _settle(ctx: Context, order_id: str, events: Sequence[InboxEvent]) -> None:
+    try:
+        await settle(ctx, order_id, [event.event_id for event in events])
+    except OutcomeUnknownError as error:
+        log.warning("settling_postponed", order_id=order_id, error=str(error))
+        await _retry(ctx, events, str(error))
+    except Exception as error:
+        # One order that cannot be applied must not hold up the others.
+        log.exception("settling_failed", order_id=order_id)
+        await _retry(ctx, events, repr(error))
+
+
+async def _retry(ctx: Context, events: Sequence[InboxEvent], note: str) -> None:
+    now_s = ctx.now_s()
+
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        for event in events:
+            attempts = event.attempts + 1
+            next_at_s = now_s + min(2**attempts, BACKOFF_MAX_S)
+            await inbox.retry_event(tx, event.event_id, attempts, next_at_s, note)
+        return ()
+
+    await ctx.write(work)
+
+
+async def _order_of(ctx: Context, event: InboxEvent) -> Order | None:
+    """None when the event was put aside: of other books, of no order of ours, or of a stray Checkout Session."""
+    if (event.mode, event.account) != (ctx.settings.mode, ctx.settings.account):
+        await _put_aside(ctx, event, "quarantined", "of another mode or account")
+        return None
+    async with ctx.db.read() as tx:
+        order = await _find(tx, event)
+    if order is None:
+        ours = _named_order(event.payload).startswith("ord_")
+        state: inbox.InboxState = "quarantined" if ours else "ignored"
+        await _put_aside(ctx, event, state, "no such order")
+        return None
+    is_session = event.payload.get("object") == "checkout.session"
+    if is_session and order.checkout_session_id not in {None, event.object_id}:
+        await _stray(ctx, event)
+        return None
+    return order
+
+
+async def _stray(ctx: Context, event: InboxEvent) -> None:
+    """Another Checkout Session of the same order: harmless unless somebody paid it."""
+    state: inbox.InboxState = "quarantined" if event.payload.get("payment_status") == "paid" else "ignored"
+    await _put_aside(ctx, event, state, "not the Checkout Session of its order")
+
+
+async def _find(tx: Transaction, event: InboxEvent) -> Order | None:
+    payload = event.payload
+    if payload.get("object") == "checkout.session":
+        found = await find_by_checkout(tx, event.object_id)
+    else:
+        intent = payload.get("payment_intent") or payload.get("id")
+        found = await find_by_payment_intent(tx, str(intent))
+    return found or await get_order(tx, _named_order(payload))
+
+
+def _named_order(payload: dict[str, Any]) -> str:
+    """The order that a signed event names: the reference we gave it, or our metadata."""
+    metadata = payload.get("metadata")
+    named = payload.get("client_reference_id") or (
+        metadata.get("order_id") if isinstance(metadata, dict) else None
+    )
+    return named if isinstance(named, str) else ""
+
+
+async def _put_aside(ctx: Context, event: InboxEvent, state: inbox.InboxState, note: str) -> None:
+    now_text = ctx.now_text()
+
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        await inbox.close_event(tx, event.event_id, state, note)
+        if state == "quarantined":
+            await inbox.put_in_quarantine(
+                tx,
+                quarantine_id=event.event_id,
+                reason=note,
+                subject_id=event.object_id,
+                payload=event.payload,
+                created_at=now_text,
+            )
+        return ()
+
+    await ctx.write(work)
