@@ -1,0 +1,177 @@
+// The payer's call: /r/{slug}/call.
+
+import { byId, button, dataBlock, linkButton, toast } from "./dom.js";
+import { orderToken, getOrder, setWait } from "./api.js";
+import { currentOrder } from "./orders.js";
+import { formatLength } from "./format.js";
+import { RoomClient } from "./roomclient.js";
+import { LocalMedia } from "./localmedia.js";
+import { CallView, endingFacts, hideEnding, showEnding } from "./callview.js";
+import { MeterView } from "./meter.js";
+import { AddTime } from "./addtime.js";
+import { askToSpeak } from "./calldialogs.js";
+import { call as text } from "./strings/call.en.js";
+
+/** @typedef {import("./callview.js").Overlay} Overlay */
+/** @typedef {import("./protocol.js").Ended} Ended */
+
+/** Endings after which the same pass may go in again, by a press of a button. */
+const BACK_IN = new Set(["left", "replaced", "room_full", "room_locked", "media_failed", "bad_token", "protocol_error", "unknown", "connection_lost"]);
+const PAY_AGAIN = new Set(["used_up", "pass_used_up", "refunded", "revoked", "kicked"]);
+
+class CallPage {
+  /** @param {import("./api.js").Card} card @param {import("./orders.js").OrderKey} order */
+  constructor(card, order) {
+    this.card = card;
+    this.order = order;
+    this.waits = false;
+    /** @type {Ended|null} */
+    this.over = null;
+    this.media = new LocalMedia();
+    this.client = new RoomClient({ media: this.media, getToken: () => orderToken(order.order_id, order.secret) });
+    this.meter = new MeterView({ onAddTime: () => this.addTime() });
+    byId("top-meter").replaceChildren(this.meter.element);
+    this.view = new CallView({ client: this.client, role: "payer", overlayFor: () => this.overlay() });
+    this.payment = new AddTime({ card, pass: order, sandbox: card.mode === "sandbox", onDone: () => this.view.panel.close() });
+    this.view.panel.add("pay", { title: text.pay.title, element: this.payment.element, closed: () => this.payment.close() });
+    this.listen();
+  }
+
+  listen() {
+    const on = (/** @type {string} */ type, /** @type {(detail: any) => void} */ handle) =>
+      this.client.addEventListener(type, (event) => handle(/** @type {CustomEvent} */ (event).detail));
+    on("meter", (meter) => { this.meter.set(meter); this.view.refresh(); });
+    on("grants", ({ publish }) => this.granted(publish));
+    on("notice", (notice) => this.noticed(notice));
+    on("ended", (ended) => this.ended(ended));
+  }
+
+  start() {
+    this.over = null;
+    // Where everyone speaks, camera and microphone open while the way in is being made.
+    if (this.card.privacy === "confidential") this.media.open();
+    this.client.start();
+    this.view.refresh();
+  }
+
+  addTime() {
+    this.payment.open();
+    this.view.panel.show("pay");
+  }
+
+  /** @param {import("./protocol.js").Notice} notice */
+  noticed(notice) {
+    if (notice.kind === "warning") toast(text.notices.warning(formatLength(Math.round((notice.remaining_ms ?? 0) / 60_000) * 60)), { icon: "clock", duration_ms: 8_000 });
+    if (notice.kind === "host_back") this.waits = false;
+  }
+
+  /** In a conference the host lets one speak: asked then, not before. @param {boolean} publish */
+  async granted(publish) {
+    if (this.card.privacy === "confidential") return;
+    if (!publish) {
+      const spoke = this.media.tracks().size > 0;
+      this.media.close();
+      if (spoke) toast(text.grantTaken, { icon: "microphone-off" });
+      return;
+    }
+    const wish = await askToSpeak();
+    if (!wish || !this.client.mayPublish) return;
+    Object.assign(this.media.choice, wish);
+    await this.media.open(wish);
+  }
+
+  // ---- states
+
+  /** @returns {Overlay} */
+  overlay() {
+    const { client } = this;
+    if (this.over) return { state: "ended" };
+    if (client.connection.state === "reconnecting") return { state: "reconnecting", title: text.reconnecting, note: text.reconnectingNote, busy: true };
+    if (client.connection.state !== "connected") return connecting(client.step || "token");
+    if (client.meter?.reason === "host_away") return this.hostAway(client.meter.state === "waiting");
+    if (client.mediaState === "disconnected" || client.mediaState === "failed") return { state: "reconnecting", title: text.reconnecting, note: text.reconnectingNote, busy: true };
+    if (client.mediaState !== "connected") return connecting("media");
+    return this.paused();
+  }
+
+  /** @param {boolean} before the first second @returns {Overlay} */
+  hostAway(before) {
+    const keep = button(text.keepTime, { kind: "small", onClick: () => this.keepTime() });
+    const note = this.waits ? text.keptTime : before ? text.waitingHostNote : text.pausedNote;
+    const title = before ? text.waitingHost(this.card.host_name || text.host) : text.pausedHost;
+    return { state: before ? "waiting" : "paused", title, note, icon: before ? "clock" : "pause", actions: this.waits ? [] : [keep] };
+  }
+
+  /** @returns {Overlay} */
+  paused() {
+    const { state, reason } = /** @type {import("./protocol.js").MeterInfo} */ (this.client.meter ?? { state: "counting" });
+    if (state === "holding") return { state: "paused", title: text.holding, busy: true };
+    if (state !== "paused") return { state: "connected" };
+    return { state: "paused", title: reason === "payer_away" ? text.pausedAway : text.pausedServer, note: text.pausedNote, icon: "pause" };
+  }
+
+  async keepTime() {
+    // Either way reaches the same pass; the HTTP call works also while the socket is away.
+    if (!this.client.wait(true)) await setWait(this.order.order_id, this.order.secret, true).catch(() => undefined);
+    this.waits = true;
+    this.view.refresh();
+  }
+
+  // ---- the end
+
+  /** @param {Ended} ended */
+  async ended(ended) {
+    this.over = ended;
+    const left = this.meter.leftMs;
+    this.media.close();
+    this.view.panel.close();
+    this.view.refresh();
+    const code = ended.code in text.ended ? ended.code : "unknown";
+    const [title, note] = /** @type {Record<string, string[]>} */ (text.ended)[code];
+    const stays = left !== null && left > 0 && ["left", "replaced", "room_full", "room_locked"].includes(code);
+    showEnding({ title, note, code: ended.code, actions: this.ways(code),
+      facts: [...endingFacts(ended), ...(stays ? [/** @type {[string, string]} */ ([text.meter.counting, formatLength(Math.ceil(left / 1000))])] : [])] });
+    if (ended.refund === undefined && ["kicked", "host_ended", "refunded"].includes(code)) await this.tellRefund(ended);
+  }
+
+  /** The refund is made after the call has ended: ask once whether it is known by now. @param {Ended} ended */
+  async tellRefund(ended) {
+    const order = await getOrder(this.order.order_id, this.order.secret).catch(() => null);
+    if (!order?.refund || this.over !== ended) return;
+    this.over = { ...ended, refund: order.refund };
+    const [title, note] = /** @type {Record<string, string[]>} */ (text.ended)[ended.code];
+    showEnding({ title, note, code: ended.code, facts: endingFacts(this.over), actions: this.ways(ended.code) });
+  }
+
+  /** @param {string} code */
+  ways(code) {
+    const page = `/r/${encodeURIComponent(this.card.slug)}`;
+    const receipt = linkButton(text.receipt, `/orders/${encodeURIComponent(this.order.order_id)}`, { icon: "receipt" });
+    if (code === "replaced") return [button(text.useHere, { kind: "primary", onClick: () => this.again() }), receipt];
+    if (BACK_IN.has(code)) return [button(text.goBack, { kind: "primary", onClick: () => this.again() }), receipt];
+    if (code === "not_paid") return [linkButton(text.roomPage, page, { kind: "primary" })];
+    return [linkButton(PAY_AGAIN.has(code) ? text.payAgain : text.roomPage, page, { kind: "primary" }), receipt];
+  }
+
+  again() {
+    hideEnding();
+    this.start();
+  }
+}
+
+/** @param {string} step @returns {Overlay} */
+function connecting(step) {
+  const steps = /** @type {Record<string, string>} */ (text.steps);
+  return { state: "connecting", title: text.connecting, step: `${steps[step] ?? steps.server}…`, busy: true };
+}
+
+function main() {
+  const card = dataBlock("card-data");
+  const order = currentOrder(card.slug);
+  if (order) return new CallPage(card, order).start();
+  document.body.dataset.callState = "ended";
+  const [title, note] = text.ended.no_order;
+  showEnding({ title, note, code: "no_order", facts: [], actions: [linkButton(text.roomPage, `/r/${encodeURIComponent(card.slug)}`, { kind: "primary" })] });
+}
+
+main();

@@ -1,0 +1,97 @@
+// The payer's clock as a ring. The server decides; this only counts down what it said, on the page's monotonic clock.
+
+import { h, meterRing, announce } from "./dom.js";
+import { formatClock, formatLength } from "./format.js";
+import { remainingMs } from "./protocol.js";
+import { call as text } from "./strings/call.en.js";
+
+/** @typedef {import("./protocol.js").MeterInfo} MeterInfo */
+/** @typedef {"calm"|"warning"|"urgent"|"paused"} Level */
+
+export const WARNING_MS = 5 * 60_000;
+export const URGENT_MS = 60_000;
+
+/** @param {MeterInfo} meter @param {number|null} leftMs @returns {Level} */
+export function levelOf(meter, leftMs) {
+  if (meter.state === "waiting" || meter.state === "paused") return "paused";
+  if (leftMs === null) return "calm";
+  if (leftMs <= URGENT_MS) return "urgent";
+  return leftMs <= WARNING_MS ? "warning" : "calm";
+}
+
+export class MeterView {
+  /** @param {{onAddTime: () => void, now?: () => number}} options */
+  constructor({ onAddTime, now = () => performance.now() }) {
+    this._now = now;
+    /** @type {MeterInfo|null} */
+    this._meter = null;
+    this._receivedMs = 0;
+    this._wholeMs = 0;
+    /** @type {Level|""} */
+    this._spoken = "";
+    this.ring = meterRing();
+    this.caption = h("p", { class: "meter__caption" });
+    this.addTime = h("button", { type: "button", class: "button button--small meter__add", on: { click: onAddTime }, hidden: true }, text.meter.addTime);
+    this.element = h("div", { class: "meter", dataset: { meterState: "waiting" } }, this.ring.element, this.caption, this.addTime);
+    this._draw();
+    setInterval(() => this._draw(), 250);
+  }
+
+  /** @param {MeterInfo} meter */
+  set(meter) {
+    this._meter = meter;
+    this._receivedMs = this._now();
+    // The ring is full at the most that was ever left: added time fills it again.
+    const left = this.leftMs ?? 0;
+    if (left > this._wholeMs || meter.state === "waiting") this._wholeMs = left;
+    document.body.dataset.meterState = meter.state;
+    document.body.dataset.meterReason = meter.reason ?? "";
+    this._draw();
+  }
+
+  get state() {
+    return this._meter?.state ?? "waiting";
+  }
+
+  get reason() {
+    return this._meter?.reason ?? "";
+  }
+
+  /** @returns {number|null} null: no limit, or nothing known */
+  get leftMs() {
+    return this._meter ? remainingMs(this._meter, this._receivedMs, this._now()) : null;
+  }
+
+  get limited() {
+    return this._meter !== null && this._meter.remaining_ms !== null && this._meter.remaining_ms !== undefined;
+  }
+
+  _draw() {
+    const left = this.leftMs;
+    const level = this._meter ? levelOf(this._meter, left) : "paused";
+    const clock = left === null ? text.meter.none : formatClock(left);
+    const share = left === null || this._wholeMs === 0 ? null : left / this._wholeMs;
+    const spoken = left === null ? text.meter.unlimited : text.meter.spoken(formatLength(Math.ceil(left / 1000)));
+    this.ring.set({ share, label: clock, level, spoken });
+    this.caption.textContent = this._caption(left);
+    this.addTime.hidden = !this.limited;
+    this.addTime.classList.toggle("button--primary", level === "warning" || level === "urgent");
+    document.body.dataset.meterLevel = level;
+    this._speak(level);
+  }
+
+  /** @param {number|null} left */
+  _caption(left) {
+    if (!this._meter) return text.meter.waiting;
+    if (left === null && this.state === "counting") return text.meter.unlimited;
+    return { waiting: text.meter.waiting, paused: text.meter.paused }[/** @type {"waiting"} */ (this.state)] ?? text.meter.counting;
+  }
+
+  /** Spoken once at each border, and again after time was added. @param {Level} level */
+  _speak(level) {
+    if (level === this._spoken || level === "paused") return;
+    if (level === "urgent") announce(text.meter.lastMinute, "assertive");
+    if (level === "warning" && this._spoken === "calm") announce(text.meter.fiveMinutes);
+    this._spoken = level;
+  }
+}

@@ -1,0 +1,262 @@
+// The host's studio: /host/{room_id}#key=…. Preview and "Go live" first, then the call with the list of payers.
+
+import { badge, button, byId, copyBox, h, linkButton, openDialog, replace } from "./dom.js";
+import { icon } from "./icons.js";
+import { getHostRoom, hostToken, qrUrl } from "./api.js";
+import { takeFragment } from "./orders.js";
+import { devicePreview } from "./devices.js";
+import { formatMoney } from "./format.js";
+import { RoomClient } from "./roomclient.js";
+import { LocalMedia } from "./localmedia.js";
+import { CallView, endingFacts, hideEnding, showEnding } from "./callview.js";
+import { Control } from "./controls.js";
+import { Roster, choices } from "./roster.js";
+import { forget, hostKey, rememberLive, wasLive } from "./hostkeys.js";
+import { call as callText, studio as text } from "./strings/call.en.js";
+import { en } from "./strings/en.js";
+
+/** @typedef {import("./callview.js").Overlay} Overlay */
+/** @typedef {import("./protocol.js").Ended} Ended */
+/** @typedef {{gross: any, refunded: any, payers: number}} Earnings */
+/** @typedef {{card: import("./api.js").Card, share_url: string, earnings: Earnings, checklist: {code: string, message: string}[]}} HostRoom */
+
+class Studio {
+  /** @param {string} roomId @param {string} key @param {HostRoom} room */
+  constructor(roomId, key, room) {
+    this.roomId = roomId;
+    this.room = room;
+    /** @type {Ended|null} */
+    this.over = null;
+    this.locked = false;
+    this.media = new LocalMedia();
+    this.client = new RoomClient({ media: this.media, getToken: () => hostToken(roomId, key) });
+    this.roster = new Roster({
+      mute: (id) => this.client.mute(id, "microphone"),
+      grant: (id, publish) => this.client.grant(id, publish),
+      kick: (id, refund) => this.client.kick(id, refund),
+    });
+    this.people = new Control({ name: "people", onClick: () => this.view.panel.toggle("people") });
+    this.lock = new Control({ name: "lock", onClick: () => this.client.lock(!this.locked) });
+    this.view = new CallView({ client: this.client, role: "host", overlayFor: () => this.overlay(), extra: [this.people, this.lock],
+      onLeave: () => this.askLeave() });
+    this.makePeoplePanel();
+    this.listen();
+    this.drawTop(room.earnings);
+    this.drawLock(room.card.state === "locked");
+  }
+
+  makePeoplePanel() {
+    this.share = sharePanel(this.room);
+    const element = h("div", { class: "people stack" }, this.roster.element, this.share);
+    this.view.panel.add("people", { title: text.rosterTitle, element });
+    this.view.panel.addEventListener("change", () => this.drawPeople());
+    this.drawPeople();
+  }
+
+  listen() {
+    const on = (/** @type {string} */ type, /** @type {(detail: any) => void} */ handle) =>
+      this.client.addEventListener(type, (event) => handle(/** @type {CustomEvent} */ (event).detail));
+    on("joined", (joined) => this.drawLock(joined.room.locked));
+    on("participants", (people) => this.participants(people));
+    on("earnings", (earnings) => this.drawTop(earnings));
+    on("link", ({ qualities }) => this.roster.setQualities(qualities));
+    on("publishing", () => this.view.refresh());
+    on("notice", ({ kind }) => { if (kind === "locked" || kind === "unlocked") this.drawLock(kind === "locked"); });
+    on("ended", (ended) => this.ended(ended));
+  }
+
+  // ---- before
+
+  prepare() {
+    document.body.dataset.callState = "before";
+    const holder = h("div");
+    this.preview = devicePreview(holder, { onChange: (stream) => this.ready(stream) });
+    this.go = button(text.goLive, { kind: "primary wide", icon: "play", "data-action": "go-live", disabled: true, onClick: () => this.goLive() });
+    this.why = h("p", { class: "small muted", role: "status" }, text.goLiveNote);
+    const back = wasLive(this.roomId);
+    const before = h("section", { class: "prelive", id: "prelive" },
+      h("div", { class: "prelive__head" }, h("p", { class: "prelive__kicker" }, text.title),
+        h("h1", null, back ? text.backTitle : text.beforeTitle(this.room.card.title)), back && h("p", { class: "large muted" }, text.back)),
+      h("div", { class: "prelive__preview" }, holder),
+      h("div", { class: "prelive__side stack" }, h("div", { class: "prelive__go stack stack--tight" }, this.go, this.why), this.checklist(), h("hr"), sharePanel(this.room),
+        h("p", { class: "small muted prelive__key" }, icon("key"), h("span", null, text.privateKey))));
+    document.getElementById("prelive")?.remove();
+    byId("main").append(before);
+    this.preview.open();
+  }
+
+  /** What may be wrong, said before it matters. Filled again when the devices change. */
+  checklist() {
+    this.checks = h("ul", { class: "checklist" });
+    this.drawChecks(null);
+    return h("div", { class: "stack stack--tight" }, h("h2", { class: "prelive__h" }, text.checklist), this.checks);
+  }
+
+  /** @param {MediaStream|null} stream */
+  drawChecks(stream) {
+    const [picture, sound] = [stream?.getVideoTracks().length, stream?.getAudioTracks().length];
+    /** @type {[string, string][]} */
+    const own = picture && sound ? [["check-circle", text.checks.ready]] : !picture && !sound ? [["warning", text.checks.nothing]]
+      : [["warning", picture ? text.checks.no_microphone : text.checks.no_camera]];
+    const theirs = this.room.checklist.map(({ code, message }) => /** @type {[string, string]} */ ([code === "sandbox" ? "flask" : "warning", /** @type {Record<string, string>} */ (text.checks)[code] ?? message]));
+    replace(this.checks, [...(stream ? own : []), ...theirs].map(([name, words]) => h("li", { dataset: { kind: name } }, icon(name), h("span", null, words))));
+  }
+
+  /** @param {MediaStream|null} stream */
+  ready(stream) {
+    const any = (stream?.getTracks().length ?? 0) > 0;
+    this.go.disabled = !any;
+    this.why.textContent = any ? text.goLiveNote : text.nothingOn;
+    this.drawChecks(stream ?? new MediaStream());
+  }
+
+  goLive() {
+    const stream = this.preview.release();
+    Object.assign(this.media.choice, this.preview.choice);
+    this.preview.destroy();
+    if (stream) this.media.adopt(stream);
+    byId("prelive").remove();
+    this.over = null;
+    this.client.start();
+    this.view.refresh();
+    if (matchMedia("(min-width: 64rem)").matches) this.view.panel.show("people", { focus: false });
+    byId("main").focus();
+  }
+
+  // ---- live
+
+  /** @returns {Overlay} */
+  overlay() {
+    const { client } = this;
+    if (this.over) return { state: "ended" };
+    const connection = client.connection.state;
+    if (connection === "idle") return { state: "connecting" };
+    const lost = connection === "reconnecting" || client.publishState === "disconnected" || client.publishState === "failed";
+    if (lost) return { state: "reconnecting", title: callText.reconnecting, busy: true };
+    if (connection !== "connected") return going(client.step || "token");
+    const publishing = this.media.tracks().size > 0;
+    if (publishing && client.publishState !== "connected") return going("media");
+    if (publishing) rememberLive(this.roomId);
+    return { state: "connected" };
+  }
+
+  /** @param {import("./protocol.js").Participant[]} people */
+  participants(people) {
+    this.roster.show(people.filter((person) => person.role === "payer"), this.client.joined?.room.privacy === "conference");
+    this.share.open = this.roster.count === 0;
+    this.drawPeople();
+    this.drawTop();
+  }
+
+  drawPeople() {
+    const count = this.roster.count;
+    this.people.set({ icon: "people", label: text.rosterTitle, open: this.view.panel.open === "people" });
+    this.people.element.dataset.count = String(count);
+  }
+
+  /** @param {boolean} locked */
+  drawLock(locked) {
+    this.locked = locked;
+    document.body.dataset.locked = locked ? "yes" : "no";
+    this.lock.set({ icon: locked ? "lock" : "unlock", label: locked ? text.unlock : text.lock, off: locked });
+    this.drawTop();
+  }
+
+  /** @param {Earnings} [earnings] */
+  drawTop(earnings = this.earnings ?? this.room.earnings) {
+    this.earnings = earnings;
+    const { currency } = this.room.card;
+    const live = this.client.connection.state === "connected";
+    const refunded = money(earnings.refunded, currency);
+    replace(byId("top-meter"), h("div", { class: "earned" },
+      live ? badge("live", text.live) : badge("", text.notLive), this.locked && badge("warning", text.locked, "lock"),
+      h("dl", { class: "earned__sum" }, h("dt", { class: "small muted" }, text.earnings),
+        h("dd", { class: "earned__amount numbers", dataset: { earnings: "gross" } }, formatMoney(money(earnings.gross, currency)),
+          refunded.amount_minor > 0 && h("span", { class: "small muted" }, ` ${text.earningsRefunded(formatMoney(refunded))}`)))));
+  }
+
+  // ---- leaving
+
+  async askLeave() {
+    const way = choices("leave", [["step_out", text.stepOut, text.stepOutNote], ["end_refund", text.endRefund, text.endRefundNote], ["end_keep", text.endKeep, text.endKeepNote]]);
+    const { closed, element } = openDialog({ title: text.endTitle, body: way.element,
+      actions: [{ text: text.cancel, value: "", kind: "quiet" }, { text: text.stepOut, value: "go", kind: "danger", icon: "leave" }] });
+    const go = /** @type {HTMLElement} */ (element.querySelector(".button--danger span"));
+    way.element.addEventListener("change", () => { go.textContent = way.value() === "step_out" ? text.stepOut : text.endGo; });
+    if ((await closed) !== "go") return;
+    if (way.value() === "step_out") this.client.leave();
+    else if (!this.client.closeRoom(way.value() === "end_refund")) this.client.leave();
+  }
+
+  /** @param {Ended} ended */
+  ended(ended) {
+    this.over = ended;
+    if (ended.code === "left" || ended.code === "host_ended") forget(this.roomId);
+    this.media.close();
+    this.view.panel.close();
+    this.view.refresh();
+    this.drawTop();
+    const known = { ...callText.ended, ...text.ended };
+    const [title, note] = /** @type {Record<string, string[]>} */ (known)[ended.code] ?? callText.ended.unknown;
+    const closed = ended.code === "host_ended" || ended.code === "room_closed";
+    const next = closed ? linkButton(text.newRoom, "/", { kind: "primary", icon: "plus" })
+      : button(ended.code === "replaced" ? callText.useHere : text.goLiveAgain, { kind: "primary", icon: "play", onClick: () => { hideEnding(); this.again(); } });
+    showEnding({ title, note, code: ended.code, facts: endingFacts({ code: ended.code, refund: ended.refund }), actions: [next] });
+  }
+
+  again() {
+    this.over = null;
+    this.prepare();
+  }
+}
+
+/** @param {string} step @returns {Overlay} */
+function going(step) {
+  const steps = /** @type {Record<string, string>} */ (callText.steps);
+  return { state: "connecting", title: text.goingLive, step: step === "token" ? "" : `${steps[step] ?? steps.server}…`, busy: true };
+}
+
+/** @param {any} value Money or minor units @param {string} currency */
+function money(value, currency) {
+  return typeof value === "object" && value !== null ? value : { amount_minor: Number(value ?? 0), currency };
+}
+
+/** @param {HostRoom} room @returns {HTMLDetailsElement} */
+function sharePanel({ card, share_url: url }) {
+  return h("details", { class: "share", open: true },
+    h("summary", null, icon("share"), h("span", null, text.shareTitle)),
+    h("div", { class: "stack stack--tight" },
+      h("p", { class: "small muted" }, text.shareNote),
+      copyBox(url, { label: text.shareLabel, copy: text.copy, copied: text.copied }),
+      h("img", { class: "share__qr", src: qrUrl(card.slug), alt: text.qrAlt, width: 160, height: 160 })));
+}
+
+/** @param {string} title @param {string} note @param {string} code @param {HTMLElement[]} actions */
+function cannot(title, note, code, actions = []) {
+  document.body.dataset.callState = "ended";
+  showEnding({ title, note, code, facts: [], actions });
+}
+
+async function main() {
+  const roomId = decodeURIComponent(location.pathname.split("/")[2] ?? "");
+  const key = hostKey(roomId, takeFragment("key"));
+  if (!key) return cannot(text.noKeyTitle, text.noKey, "no_key");
+  try {
+    const room = await getHostRoom(roomId, key);
+    document.title = `${room.card.title} · ${text.title}`;
+    byId("room-title").textContent = room.card.title;
+    if (room.card.state === "closed") return cannot(...text.ended.room_closed, "room_closed", [linkButton(text.newRoom, "/", { kind: "primary" })]);
+    new Studio(roomId, key, room).prepare();
+  } catch (error) {
+    failed(/** @type {import("./api.js").ApiError} */ (error));
+  }
+}
+
+/** @param {import("./api.js").ApiError} error */
+function failed({ code, message }) {
+  const again = button(en.tryAgain, { kind: "primary", icon: "refresh", onClick: () => location.reload() });
+  if (code === "bad_host_key") return cannot(...callText.ended.bad_host_key, code);
+  cannot(text.loadFailed, en.errors[code] ?? message, code ?? "unknown", [again]);
+}
+
+main();
