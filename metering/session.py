@@ -40,7 +40,7 @@ comes in with 40 s left is told so at the first packet.
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -185,7 +185,7 @@ class Session:
         self._has_counted = False
         self._finish: EndCode | None = None
         self._warnings: set[int] = set()
-        self._shown: Show | None = None
+        self._shown: tuple[bool, Show | int | None] | None = None
         self._effects: deque[SessionEffect] = deque()
         self._now_ms = 0
         self._arm_warnings(self._pass.left_ms, starting=True)
@@ -351,10 +351,9 @@ class Session:
             self._effects.append(OpenSegment())
 
     def _react_gate_open(self, now_ms: int) -> None:
-        dead = self._silent_for(self._policy.leg_timeout_ms, now_ms)
         limit_at_ms = self._limit_at_ms()
-        if dead:
-            self._close_gate(dead)
+        if not all(self._is_alive(leg, now_ms) for leg in LEGS):
+            self._close_gate(self._silent_for(self._policy.leg_timeout_ms, now_ms))
         elif limit_at_ms is not None and now_ms >= limit_at_ms:
             self._open_segment().at_limit = True
             self._close_gate(None)
@@ -415,13 +414,11 @@ class Session:
         return self._segment
 
     def _is_about_an_earlier_gate(self, event: GateClosed, segment: _Segment) -> bool:
+        first_ms = event.first_forwarded_ms
         if self._state is State.CLOSING:
             # The answer that we wait for. It may name a stop before the gate was asked for: the lease had run out
-            # already, and nothing passed.
-            return event.stopped_ms < segment.gate_ms and (
-                segment.since_ms is not None or event.first_forwarded_ms is not None
-            )
-        first_ms = event.first_forwarded_ms
+            # already, and nothing passed. When in doubt it is the answer: waiting for another would be for ever.
+            return first_ms is not None and event.stopped_ms < segment.gate_ms
         return event.stopped_ms <= segment.gate_ms or (first_ms is not None and first_ms < segment.gate_ms)
 
     def _may_open(self, now_ms: int) -> bool:
@@ -482,10 +479,10 @@ class Session:
         self._warnings = {mark_ms for mark_ms in self._policy.warnings_ms if mark_ms < left_ms} | kept
 
     def _warn(self, now_ms: int) -> None:
-        left_ms, granted_ms = self._left_ms(now_ms), self._pass.left_ms
-        if self._state is not State.COUNTING or left_ms is None or granted_ms is None:
+        limit_at_ms, granted_ms = self._limit_at_ms(), self._pass.left_ms
+        if not self._warnings or limit_at_ms is None or granted_ms is None:
             return
-        for mark_ms in sorted((mark for mark in self._warnings if mark >= left_ms), reverse=True):
+        for mark_ms in sorted((mark for mark in self._warnings if mark >= limit_at_ms - now_ms), reverse=True):
             self._warnings.remove(mark_ms)
             self._effects.append(Warn(min(mark_ms, granted_ms)))
 
@@ -523,12 +520,12 @@ class Session:
         """Tell what is to be seen, when it changed. While the gate closes nothing is told: that takes no time."""
         if self._state is State.CLOSING:
             return
-        show = self.view(now_ms)
-        # While counting the time left follows from ends_at.
-        visible = replace(show, remaining_ms=None) if show.state == "counting" else show
-        if visible != self._shown:
-            self._shown = visible
-            self._effects.append(show)
+        # While counting the time left follows from ends_at, which changes only when time is added.
+        counting = self._state is State.COUNTING
+        visible = self._limit_at_ms() if counting else self.view(now_ms)
+        if (counting, visible) != self._shown:
+            self._shown = (counting, visible)
+            self._effects.append(self.view(now_ms))
 
     def _end(self, code: EndCode) -> None:
         self._state = State.ENDED
