@@ -1,0 +1,157 @@
+"""The invariants of the books and the meter over everything stored: what `tollroom check` runs."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Select, and_, exists, func, literal, or_, select
+
+from metering.ledger import Ledger, check_invariants
+from signaling.stores import ledger
+from signaling.stores.database import Database, Transaction
+from signaling.stores.orders import UNPAID
+from signaling.stores.schema import orders, outbox, passes, quarantine, refunds, rooms, segments, transfers
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`broken`: an invariant does not hold, which is a fault of ours. `attention`: a person should look."""
+
+    kind: Literal["broken", "attention"]
+    code: str
+    subject_id: str
+    message: str
+
+
+Check = Callable[[Transaction], Awaitable[Iterable[Problem]]]
+
+
+async def run_checks(db: Database) -> list[Problem]:
+    """Reads one snapshot; changes nothing."""
+    found: list[Problem] = []
+    async with db.read() as tx:
+        for check in _CHECKS:
+            found += await check(tx)
+    return found
+
+
+async def _subjects(tx: Transaction, query: Select[Any]) -> list[str]:
+    return [str(row[0]) for row in await tx.execute(query)]
+
+
+async def _broken(tx: Transaction, code: str, message: str, query: Select[Any]) -> list[Problem]:
+    return [Problem("broken", code, subject, message) for subject in await _subjects(tx, query)]
+
+
+async def _ledger_balances(tx: Transaction) -> list[Problem]:
+    """Each set of books on its own."""
+    books: dict[tuple[str, str], Ledger] = {}
+    for entry in await ledger.entries(tx):
+        own = books.setdefault((entry.mode, entry.account), Ledger())
+        own.transfers[entry.transfer.id] = entry.transfer
+    return [
+        Problem("broken", "ledger", f"{mode}/{account}", sentence)
+        for (mode, account), own in books.items()
+        for sentence in check_invariants(own)
+    ]
+
+
+def _booked(code: str) -> Any:
+    """Sum of an order's transfers with that code."""
+    total = select(func.coalesce(func.sum(transfers.c.amount_minor), 0))
+    return total.where(transfers.c.subject_id == orders.c.id, transfers.c.code == code).scalar_subquery()
+
+
+async def _orders_are_booked(tx: Transaction) -> list[Problem]:
+    """Captured minus refunded minus lost is the order's price with its adjustments."""
+    charged = select(orders.c.id).where(
+        orders.c.granted, _booked("payment_captured") != orders.c.amount_minor
+    )
+    given_back = select(orders.c.id).where(_booked("refund") != orders.c.refunded_minor)
+    lost = select(orders.c.id).where(_booked("dispute_lost") != orders.c.lost_minor)
+    too_much = select(orders.c.id).where(
+        orders.c.refunded_minor + orders.c.lost_minor > orders.c.amount_minor
+    )
+    uncharged = select(orders.c.id).where(~orders.c.granted, _booked("payment_captured") != 0)
+    return [
+        *await _broken(tx, "payment_not_booked", "the ledger holds another payment than the order", charged),
+        *await _broken(tx, "refund_not_booked", "the ledger holds other refunds than the order", given_back),
+        *await _broken(tx, "loss_not_booked", "the ledger holds another loss than the order", lost),
+        *await _broken(tx, "refunded_too_much", "more went back than came in", too_much),
+        *await _broken(tx, "booked_not_granted", "booked as paid, and nothing was granted", uncharged),
+    ]
+
+
+async def _money_and_access_agree(tx: Transaction) -> list[Problem]:
+    has_pass = exists().where(passes.c.order_id == orders.c.id)
+    granted = and_(orders.c.granted, orders.c.extends_pass_id.is_(None))
+    without_pass = select(orders.c.id).where(granted, ~has_pass)
+    paid_for = exists().where(orders.c.id == passes.c.order_id, orders.c.granted)
+    unpaid = select(passes.c.id).where(~paid_for)
+    ungranted = select(orders.c.id).where(orders.c.state == "paid", ~orders.c.granted)
+    return [
+        *await _broken(tx, "paid_without_pass", "paid, and no pass was made", without_pass),
+        *await _broken(tx, "pass_without_payment", "a pass that nobody paid for", unpaid),
+        *await _broken(tx, "paid_not_granted", "paid, and nothing was granted", ungranted),
+    ]
+
+
+async def _passes_hold(tx: Transaction) -> list[Problem]:
+    overused = select(passes.c.id).where(passes.c.used_ms > passes.c.granted_ms)
+    open_segments = select(segments.c.pass_id).where(segments.c.closed_ms.is_(None))
+    doubled = open_segments.group_by(segments.c.pass_id).having(func.count() > literal(1))
+    negative = select(segments.c.id).where(segments.c.used_ms < 0)
+    return [
+        *await _broken(tx, "overused", "more time is used than was granted", overused),
+        *await _broken(tx, "two_open_segments", "counted twice at the same time", doubled),
+        *await _broken(tx, "negative_time", "a stretch of time below zero", negative),
+    ]
+
+
+async def _books_are_apart(tx: Transaction) -> list[Problem]:
+    """Mode and account are those of the room, all the way down."""
+
+    def differ(table: Any, parent: Any, on: Any) -> Select[Any]:
+        other = or_(table.c.mode != parent.c.mode, table.c.account != parent.c.account)
+        return select(table.c.id).join(parent, on).where(other)
+
+    mixed = [
+        differ(orders, rooms, orders.c.room_id == rooms.c.id),
+        differ(passes, orders, passes.c.order_id == orders.c.id),
+        differ(transfers, orders, transfers.c.subject_id == orders.c.id),
+    ]
+    found: list[Problem] = []
+    for query in mixed:
+        found += await _broken(tx, "books_mixed", "of another mode or account than what it belongs to", query)
+    return found
+
+
+async def _seats_are_released(tx: Transaction) -> list[Problem]:
+    kept = select(orders.c.id).where(
+        orders.c.reserved_until_s.is_not(None), orders.c.state.not_in([state.value for state in UNPAID])
+    )
+    return await _broken(tx, "seat_kept", "holds a seat, and is not waiting for a payment", kept)
+
+
+async def _left_to_people(tx: Transaction) -> list[Problem]:
+    queries: Sequence[tuple[str, Select[Any]]] = (
+        ("outbox_failed", select(outbox.c.id, outbox.c.note).where(outbox.c.state == "failed")),
+        ("refund_failed", select(refunds.c.id, refunds.c.order_id).where(refunds.c.state == "failed")),
+        ("quarantined", select(quarantine.c.subject_id, quarantine.c.reason)),
+    )
+    return [
+        Problem("attention", code, str(row[0]), str(row[1] or ""))
+        for code, query in queries
+        for row in await tx.execute(query)
+    ]
+
+
+_CHECKS: tuple[Check, ...] = (
+    _ledger_balances,
+    _orders_are_booked,
+    _money_and_access_agree,
+    _passes_hold,
+    _books_are_apart,
+    _seats_are_released,
+    _left_to_people,
+)
