@@ -1,6 +1,5 @@
 """The `/v1` API over HTTP: key, version, idempotency, faults, and Stripe's error envelope around each operation."""
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -16,6 +15,7 @@ from .errors import StripeError
 from .faults import Faults, Switch
 from .params import Json, Params, parse_form
 from .resources import ROUTES, Call, Handler, Operation, Route, expand
+from .serving import Answering
 from .store import API_VERSION, Origin, Store, Transaction
 
 IDEMPOTENCY_KEPT_S = 86400
@@ -55,7 +55,7 @@ class Api:
             app.router.add_route(route.method, route.path, self._serve(route))
         app.router.add_route("*", "/v1/{rest:.*}", self._unknown)
 
-    def _serve(self, route: Route):  # type: ignore[no-untyped-def]  # noqa: ANN202  (aiohttp's handler type)
+    def _serve(self, route: Route) -> Answering:
         async def handle(request: web.Request) -> web.StreamResponse:
             fault = None
             try:
@@ -64,7 +64,9 @@ class Api:
                 answer = await self._answer(request, route, fault)
             except StripeError as error:
                 answer = Answer(error.status, json.dumps(error.body), self._store.new_id("req"))
-            return await _send(request, answer, fault)
+            if fault is not None and fault.kind == "slow":
+                await self._faults.hold(fault.delay_s)
+            return await _send(request, answer, fault.kind if fault is not None else None)
 
         return handle
 
@@ -185,10 +187,7 @@ def _attempt(tx: Transaction, operation: Operation, paths: list[str]) -> tuple[i
     return 200, answer
 
 
-async def _send(request: web.Request, answer: Answer, fault: Switch | None) -> web.StreamResponse:
-    kind = fault.kind if fault is not None else None
-    if fault is not None and kind == "slow":
-        await asyncio.sleep(fault.delay_s)
+async def _send(request: web.Request, answer: Answer, kind: str | None) -> web.StreamResponse:
     if kind == "reset_after_commit":
         return _reset(request)
     if kind == "truncate_after_commit":

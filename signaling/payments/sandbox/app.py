@@ -84,6 +84,7 @@ class Sandbox:
     def api_app(self) -> web.Application:
         """`/v1` for the SDK and `/_control` for the operator. To be listened to on loopback only."""
         app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app.on_shutdown.append(self._release)
         self._api.add_routes(app)
         app.add_subapp("/_control", self._control.app())
         app.router.add_static("/static", self._web_dir)
@@ -106,6 +107,9 @@ class Sandbox:
         due = (await self._deliverer.next_s(), await self._store.write(next_expiry_s))
         idle_s = min((when_s - self._now() for when_s in due if when_s is not None), default=IDLE_MAX_S)
         return max(IDLE_MIN_S, min(idle_s, IDLE_MAX_S))
+
+    async def _release(self, _app: web.Application) -> None:
+        self.faults.reset()  # nothing may hold up a shutdown
 
     async def _run(self) -> None:
         while True:

@@ -15,8 +15,8 @@ from aiohttp import web
 from . import checkout, refunds
 from .errors import StripeError, missing
 from .faults import API_FAULTS, EVENT_FAULTS, SWITCHES_MAX, Faults, Switch
-from .pages import Answering, _read_body, _refusals
 from .params import Json
+from .serving import Answering, read_body, refusals
 from .store import Page, Store, Transaction
 from .webhooks import Deliverer
 
@@ -37,7 +37,7 @@ class Control:
         self._page = web_dir / "sandbox-dashboard.html"
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[_local_only, _refusals], client_max_size=16 * 1024)
+        app = web.Application(middlewares=[_local_only, refusals], client_max_size=16 * 1024)
         app.router.add_get("/", self._dashboard)
         app.router.add_get("/books", self._reading(books))
         app.router.add_get("/payments", self._reading(_payments))
@@ -65,13 +65,13 @@ class Control:
 
     def _doing(self, act: Callable[[Transaction, Json], Json]) -> Answering:
         async def handle(request: web.Request) -> web.StreamResponse:
-            body = await _read_body(request)
+            body = await read_body(request)
             return web.json_response(await self._store.write(lambda tx: act(tx, body)))
 
         return handle
 
     async def _set_fault(self, request: web.Request) -> web.StreamResponse:
-        body = await _read_body(request)
+        body = await read_body(request)
         switch, switches = self._read_switch(body)
         if len(switches) >= SWITCHES_MAX:
             raise StripeError("Too many faults are set; reset first", status=429)
@@ -94,12 +94,12 @@ class Control:
         return switch, self._faults.events if of_events else self._faults.api
 
     async def _reset(self, request: web.Request) -> web.StreamResponse:
-        await _read_body(request)
+        await read_body(request)
         self._faults.reset()
         return web.json_response({"api": 0, "events": 0})
 
     async def _resend(self, request: web.Request) -> web.StreamResponse:
-        event_id = _required(await _read_body(request), "event")
+        event_id = _required(await read_body(request), "event")
         await self._deliverer.resend(event_id)
         return web.json_response({"event": event_id})
 

@@ -3,6 +3,7 @@
 Kept in memory: a restart turns every fault off.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -37,10 +38,22 @@ class Switch:
 class Faults:
     api: list[Switch] = field(default_factory=list)
     events: list[Switch] = field(default_factory=list)
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def reset(self) -> None:
+        """Turn everything off, and let go what `slow` holds."""
         self.api.clear()
         self.events.clear()
+        self._released.set()
+        self._released = asyncio.Event()
+
+    async def hold(self, seconds: float) -> None:
+        """Until the time is over or everything is turned off (which a shutdown does too)."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._released.wait()
+        except TimeoutError:
+            pass
 
     def take_api(self, operation: str) -> Switch | None:
         return _take(self.api, operation)

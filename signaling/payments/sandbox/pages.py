@@ -4,10 +4,7 @@ Whoever holds a session's link may act on that session and no other: hosted sess
 bits), embedded ones by their client secret only.
 """
 
-import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -15,9 +12,8 @@ from . import checkout
 from .cards import Card, offered
 from .errors import StripeError
 from .params import Json
+from .serving import Answering, read_body, refusals
 from .store import Store, Transaction
-
-Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -34,7 +30,7 @@ class Pages:
         self._page = web_dir / "sandbox-checkout.html"
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[_private, _refusals], client_max_size=16 * 1024)
+        app = web.Application(middlewares=[_private, refusals], client_max_size=16 * 1024)
         app.router.add_get("/checkout/{key}", self._show("'none'"))
         app.router.add_get("/embedded/{key}", self._show("'self'"))
         for place in ("checkout", "embedded"):
@@ -55,7 +51,7 @@ class Pages:
         return web.json_response(await self._store.write(lambda tx: _view(tx, _session(tx, request))))
 
     async def _pay(self, request: web.Request) -> web.StreamResponse:
-        body = await _read_body(request)
+        body = await read_body(request)
         email, name = _text(body, "email"), _text(body, "name")
 
         def pay(tx: Transaction) -> Json:
@@ -66,7 +62,7 @@ class Pages:
         return web.json_response(await self._store.write(pay))
 
     async def _challenge(self, request: web.Request) -> web.StreamResponse:
-        body = await _read_body(request)
+        body = await read_body(request)
         approved = body.get("approved")
         if not isinstance(approved, bool):
             raise StripeError("approved must be true or false", param="approved")
@@ -168,19 +164,6 @@ def _with_id(url: str | None, session: Json) -> str | None:
     return url.replace(checkout.SESSION_PLACEHOLDER, session["id"]) if url else None
 
 
-async def _read_body(request: web.Request) -> Json:
-    # JSON only: a foreign page's form cannot send it without asking first, and nobody answers that.
-    if request.content_type != "application/json":
-        raise StripeError("Send application/json", status=415)
-    try:
-        body: Any = json.loads(await request.text())
-    except (ValueError, UnicodeDecodeError):
-        body = None
-    if not isinstance(body, dict):
-        raise StripeError("Send a JSON object")
-    return body
-
-
 def _text(body: Json, key: str) -> str | None:
     value = body.get(key)
     if value is None or value == "":
@@ -197,13 +180,3 @@ async def _private(request: web.Request, handler: Answering) -> web.StreamRespon
     response.headers.setdefault("Referrer-Policy", "no-referrer")
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     return response
-
-
-@web.middleware
-async def _refusals(request: web.Request, handler: Answering) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except StripeError as error:
-        fields = error.body["error"]
-        envelope = {"error": {"code": fields.get("code", "invalid"), "message": fields["message"]}}
-        return web.json_response(envelope, status=error.status)
