@@ -90,10 +90,10 @@ def _refunds_of(tx: Transaction, charge_id: str) -> Json:
 
 
 def _equals(**fields: str | None) -> tuple[str, tuple[str, ...]]:
+    """A condition on fields of the body. Their names come from the route table, the values are bound."""
     chosen = {name: value for name, value in fields.items() if value is not None}
-    where = " AND ".join("json_extract(body, ?) = ?" for _ in chosen) or "1"
-    values = tuple(part for name, value in chosen.items() for part in (f"$.{name}", value))
-    return where, values
+    where = " AND ".join(f"json_extract(body, '$.{name}') = ?" for name in chosen) or "1"
+    return where, tuple(chosen.values())
 
 
 def read_page(params: Params) -> Page:

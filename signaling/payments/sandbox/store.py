@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .errors import StripeError, missing
 from .params import Json
@@ -33,6 +33,9 @@ CREATE TABLE IF NOT EXISTS objects (
 );
 CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (object, seq);
 CREATE INDEX IF NOT EXISTS objects_by_due ON objects (due_s) WHERE due_s IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_by_intent ON objects (object, json_extract(body, '$.payment_intent'));
+CREATE INDEX IF NOT EXISTS objects_by_charge ON objects (object, json_extract(body, '$.charge'));
+CREATE INDEX IF NOT EXISTS objects_by_secret ON objects (object, json_extract(body, '$.client_secret'));
 CREATE TABLE IF NOT EXISTS deliveries (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     event_id TEXT NOT NULL UNIQUE,
@@ -124,12 +127,13 @@ class Transaction:
             raise missing(kind, object_id, param=param, status=status)
         return body
 
-    def find_by(self, kind: str, field: str, value: str) -> list[Json]:
-        rows = self.db.execute(
-            "SELECT body FROM objects WHERE object = ? AND json_extract(body, ?) = ? ORDER BY seq DESC",
-            (kind, f"$.{field}", value),
-        )
-        return [json.loads(row[0]) for row in rows]
+    def find_by(
+        self, kind: str, field: Literal["payment_intent", "charge", "client_secret"], value: str
+    ) -> list[Json]:
+        """By one of the indexed fields, newest first."""
+        # The path is written out: an index on an expression serves only that very expression.
+        sql = f"SELECT body FROM objects WHERE object = ? AND json_extract(body, '$.{field}') = ? ORDER BY seq DESC"  # noqa: S608
+        return [json.loads(row[0]) for row in self.db.execute(sql, (kind, value))]
 
     def due(self, kind: str) -> list[Json]:
         rows = self.db.execute(
@@ -238,15 +242,11 @@ class Store:
         if self._waiting >= WAITING_MAX:
             raise StripeError("The sandbox is busy. Retry later.", status=429, code="rate_limit")
         self._waiting += 1
+        loop = asyncio.get_running_loop()
         try:
-            result, emitted = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._run, operation
-            )
+            return await loop.run_in_executor(self._thread, lambda: self._run(operation, loop))
         finally:
             self._waiting -= 1
-        if emitted:
-            self._on_events()
-        return result
 
     def new_id(self, prefix: str) -> str:
         return f"{prefix}_{self._random_bytes(16).hex()}"
@@ -264,12 +264,15 @@ class Store:
             self._db.close()
             self._db = None
 
-    def _run(self, operation: Callable[[Transaction], T]) -> tuple[T, int]:
+    def _run(self, operation: Callable[[Transaction], T], loop: asyncio.AbstractEventLoop) -> T:
         assert self._db is not None, "the store is not open"
         transaction = Transaction(self._db, self._now(), self.new_id, webhooks=self._webhooks)
         with _immediate(self._db):
             result = operation(transaction)
-        return result, transaction.events_emitted
+        if transaction.events_emitted:
+            # From here and not after the await: whoever waits for the result may be cancelled meanwhile.
+            loop.call_soon_threadsafe(self._on_events)
+        return result
 
 
 @contextmanager
