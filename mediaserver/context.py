@@ -47,7 +47,7 @@ class Context:
             self._certificate, self._certificate_ns = generate_certificate(), now_ns
         return self._certificate
 
-    def open_peer(self, owner: PeerOwner, certificate: RTCCertificate) -> Peer:
+    def open_peer(self, owner: PeerOwner, certificate: RTCCertificate, *, streams_max: int) -> Peer:
         return Peer(
             owner,
             self.ice,
@@ -55,7 +55,7 @@ class Context:
             self._scratch,
             now_ns=self.now_ns,
             join_timeout_s=self.config.join_timeout_s,
-            streams_max=self.config.streams_per_peer_max * SSRCS_PER_STREAM,
+            streams_max=streams_max * SSRCS_PER_STREAM,
         )
 
     def local_transport(self, peer: Peer, certificate: RTCCertificate, session_id: int) -> LocalTransport:

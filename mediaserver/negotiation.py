@@ -218,6 +218,9 @@ def _fingerprints(parsed: Sdp, media: Media) -> tuple[Fingerprint, ...]:
 def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> IncomingMedia | None:
     # An m-line in a bundle may carry port 0 and still be wanted (RFC 9143 section 6: bundle-only).
     wanted = media.port != 0 or media.attributes.first("bundle-only") is not None
+    mid = media.attributes.first("mid")
+    if mid:
+        sdp_text.token(mid)  # repeated in the answer, also where the m-line is rejected
     if media.kind not in ("audio", "video") or not wanted:
         return None
     if media.attributes.first("rtcp-mux") is None:
@@ -229,7 +232,7 @@ def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> In
     ids = _extension_ids(media)
     rtx_ssrcs = _retransmission_ssrcs(media)
     return IncomingMedia(
-        mid=sdp_text.token(media.attributes.first("mid") or ""),
+        mid=sdp_text.token(mid or ""),
         kind=kind,
         sending=parsed.direction(media) in ("sendonly", "sendrecv"),
         codec=codec,
@@ -281,6 +284,8 @@ def _choose_codec(media: Media, names: Sequence[str]) -> Codec | None:
 
 def _codecs(media: Media) -> list[Codec]:
     parameters = dict(line.partition(" ")[::2] for line in media.attributes.every("fmtp"))
+    if not all(value.isascii() and value.isprintable() for value in parameters.values()):
+        raise NegotiationError("the description has codec parameters that are not printable")
     found = []
     for line in media.attributes.every("rtpmap"):
         payload_type, _, rest = line.partition(" ")
@@ -345,16 +350,15 @@ def write_publish_answer(offer: PublishOffer, local: LocalTransport, version: in
 
 
 def _rejected_lines(media: Media) -> list[str]:
-    kind, protocol = sdp_text.token(media.kind), sdp_text.token(media.protocol)
     mid = media.attributes.first("mid")
-    lines = [f"m={kind} 0 {protocol} {sdp_text.token(media.formats[0])}", "c=IN IP4 0.0.0.0", "a=inactive"]
-    return lines + ([f"a=mid:{sdp_text.token(mid)}"] if mid else [])
+    lines = [f"m={media.kind} 0 {media.protocol} {media.formats[0]}", "c=IN IP4 0.0.0.0", "a=inactive"]
+    return lines + ([f"a=mid:{mid}"] if mid else [])
 
 
 def _answer_lines(section: IncomingMedia, media: Media, local: LocalTransport, setup: Setup) -> list[str]:
     ids = {uri: n for uri, n in _extension_ids(media).items() if uri in _EXTENSIONS[section.kind]}
     codec = section.codec
-    lines = _media_lines(section.kind, section.mid, [codec], sdp_text.token(media.protocol))
+    lines = _media_lines(section.kind, section.mid, [codec], media.protocol)
     lines += _transport_lines(local, setup)
     lines += [f"a=extmap:{n} {uri}" for uri, n in ids.items()]
     lines += ["a=recvonly" if section.sending else "a=inactive", "a=rtcp-mux"]
@@ -436,8 +440,6 @@ def _codec_lines(codec: Codec, feedback: Sequence[str]) -> list[str]:
     lines = [f"a=rtpmap:{codec.payload_type} {codec.rtpmap}"]
     lines += [f"a=rtcp-fb:{codec.payload_type} {item}" for item in feedback]
     if codec.parameters:
-        if not (codec.parameters.isascii() and codec.parameters.isprintable()):
-            raise NegotiationError("the offer has codec parameters that are not printable")
         lines.append(f"a=fmtp:{codec.payload_type} {codec.parameters}")
     if codec.rtx_payload_type:
         lines.append(f"a=rtpmap:{codec.rtx_payload_type} rtx/{codec.clock_rate_hz}")

@@ -42,7 +42,9 @@ class Publisher:
         self._context = context
         self._on_gone = on_gone
         self._certificate = context.certificate()
-        self.peer = context.open_peer(self, self._certificate)
+        self.peer = context.open_peer(
+            self, self._certificate, streams_max=context.config.streams_per_peer_max
+        )
         self.publications: dict[str, Publication] = {}
         self._bindings: dict[int, Binding] = {}
         self._kinds: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
-"""Who should receive what, and on which m-line. Pure."""
+"""On which m-line a subscriber receives what it should. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mediaserver.events import Kind
@@ -23,13 +23,6 @@ class Slot:
 
     kind: Kind
     publication_id: int | None = None
-
-
-def wanted_by(participant_id: str, published: Mapping[str, Sequence[Wanted]]) -> tuple[Wanted, ...]:
-    """Everybody receives what all the others in the room publish."""
-    return tuple(
-        wanted for publisher, tracks in published.items() if publisher != participant_id for wanted in tracks
-    )
 
 
 def arrange(slots: Sequence[Slot], wanted: Iterable[Wanted]) -> tuple[Slot, ...]:

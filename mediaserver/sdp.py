@@ -94,7 +94,8 @@ def _parse_media(value: str) -> Media:
     if len(parts) < 4:  # noqa: PLR2004 - kind, port, protocol and at least one format
         raise NegotiationError("the SDP has a broken m-line")
     port = number(parts[1].partition("/")[0], 0, 65535)
-    return Media(parts[0], port, parts[2], tuple(parts[3:]))
+    # Checked here because an answer repeats them.
+    return Media(token(parts[0]), port, token(parts[2]), tuple(token(part) for part in parts[3:]))
 
 
 def number(text: str, low: int, high: int) -> int:

@@ -22,7 +22,7 @@ from mediaserver.negotiation import (
     write_subscribe_offer,
 )
 from mediaserver.publication import Publication
-from mediaserver.room import Slot, Wanted, arrange
+from mediaserver.room import SECTIONS_MAX, Slot, Wanted, arrange
 from mediaserver.rtp import extension_block
 
 # libsrtp mistakes an early reordering for a wrap when the first number is high (RFC 3711 section 3.3.1).
@@ -74,7 +74,7 @@ class Subscriber:
         self._gate = gate
         self._on_gone = on_gone
         self._certificate = context.certificate()
-        self.peer = context.open_peer(self, self._certificate)
+        self.peer = context.open_peer(self, self._certificate, streams_max=SECTIONS_MAX)
         self._wanted: dict[int, Available] = {}
         self._sections: list[Section] = []
         self._by_ssrc: dict[int, Section] = {}
