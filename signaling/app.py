@@ -1,28 +1,61 @@
 """The composition root: makes every part, hands each what it needs, starts and stops them in order."""
 
 import os
+import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import aiohttp
 import structlog
 from aiohttp import web
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
-from signaling.clock import Clock, SystemClock
+from mediaserver.events import MediaEvent
+from mediaserver.server import MediaServer
+from signaling.clock import Clock, SystemClock, now_ms, rfc3339
 from signaling.config import Settings
-from signaling.http import errors_middleware, security_headers, trusted_networks
-from signaling.ids import RandomBytes
-from signaling.notices import Notices, RoomChanged
+from signaling.errors import ConfigError
+from signaling.http import Provider, errors_middleware, security_headers, trusted_networks
+from signaling.ids import RandomBytes, new_id, new_secret
+from signaling.metrics import Figures, Metrics
+from signaling.network import media_config
+from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RoomChanged
 from signaling.pages import PageFacts, Pages
+from signaling.payments.routes import routes as payment_routes
 from signaling.payments.sandbox import Sandbox
+from signaling.payments.service import Payments
+from signaling.payments.settings import PaymentsSettings
+from signaling.payments.stripe import StripePayments
 from signaling.ratelimit import LocalRateLimiter
 from signaling.rooms.cards import Cards
+from signaling.rooms.commands import Commands
+from signaling.rooms.gateway import Gateway
+from signaling.rooms.heartbeat import Heartbeat
+from signaling.rooms.joining import Joining
+from signaling.rooms.moderation import Moderation
 from signaling.rooms.opening import Books, Opening
+from signaling.rooms.recovery import DeathWatch, FileLock, bury_all
 from signaling.rooms.routes import PublicFacts, RoomRoutes
+from signaling.rooms.service import Rooms, RoomsConfig
+from signaling.rooms.tokens import Tokens, load_keys
+from signaling.stores import runs
 from signaling.stores.database import Database
+from signaling.stores.migrations import upgrade
 
 log = structlog.get_logger()
 
-PARTS = web.AppKey("parts", "Parts")
+LOOPBACK = "127.0.0.1"
+SANDBOX_FILE = Path("var/sandbox.db")  # when the database is no file beside which it could lie
+
+
+@dataclass(slots=True)
+class SandboxParts:
+    """The stand-in for Stripe, and the loopback socket on which the SDK reaches it."""
+
+    sandbox: Sandbox
+    listener: socket.socket
 
 
 @dataclass(slots=True)
@@ -31,60 +64,179 @@ class Parts:
 
     settings: Settings
     clock: Clock
+    run_id: str
     random_bytes: RandomBytes
     db: Database
     notices: Notices
     limiter: LocalRateLimiter
     cards: Cards
     opening: Opening
-    sandbox: Sandbox | None = None
+    tokens: Tokens
+    joining: Joining
+    media: MediaServer
+    rooms: Rooms
+    http: aiohttp.ClientSession
+    payments: Payments
+    sandbox: SandboxParts | None
+    heartbeat: Heartbeat
+    lock: FileLock | None = field(default=None)
+
+
+PARTS = web.AppKey("parts", Parts)
 
 
 def build_app(
     settings: Settings, *, clock: Clock | None = None, random_bytes: RandomBytes = os.urandom
 ) -> web.Application:
-    """The application, not yet started. Must be called with a running loop."""
-    clock = clock or SystemClock()
-    if settings.database_path is not None:
-        settings.database_path.parent.mkdir(parents=True, exist_ok=True)
-    db = Database(settings.database_url)
-    parts = Parts(
-        settings=settings,
-        clock=clock,
-        random_bytes=random_bytes,
-        db=db,
-        notices=Notices(),
-        limiter=LocalRateLimiter(clock),
-        cards=Cards(db, settings.origin),
-        opening=Opening(
-            db,
-            clock,
-            random_bytes,
-            Books(settings.mode, settings.account),
-            anyone_may_open=settings.rooms_are_open,
-        ),
-    )
+    """The application, not yet started; to be called in a running loop. Raises ConfigError."""
+    parts = _parts(settings, clock or SystemClock(), random_bytes)
     pages = Pages(parts.cards, _page_facts(settings))
     app = web.Application(middlewares=[errors_middleware, pages.middleware])
     app[PARTS] = parts
-    provider = "sandbox" if settings.sandbox else "stripe"
-    app.on_response_prepare.append(security_headers(provider, hsts=settings.origin.startswith("https:")))
+    app.on_response_prepare.append(
+        security_headers(_provider(settings), hsts=settings.origin.startswith("https:"))
+    )
     pages.install(app)
-    app.router.add_routes(_room_routes(parts).routes())
-    app.router.add_get("/healthz", _healthz)
-    app.cleanup_ctx.append(_database)
-    app.on_shutdown.append(_end_streams)
+    _add_routes(app, parts)
+    for context in (_database, _run, _sandbox, _payments):
+        app.cleanup_ctx.append(context)
+    app.on_shutdown.append(_say_goodbye)
     parts.notices.subscribe(lambda notice: _wake_watchers(parts, notice))
     return app
 
 
+# --- making -----------------------------------------------------------------------------------------------
+
+
+def _parts(settings: Settings, clock: Clock, random_bytes: RandomBytes) -> Parts:
+    if settings.database_path is not None:
+        settings.database_path.parent.mkdir(parents=True, exist_ok=True)
+    run_id = new_id("run", random_bytes)
+    db, notices, books = Database(settings.database_url), Notices(), Books(settings.mode, settings.account)
+    opening = Opening(db, clock, random_bytes, books, anyone_may_open=settings.rooms_are_open)
+    tokens = Tokens(settings.mode, clock, random_bytes)
+    joining = Joining(db, clock, random_bytes, opening, books=books, tokens=tokens, run_id=run_id)
+
+    def on_event(event: MediaEvent) -> None:
+        rooms.on_media(event)
+
+    media = MediaServer(
+        media_config(settings), now_ns=clock.now_ns, random_bytes=random_bytes, on_event=on_event
+    )
+    config = RoomsConfig(settings.video_codecs, settings.ice_servers)
+    rooms = Rooms(db, clock, random_bytes, notices, door=media, joining=joining, config=config, run_id=run_id)
+    heartbeat = Heartbeat(db, media, rooms.runner, clock, run_id=run_id, lost=rooms.run_lost)
+    http = aiohttp.ClientSession()
+    service, sandbox = _payment_service(settings, clock, random_bytes, http)
+    payments = Payments(
+        db=db,
+        clock=clock,
+        random_bytes=random_bytes,
+        notices=notices,
+        service=service,
+        settings=_payments_settings(settings),
+    )
+    return Parts(
+        settings=settings,
+        clock=clock,
+        run_id=run_id,
+        random_bytes=random_bytes,
+        db=db,
+        notices=notices,
+        limiter=LocalRateLimiter(clock),
+        cards=Cards(db, settings.origin),
+        opening=opening,
+        tokens=tokens,
+        joining=joining,
+        media=media,
+        rooms=rooms,
+        http=http,
+        payments=payments,
+        sandbox=sandbox,
+        heartbeat=heartbeat,
+    )
+
+
+def _payment_service(
+    settings: Settings, clock: Clock, random_bytes: RandomBytes, http: aiohttp.ClientSession
+) -> tuple[StripePayments, SandboxParts | None]:
+    """Stripe, or the sandbox behind the same SDK. The sandbox's secrets live as long as the process."""
+    if settings.stripe_secret_key is not None:
+        assert settings.stripe_webhook_secret is not None
+        secret_key = settings.stripe_secret_key.get_secret_value()
+        webhook_secret = settings.stripe_webhook_secret.get_secret_value()
+        sandbox, api_base = None, None
+    else:
+        secret_key = new_secret(random_bytes, "sk_sandbox_")
+        webhook_secret = new_secret(random_bytes, "whsec_")
+        sandbox = _make_sandbox(settings, clock, random_bytes, http, (secret_key, webhook_secret))
+        api_base = f"http://{LOOPBACK}:{sandbox.listener.getsockname()[1]}"
+    service = StripePayments(
+        secret_key,
+        http=http,
+        mode=settings.mode,
+        account=settings.account,
+        webhook_secret=webhook_secret,
+        api_base=api_base,
+    )
+    return service, sandbox
+
+
+def _make_sandbox(
+    settings: Settings,
+    clock: Clock,
+    random_bytes: RandomBytes,
+    http: aiohttp.ClientSession,
+    secrets: tuple[str, str],
+) -> SandboxParts:
+    """Raises ConfigError when SANDBOX_PORT is taken."""
+    try:
+        listener = socket.create_server((LOOPBACK, settings.sandbox_port))
+    except OSError as error:
+        raise ConfigError(
+            f"SANDBOX_PORT: cannot listen on {settings.sandbox_port}: {error.strerror}"
+        ) from error
+    database = settings.database_path
+    path = database.with_name(database.stem + "-sandbox.db") if database else SANDBOX_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hook_host = LOOPBACK if settings.bind in {"", "0.0.0.0", "::", "localhost"} else settings.bind  # noqa: S104
+    sandbox = Sandbox(
+        path,
+        secret_key=secrets[0],
+        webhook_secret=secrets[1],
+        webhook_url=f"http://{hook_host}:{settings.http_port}/stripe/webhook" if settings.http_port else None,
+        public_url=settings.origin,
+        now=clock.wall_s,
+        random_bytes=random_bytes,
+        http=http,
+    )
+    return SandboxParts(sandbox, listener)
+
+
+def _payments_settings(settings: Settings) -> PaymentsSettings:
+    return PaymentsSettings(
+        mode=settings.mode,
+        account=settings.account,
+        public_url=settings.origin,
+        publishable_key=settings.stripe_publishable_key,
+        checkout_ui=settings.checkout_ui,
+    )
+
+
+def _provider(settings: Settings) -> Provider:
+    return "sandbox" if settings.sandbox else "stripe"
+
+
 def _page_facts(settings: Settings) -> PageFacts:
-    provider = "sandbox" if settings.sandbox else "stripe"
-    return PageFacts(settings.mode, settings.origin, provider, settings.stripe_publishable_key)
+    return PageFacts(settings.mode, settings.origin, _provider(settings), settings.stripe_publishable_key)
 
 
-def _room_routes(parts: Parts) -> RoomRoutes:
+# --- routes -----------------------------------------------------------------------------------------------
+
+
+def _add_routes(app: web.Application, parts: Parts) -> None:
     settings = parts.settings
+    trusted = trusted_networks(settings.trusted_proxies)
     facts = PublicFacts(
         settings.origin,
         settings.mode,
@@ -92,28 +244,121 @@ def _room_routes(parts: Parts) -> RoomRoutes:
         settings.checkout_ui,
         settings.stripe_publishable_key,
     )
-    trusted = trusted_networks(settings.trusted_proxies)
-    return RoomRoutes(
+    rooms = RoomRoutes(
         parts.db, parts.opening, parts.cards, limiter=parts.limiter, facts=facts, trusted=trusted
+    )
+    app.router.add_routes(rooms.routes())
+    app.router.add_routes(payment_routes(parts.payments, parts.limiter, trusted))
+    app.router.add_routes(_gateway(parts).routes())
+    app.router.add_get("/healthz", _healthz)
+    token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
+    metrics = Metrics(Figures(parts.rooms, parts.cards, parts.media), token)
+    app.router.add_get("/metrics", metrics.show)
+    if parts.sandbox is not None:
+        app.add_subapp("/sandbox", parts.sandbox.sandbox.pages_app())
+
+
+def _gateway(parts: Parts) -> Gateway:
+    commands = Commands(parts.rooms, Moderation(parts.rooms, parts.db, parts.clock))
+    return Gateway(
+        parts.rooms,
+        parts.joining,
+        commands,
+        limiter=parts.limiter,
+        clock=parts.clock,
+        origin=parts.settings.origin,
+        trusted=trusted_networks(parts.settings.trusted_proxies),
     )
 
 
-def _wake_watchers(parts: Parts, notice: object) -> None:
-    if isinstance(notice, RoomChanged):
+async def _healthz(request: web.Request) -> web.Response:
+    """200 while the database answers and takes our heartbeats."""
+    parts = request.app[PARTS]
+    try:
+        async with parts.db.read() as tx:
+            await tx.execute(select(1))
+        healthy = parts.heartbeat.is_healthy
+    except (SQLAlchemyError, OSError):
+        healthy = False
+    body = {"status": "ok" if healthy else "unavailable", "run_id": parts.run_id, "mode": parts.settings.mode}
+    return web.json_response(body, status=200 if healthy else 503, headers={"Cache-Control": "no-store"})
+
+
+def _wake_watchers(parts: Parts, notice: Notice) -> None:
+    """Whatever changes seats or the room's state changes its public card."""
+    if isinstance(notice, RoomChanged | OrderPaid | PassChanged):
         parts.cards.changed(notice.room_id)
 
 
-async def _healthz(request: web.Request) -> web.Response:
-    parts = request.app[PARTS]
-    return web.json_response({"status": "ok", "mode": parts.settings.mode})
+# --- starting and stopping --------------------------------------------------------------------------------
 
 
 async def _database(app: web.Application) -> AsyncIterator[None]:
-    db = app[PARTS].db
-    await db.create_schema()
+    parts = app[PARTS]
+    path = parts.settings.database_path
+    if path is not None:
+        parts.lock = FileLock(path.with_name(path.name + ".lock"))
+        parts.lock.take()
+    await upgrade(parts.settings.database_url)
     yield
-    await db.close()
+    await parts.http.close()
+    await parts.db.close()
+    if parts.lock is not None:
+        parts.lock.release()
 
 
-async def _end_streams(app: web.Application) -> None:
-    app[PARTS].cards.close()
+async def _run(app: web.Application) -> AsyncIterator[None]:
+    """The run of this process: its row, what dead runs left, then media and meters."""
+    parts = app[PARTS]
+    db, clock = parts.db, parts.clock
+    run = runs.Run(parts.run_id, socket.gethostname(), "live", 0, now_ms(clock), {})
+    await db.write(lambda tx: runs.insert_run(tx, run, rfc3339(clock.wall_s())))
+    if parts.lock is not None:  # SQLite: nobody else is alive
+        await bury_all(db, clock, parts.run_id)
+    watch = DeathWatch(db, clock, parts.run_id, lambda freed: _rooms_freed(parts, freed))
+    secret = parts.settings.token_secret
+    parts.tokens.use(await load_keys(db, parts.random_bytes, secret.get_secret_value() if secret else None))
+    await parts.media.start()
+    parts.rooms.start()
+    await parts.heartbeat.start()
+    watch.start()
+    log.info("run_started", run_id=parts.run_id, mode=parts.settings.mode)
+    yield
+    await watch.close()
+    await parts.heartbeat.close()
+    await parts.rooms.close()
+    await parts.media.close()
+    await db.write(lambda tx: runs.close_own(tx, parts.run_id))
+
+
+def _rooms_freed(parts: Parts, room_ids: list[str]) -> None:
+    for room_id in room_ids:
+        parts.notices.publish(RoomChanged(room_id))
+
+
+async def _sandbox(app: web.Application) -> AsyncIterator[None]:
+    parts = app[PARTS].sandbox
+    if parts is None:
+        yield
+        return
+    await parts.sandbox.start()
+    runner = web.AppRunner(parts.sandbox.api_app(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.SockSite(runner, parts.listener).start()
+    yield
+    await runner.cleanup()
+    await parts.sandbox.close()
+
+
+async def _payments(app: web.Application) -> AsyncIterator[None]:
+    payments = app[PARTS].payments
+    await payments.start()
+    yield
+    await payments.close()
+
+
+async def _say_goodbye(app: web.Application) -> None:
+    """Before the connections are closed: segments are, and everybody is told to come back."""
+    parts = app[PARTS]
+    parts.cards.close()
+    await parts.rooms.shutdown("shutdown")

@@ -14,7 +14,9 @@ from signaling.errors import ConfigError
 from signaling.ids import new_id, new_secret, secret_hash
 from signaling.serve import say, serve
 from signaling.stores import invitations
+from signaling.stores.checks import run_checks
 from signaling.stores.database import Database
+from signaling.stores.migrations import upgrade
 
 DAY_S = 86_400
 PREFIX = "inv_"
@@ -71,13 +73,22 @@ async def invite(settings: config.Settings, *, uses: int, days: int, note: str) 
 
 
 async def check(settings: config.Settings) -> int:
-    raise NotImplementedError
+    """Prints what is wrong with the books; 1 when an invariant is broken."""
+    db = await _open(settings)
+    problems = await run_checks(db)
+    await db.close()
+    for problem in problems:
+        say(f"{problem.kind}: {problem.code} {problem.subject_id}: {problem.message}")
+    broken = any(problem.kind == "broken" for problem in problems)
+    say("the books are broken" if broken else "the books hold")
+    return 1 if broken else 0
 
 
 async def _open(settings: config.Settings) -> Database:
-    db = Database(settings.database_url)
-    await db.create_schema()
-    return db
+    if settings.database_path is not None:
+        settings.database_path.parent.mkdir(parents=True, exist_ok=True)
+    await upgrade(settings.database_url)
+    return Database(settings.database_url)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The pages: templates filled with what a first paint and a link preview need; everything else comes by the API."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import aiohttp_jinja2
 import jinja2
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from metering.money import Money
 from signaling.errors import ApiError
@@ -21,7 +21,6 @@ WEB = Path(__file__).parent.parent / "web"
 STATIC_FOLDERS = ("css", "js", "icons")
 NOT_FOUND = 404
 REFUSED = 400  # and above
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ class Pages:
         return response
 
     @property
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """Shows errors of pages as a page; calls by machines are left to the JSON manners."""
 
         @web.middleware

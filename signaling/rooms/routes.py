@@ -12,7 +12,6 @@ from signaling.http import Network, answer, bearer, client_address, parse_body
 from signaling.ratelimit import RateLimiter, Rule, require
 from signaling.rooms.cards import Cards, room_by_slug
 from signaling.rooms.opening import NewRoom, Opening
-from signaling.stores import orders
 from signaling.stores import rooms as store
 from signaling.stores.database import Database
 
@@ -108,7 +107,7 @@ class RoomRoutes:
         async with self._db.read() as tx:
             room = await self._opening.room_of_host(tx, request.match_info["id"], bearer(request))
             card = await self._cards.card_of(tx, room)
-            earned = await orders.earnings(tx, room.id)
+            earned = await store.earnings(tx, room.id)
         body = {
             "card": card,
             "share_url": self._share_url(room.slug),
@@ -149,7 +148,7 @@ class RoomRoutes:
         await require(self._limiter, f"{what}:{client_address(request, self._trusted)}", rule)
 
 
-def earnings_json(earned: orders.Earnings, currency: str) -> dict[str, Any]:
+def earnings_json(earned: store.Earnings, currency: str) -> dict[str, Any]:
     return {
         "gross": {"amount_minor": earned.gross_minor, "currency": currency},
         "refunded": {"amount_minor": earned.refunded_minor, "currency": currency},

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping, exists, func, or_, select, update
 
 from signaling.stores.database import Transaction
-from signaling.stores.schema import passes, rooms, runs
+from signaling.stores.schema import orders, passes, rooms, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +109,22 @@ async def close_room(tx: Transaction, room_id: str, now_s: int, now_text: str) -
 async def usable_passes(tx: Transaction, room_id: str) -> list[str]:
     query = select(passes.c.id).where(passes.c.room_id == room_id, passes.c.state.in_(("waiting", "active")))
     return list((await tx.execute(query)).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Earnings:
+    """What came in for one room, what went back (refunds and lost disputes), and how many passes were sold."""
+
+    gross_minor: int
+    refunded_minor: int
+    payers: int
+
+
+async def earnings(tx: Transaction, room_id: str) -> Earnings:
+    query = select(
+        func.coalesce(func.sum(orders.c.amount_minor), 0),
+        func.coalesce(func.sum(orders.c.refunded_minor + orders.c.lost_minor), 0),
+        func.count().filter(orders.c.extends_pass_id.is_(None)),
+    ).where(orders.c.room_id == room_id, orders.c.granted)
+    gross, refunded, payers = (await tx.execute(query)).one()
+    return Earnings(int(gross), int(refunded), int(payers))
