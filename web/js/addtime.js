@@ -5,7 +5,7 @@ import { h, replace, banner, button, linkButton, setBusy, toast } from "./dom.js
 import { createOrder, getOrder, refreshOrder, ApiError } from "./api.js";
 import { newOrderKey, saveOrder, rememberedPayer } from "./orders.js";
 import { mountPayment } from "./payment.js";
-import { formatMoney, formatLength } from "./format.js";
+import { formatMoney, formatShortLength } from "./format.js";
 import { call as text } from "./strings/call.en.js";
 import { en } from "./strings/en.js";
 
@@ -58,7 +58,7 @@ export class AddTime {
     return this._card.choices.map((choice, i) => h("label", { class: "choice" },
       h("input", { type: "radio", name: "addtime", value: i, checked: i === this._choice, on: { change: () => this._choose(i) } }),
       h("span", { class: "choice__body" },
-        h("span", { class: "choice__title" }, choice.seconds === null ? text.pay.unlimited : formatLength(choice.seconds)),
+        h("span", { class: "choice__title" }, choice.seconds === null ? text.pay.unlimited : formatShortLength(choice.seconds)),
         h("span", { class: "choice__note" }, this._price(i)))));
   }
 

@@ -42,7 +42,7 @@ export class CallView {
     this.sounds = new Sounds();
     this.panel = new Panel(byId("panel"));
     this.chat = new Chat({ send: (words) => client.chat(words) });
-    this.panel.add("chat", { title: text.chat, element: this.chat.element, focus: () => this.chat.input.focus() });
+    this.panel.add("chat", { title: text.chat, element: this.chat.element, focus: () => this._focusChat() });
     this.banners = h("div", { class: "stage__banners", role: "status" });
     byId("stage").append(this.banners, this.sounds.element);
     this._makeControls(extra, onLeave);
@@ -123,6 +123,11 @@ export class CallView {
     this._wakeLock();
   }
 
+  /** Not on a phone: the keyboard would cover the half of what is to be read. */
+  _focusChat() {
+    (matchMedia("(pointer: coarse)").matches ? this.panel.heading : this.chat.input).focus();
+  }
+
   _lineAdded() {
     if (this.panel.open === "chat") return;
     this._unread++;
@@ -145,10 +150,17 @@ export class CallView {
   notice(notice) {
     const own = notice.participant_id !== undefined && notice.participant_id === this.client.selfId;
     const words = noticeText(notice, own);
-    if (!words) return;
+    // To the host the news of the host's own coming and going is none.
+    if (!words || (this.role === "host" && notice.kind.startsWith("host_"))) return;
     this.chat.notice(notice.kind, words, notice.sent_at);
-    if (["paid", "host_away", "host_back"].includes(notice.kind) || (own && ["extended"].includes(notice.kind))) toast(words, { icon: notice.kind === "paid" ? "card" : undefined });
+    if (this._matters(notice.kind, own)) toast(words, { icon: notice.kind === "paid" ? "card" : undefined });
     if (own && notice.kind === "muted") this._wasMuted();
+  }
+
+  /** Money for the host; the clock for who pays. @param {string} kind @param {boolean} own */
+  _matters(kind, own) {
+    if (this.role === "host") return kind === "paid" || kind === "extended";
+    return kind === "host_away" || kind === "host_back" || (own && kind === "extended");
   }
 
   async _wasMuted() {

@@ -81,7 +81,7 @@ export class Roster {
     const actions = h("div", { class: "roster__actions" });
     const element = h("li", { class: "roster__row", dataset: { participant: person.participant_id } },
       h("span", { class: "avatar", "aria-hidden": "true" }, initial(person.name || call.nameless)),
-      h("div", { class: "roster__who" }, name, h("div", { class: "roster__facts" }, facts, line)), time, actions);
+      name, time, h("div", { class: "roster__facts" }, facts, line), actions);
     const row = { element, person, time, line, actions, facts, name, key: "" };
     this._rows.set(person.participant_id, row);
     this.list.append(element);
@@ -115,7 +115,7 @@ export class Roster {
     const left = meter ? remainingMs(meter, this._receivedMs, this._now()) : null;
     const clock = !meter ? "" : left === null ? words.unlimited : formatClock(left);
     const note = meter && meter.state !== "counting" ? words[meter.state] ?? "" : "";
-    replace(time, h("span", { class: "roster__clock" }, clock), note && h("span", { class: "small muted" }, note));
+    replace(time, note && h("span", { class: "small muted" }, `${note} · `), h("span", { class: "roster__clock" }, clock));
     element.dataset.level = meter ? levelOf(meter, left) : "paused";
     element.dataset.meterState = meter?.state ?? "";
     const away = meter?.state === "paused" && meter.reason === "payer_away";

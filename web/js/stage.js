@@ -17,7 +17,7 @@ import { call as text } from "./strings/call.en.js";
 
 const TILE_RATIO = 16 / 9;
 // Beyond this difference of shapes, filling a tile would cut away most of the picture.
-const CROP_MAX = 1.7;
+const CROP_MAX = 2;
 const SPEAKING_LEVEL = 0.02;
 // How long somebody stays marked after the last sound: words have gaps.
 const SPEAKING_HOLD_MS = 1_500;

@@ -111,9 +111,9 @@ class Studio {
   }
 
   goLive() {
+    // Released, not destroyed: the tracks go on, in the call.
     const stream = this.preview.release();
     Object.assign(this.media.choice, this.preview.choice);
-    this.preview.destroy();
     if (stream) this.media.adopt(stream);
     byId("prelive").remove();
     this.over = null;

@@ -192,7 +192,7 @@ export const studio = {
   beforeTitle: (/** @type {string} */ room) => `Ready for ${room}?`,
   backTitle: "Welcome back",
   back: "You were live in this room. Go live again and everyone's clock goes on.",
-  privateKey: "This link is your key to the room. Keep it to yourself.",
+  privateKey: "The address of this page, the host link, is your key to the room: keep it to yourself. Share only the link above.",
   goLive: "Go live",
   goingLive: "Going live",
   live: "Live",
