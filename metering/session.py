@@ -482,7 +482,9 @@ class Session:
         limit_at_ms, granted_ms = self._limit_at_ms(), self._pass.left_ms
         if not self._warnings or limit_at_ms is None or granted_ms is None:
             return
-        for mark_ms in sorted((mark for mark in self._warnings if mark >= limit_at_ms - now_ms), reverse=True):
+        for mark_ms in sorted(
+            (mark for mark in self._warnings if mark >= limit_at_ms - now_ms), reverse=True
+        ):
             self._warnings.remove(mark_ms)
             self._effects.append(Warn(min(mark_ms, granted_ms)))
 

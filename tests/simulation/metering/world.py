@@ -30,7 +30,6 @@ from metering.events import (
     GateClosed,
     LeaseLost,
     LeaseRenewed,
-    Leg,
     OpenGate,
     OpenSegment,
     SegmentOpened,
@@ -228,7 +227,9 @@ class Payer:
         self.timer_ms = deadline_ms
         late_ms = self.rng.choice([0, 0, 1, 5, 20, MAX_LATE_MS])
         self.world.later(
-            max(0, deadline_ms - self.world.now_ms) + late_ms, lambda: self.on_timer(deadline_ms), run_only=True
+            max(0, deadline_ms - self.world.now_ms) + late_ms,
+            lambda: self.on_timer(deadline_ms),
+            run_only=True,
         )
 
     def next_work(self) -> None:

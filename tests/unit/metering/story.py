@@ -216,8 +216,7 @@ class Story:
         answers: dict[str, Callable[[], str]] = {
             "used": lambda: clock(self.session.used_ms),
             "left": lambda: clock(show.remaining_ms),
-            "state": lambda: f"{show.state} {show.reason or ''}".strip(),
-            "shown": lambda: f"{self.shown[-1].state} {self.shown[-1].reason or ''}".strip(),
+            "state": lambda: " ".join(filter(None, (show.state, show.reason))),
             "ended": lambda: "no" if self.ended is None else self.ended.code.value,
             "forgiven": lambda: clock(self.session.forgiven_ms),
             "segments": lambda: str(len(self.segments)),

@@ -1,7 +1,7 @@
 """What a payment fact implies: a table, then the same in every order of arrival."""
 
 from dataclasses import replace
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given
@@ -87,27 +87,25 @@ disputed                                         | grant, dispute open, end disp
 """
 
 
+WORDS: dict[type, str] = {
+    GrantPass: "grant",
+    ExtendPass: "extend",
+    MarkExpired: "expired",
+    MarkFailed: "failed",
+    RestoreAccess: "restore",
+    Nothing: "nothing",
+}
+
+
 def words(decision: Decision) -> str:
     match decision:
-        case GrantPass():
-            return "grant"
-        case ExtendPass():
-            return "extend"
-        case MarkExpired():
-            return "expired"
-        case MarkFailed():
-            return "failed"
         case RecordRefund(delta):
             return f"refund {delta}"
         case RecordDispute(state, lost):
             return f"dispute {state} {lost or ''}".strip()
         case EndAccess(reason):
             return f"end {reason}"
-        case RestoreAccess():
-            return "restore"
-        case Nothing():
-            return "nothing"
-    return repr(decision)
+    return WORDS.get(type(decision), repr(decision))
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE.splitlines() if row.strip()])
@@ -183,7 +181,7 @@ def test_any_order_of_arrival_grants_once_and_never_goes_back(names):
     if any(FACTS[name].payment_status == "paid" for name in names):
         assert order.granted
     access = [decision for decision in made if isinstance(decision, (EndAccess, RestoreAccess))]
-    assert all(type(one) is not type(next_) for one, next_ in zip(access, access[1:], strict=False))
+    assert all(type(one) is not type(next_) for one, next_ in pairwise(access))
 
 
 @pytest.mark.parametrize(
