@@ -1,0 +1,119 @@
+"""Orders: once by id, seats, and who is found by what."""
+
+from metering.orders import OrderState
+from signaling.stores import orders
+from signaling.stores.database import Database
+
+from .rows import add_order, add_paid, add_room, add_session, an_order, reload
+
+
+async def _taken(db: Database) -> int:
+    async with db.read() as tx:
+        return await orders.seats_taken(tx, "room_1")
+
+
+async def test_an_order_comes_back_as_it_was_stored(db: Database):
+    await add_room(db)
+    stored = await add_order(db, email="bo@example.org", reserved_until_s=1600, terms_version="3")
+    assert await reload(db, stored) == stored
+
+
+async def test_the_same_id_is_stored_once(db: Database):
+    await add_room(db)
+    first = await add_order(db)
+    other = an_order(name="Somebody else")
+    assert await db.write(lambda tx: orders.insert_order(tx, other)) is False
+    assert await reload(db, first) == first
+
+
+async def test_an_update_changes_what_it_names_alone(db: Database):
+    await add_room(db)
+    order = await add_order(db)
+    await db.write(lambda tx: orders.update_order(tx, order.id, state=OrderState.OPEN, failure="declined"))
+    changed = await reload(db, order)
+    assert (changed.state, changed.failure, changed.name) == (OrderState.OPEN, "declined", "Bo")
+
+
+async def test_a_reservation_takes_a_seat_until_it_is_released(db: Database):
+    await add_room(db)
+    order = await add_order(db, reserved_until_s=10)
+    assert await _taken(db) == 1
+    await db.write(lambda tx: orders.update_order(tx, order.id, reserved_until_s=None))
+    assert await _taken(db) == 0
+
+
+async def test_added_time_takes_no_seat_of_its_own(db: Database):
+    await add_room(db)
+    await add_paid(db)
+    await add_order(db, order_id="ord_2", extends_pass_id="pass_1", reserved_until_s=10)
+    assert await _taken(db) == 1
+
+
+async def test_a_pass_takes_a_seat_before_its_first_use_and_while_inside(db: Database):
+    await add_room(db)
+    await add_paid(db)
+    assert await _taken(db) == 1
+    await add_session(db)
+    assert await _taken(db) == 1
+
+
+async def test_a_pass_that_left_takes_no_seat(db: Database):
+    await add_room(db)
+    await add_paid(db)
+    await add_session(db, ended_at="2026-01-01T00:01:00.000Z")
+    assert await _taken(db) == 0
+
+
+async def test_orders_are_found_by_what_stripe_calls_them(db: Database):
+    await add_room(db)
+    order = await add_order(db, checkout_session_id="cs_1", payment_intent_id="pi_1")
+    async with db.read() as tx:
+        assert await orders.find_by_checkout(tx, "cs_1") == order
+        assert await orders.find_by_payment_intent(tx, "pi_1") == order
+        assert await orders.find_by_checkout(tx, "cs_2") is None
+
+
+async def test_orders_of_a_pass_come_in_the_order_in_which_time_was_bought(db: Database):
+    await add_room(db)
+    await add_paid(db)
+    common = {"extends_pass_id": "pass_1", "state": OrderState.PAID, "granted": True}
+    await add_order(db, order_id="ord_3", granted_before_ms=1_800_000, **common)
+    await add_order(db, order_id="ord_2", granted_before_ms=900_000, **common)
+    await add_order(db, order_id="ord_4", extends_pass_id="pass_1")  # never paid
+    async with db.read() as tx:
+        found = await orders.orders_of_pass(tx, "pass_1")
+        later = await orders.later_orders(tx, "pass_1", 900_000)
+    assert [one.id for one in found] == ["ord_1", "ord_2", "ord_3"]
+    assert [one.id for one in later] == ["ord_3"]
+
+
+async def test_overdue_are_unpaid_orders_past_their_reservation(db: Database):
+    await add_room(db)
+    await add_order(db, order_id="ord_late", reserved_until_s=100, state=OrderState.OPEN)
+    await add_order(db, order_id="ord_early", reserved_until_s=101)
+    await add_order(db, order_id="ord_paid", reserved_until_s=50, state=OrderState.PAID)
+    async with db.read() as tx:
+        assert [one.id for one in await orders.overdue_reservations(tx, 100)] == ["ord_late"]
+
+
+async def test_unservable_are_unpaid_orders_of_rooms_without_a_host(db: Database):
+    await add_room(db)
+    await add_room(db, "room_away", live=False, away_since_s=100)
+    await add_room(db, "room_just", live=False, away_since_s=161)
+    await add_room(db, "room_shut", state="closed")
+    for room in ("room_1", "room_away", "room_just", "room_shut"):
+        await add_order(db, order_id=f"ord_{room}", room_id=room, state=OrderState.OPEN)
+    async with db.read() as tx:
+        found = {one.id for one in await orders.unservable(tx, 160)}
+    assert found == {"ord_room_away", "ord_room_shut"}
+
+
+async def test_unserved_are_paid_orders_of_rooms_without_a_host(db: Database):
+    await add_room(db, live=False, away_since_s=100)
+    await add_room(db, "room_live")
+    await add_paid(db)
+    await add_paid(db, "ord_live", "pass_live", room_id="room_live")
+    await add_order(db, order_id="ord_open", state=OrderState.OPEN)
+    async with db.read() as tx:
+        assert [one.id for one in await orders.unserved(tx, 100)] == ["ord_1"]
+        assert await orders.unserved(tx, 99) == []
