@@ -1,0 +1,223 @@
+"""The page in a real browser: pay, be declined and try again, 3-D Secure, walk away, the frame; and axe-core in every state."""
+
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, async_playwright
+
+from .world import World, embedded
+
+pytestmark = pytest.mark.browser
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+BACK = "https://rooms.test/"
+SIZES = [(390, 844), (1440, 900)]
+SCHEMES = ["light", "dark"]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield launched
+        await launched.close()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    opened = await new_page(browser)
+    yield opened
+    assert opened.complaints == []  # type: ignore[attr-defined]
+
+
+async def new_page(browser: Browser, **options: Any) -> Page:
+    """A page where the merchant's site answers and where errors in the console are collected."""
+    context = await browser.new_context(**options)
+    page = await context.new_page()
+    page.complaints = []  # type: ignore[attr-defined]
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))  # type: ignore[attr-defined]
+    page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))  # type: ignore[attr-defined]
+    await page.route(
+        f"{BACK}**", lambda route: route.fulfill(body="<title>Back</title>", content_type="text/html")
+    )
+    return page
+
+
+async def choose(place: Any, card: str) -> None:
+    await place.locator(f"#card-{card}").check()
+    await place.locator("#pay").click()
+
+
+async def status_of(world: World, session: Any) -> str:
+    return (await world.client.v1.checkout.sessions.retrieve_async(session.id)).status
+
+
+async def test_success_leads_back(world: World, page: Page):
+    session = await world.session()
+    await page.goto(session.url)
+    assert await page.locator("#amount").inner_text() == "€15.00"
+    await choose(page, "succeeds")
+    await page.wait_for_url(f"{BACK}back?session={session.id}")
+    assert await status_of(world, session) == "complete"
+
+
+async def test_declined_says_why_keeps_what_was_filled_in_and_lets_one_try_again(world: World, page: Page):
+    session = await world.session()
+    await page.goto(session.url)
+    await page.locator("#email").fill("pat@example.org")
+    await choose(page, "insufficient_funds")
+    alert = page.get_by_role("alert")
+    await alert.get_by_text("insufficient funds").wait_for()
+    assert "Nothing was charged" in await alert.inner_text()
+    assert await page.locator("#email").input_value() == "pat@example.org"
+    await choose(page, "succeeds")
+    await page.wait_for_url(f"{BACK}back?*")
+
+
+async def test_3d_secure_fails_then_succeeds_across_a_reload(world: World, page: Page):
+    session = await world.session()
+    await page.goto(session.url)
+    await choose(page, "three_d_secure")
+    await page.locator("#refuse").click()
+    await page.get_by_role("alert").get_by_text("could not confirm").wait_for()
+    await choose(page, "three_d_secure")
+    await page.locator("#approve").wait_for()
+    await page.reload()
+    await page.locator("#approve").click()
+    await page.wait_for_url(f"{BACK}back?*")
+
+
+async def test_walking_away_leads_back_unpaid(world: World, page: Page):
+    session = await world.session()
+    await page.goto(session.url)
+    await page.locator("#back").click()
+    await page.wait_for_url(f"{BACK}r/algebra")
+    assert await status_of(world, session) == "open"
+
+
+async def test_keyboard_alone_is_enough(world: World, page: Page):
+    session = await world.session()
+    await page.goto(session.url)
+    await page.locator("#pay").wait_for()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("ArrowDown")
+    assert await page.locator("#card-three_d_secure").is_checked()
+    for _ in range(3):
+        await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await page.locator("#approve").wait_for()
+
+
+async def test_expired_while_it_was_open(world: World, page: Page):
+    session = await world.session()
+    await page.goto(session.url)
+    await page.locator("#pay").wait_for()
+    await world.client.v1.checkout.sessions.expire_async(session.id)
+    await page.locator("#pay").click()
+    await page.locator("main[data-state=expired]").wait_for()
+    # The refused attempt itself is what the browser's console reports.
+    page.complaints.clear()  # type: ignore[attr-defined]
+
+
+async def test_the_frame_tells_the_page_around_it(world: World, page: Page):
+    session = await world.session(**embedded())
+    await page.route(
+        f"{world.url}/around",
+        lambda route: route.fulfill(body="<!doctype html><html lang=en>", content_type="text/html"),
+    )
+    await page.goto(f"{world.url}/around")
+    await page.evaluate(
+        """source => {
+          window.told = [];
+          addEventListener("message", ({data, origin}) => told.push({...data, here: origin === location.origin}));
+          const frame = document.createElement("iframe");
+          frame.src = source;
+          document.body.append(frame);
+        }""",
+        f"/sandbox/embedded/{session.client_secret}",
+    )
+    frame = page.frame_locator("iframe")
+    await frame.locator("#back").click()
+    await choose(frame, "succeeds")
+    await frame.locator("main[data-state=complete]").wait_for()
+    await page.wait_for_function("told.some(({state}) => state === 'complete')")
+    told = await page.evaluate("told")
+    assert {message["type"] for message in told} == {"tollroom:checkout"}
+    assert all(message["here"] for message in told)
+    states = [message["state"] for message in told if message["state"] != "height"]
+    assert states == ["canceled", "complete"]
+    assert max(message.get("height_px", 0) for message in told) > 400
+    assert page.url.endswith("/around")
+
+
+async def test_no_other_site_may_frame_the_hosted_page(world: World, page: Page):
+    session = await world.session()
+    await page.route(
+        f"{BACK}trap",
+        lambda route: route.fulfill(body=f'<iframe src="{session.url}"></iframe>', content_type="text/html"),
+    )
+    await page.goto(f"{BACK}trap")
+    await page.wait_for_function("1")
+    assert await page.frames[1].locator("#pay").count() == 0
+    page.complaints.clear()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("size", SIZES)
+async def test_axe_finds_nothing_in_any_state(
+    world: World, browser: Browser, scheme: str, size: tuple[int, int]
+):
+    width, height = size
+    page = await new_page(
+        browser, color_scheme=scheme, viewport={"width": width, "height": height}, bypass_csp=True
+    )
+    found: dict[str, list[str]] = {}
+    session = await world.session()
+    await page.goto(session.url)
+    await look(page, "open", found)
+    await choose(page, "declined")
+    await page.get_by_role("alert").get_by_text("declined").first.wait_for()
+    await look(page, "open", found, name="declined")
+    await choose(page, "three_d_secure")
+    await look(page, "challenge", found)
+    await page.locator("#approve").click()
+    await page.wait_for_url(f"{BACK}back?*")
+    await page.goto(f"{world.url}/sandbox/checkout/{session.id}")
+    await look(page, "complete", found)
+    expired = await world.session()
+    await world.client.v1.checkout.sessions.expire_async(expired.id)
+    await page.goto(f"{world.url}/sandbox/checkout/{expired.id}")
+    await look(page, "expired", found)
+    await page.goto(f"{world.url}/sandbox/checkout/cs_sandbox_none")
+    await look(page, "missing", found)
+    await page.goto(f"{world.url}/_control/")
+    await page.locator("tr[data-event]").first.wait_for()
+    await check(page, "dashboard", found)
+    assert found == {}
+
+
+async def look(page: Page, state: str, found: dict[str, list[str]], *, name: str | None = None) -> None:
+    await page.locator(f"main[data-state={state}]").wait_for()
+    await check(page, name or state, found)
+
+
+async def check(page: Page, name: str, found: dict[str, list[str]]) -> None:
+    results = await Axe().run(page)
+    serious = [
+        one["id"] for one in results.response["violations"] if one["impact"] in ("serious", "critical")
+    ]
+    if serious:
+        found[name] = serious
+    overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    if overflow > 0:
+        found.setdefault(name, []).append(f"scrolls sideways by {overflow} px")
