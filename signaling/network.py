@@ -24,7 +24,7 @@ def media_config(settings: Settings) -> MediaConfig:
     """MEDIA_ADDRESS is advertised instead of what the machine has (a router translates). 127.0.0.1 comes along when
     the pages are on localhost: some browsers never use it, and on a machine without a network it is all there is."""
     loopback = ("127.0.0.1",) if settings.is_local else ()
-    advertised = settings.media_address + loopback if settings.media_address else ()
+    advertised = tuple(dict.fromkeys(settings.media_address + loopback)) if settings.media_address else ()
     return MediaConfig(
         port=settings.media_port,
         addresses=local_addresses() + loopback or ("127.0.0.1",),

@@ -57,6 +57,7 @@ class LiveRoom:
     def __init__(self, row: Room, clock: Clock) -> None:
         self.row = row
         self.live = False
+        self.host_heard_ms: int | None = None  # the last packet of its host's camera or microphone
         self.closing = False
         self.participants: dict[str, Participant] = {}
         self._clock = clock

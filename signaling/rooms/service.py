@@ -332,8 +332,9 @@ class Rooms:
         if ending.code != "replaced":
             room.notice("left", name=participant.name, participant_id=participant.id)
         self.spawn(self._leave_media(participant))
-        if participant.role == "host" and room.host is None:
+        if participant.role == "host" and room.host is None and ending.code != "replaced":
             self.runner.set_host(room.id, None)
+            room.host_heard_ms = None
             self.set_live(room, live=False)
         if not room.participants:
             room.close()
@@ -377,7 +378,9 @@ class Rooms:
         for room in tuple(self.rooms.values()):
             host = room.host
             heard_ms = None if host is None else liveness.get(host.id, Liveness()).publish_rtp_ms
-            live = heard_ms is not None and at_ms - heard_ms < LEG_TIMEOUT_MS
+            # A host who reloads the page is missed for a moment, and not away.
+            room.host_heard_ms = heard_ms or room.host_heard_ms
+            live = room.host_heard_ms is not None and at_ms - room.host_heard_ms < LEG_TIMEOUT_MS
             if live != room.live:
                 self.set_live(room, live=live)
         for participant in tuple(self.participants.values()):

@@ -185,7 +185,8 @@ def parse(text: str) -> ClientMessage:
     if adapter is None:
         raise WireError("unknown_type", "there is no such message", kind[:64])
     try:
-        return adapter.validate_python({k: v for k, v in obj.items() if k != "type"}, strict=True)  # type: ignore[no-any-return]
+        # From JSON, since in strict mode only JSON objects become dataclasses; `type` is one of the ignored fields.
+        return adapter.validate_json(text, strict=True)  # type: ignore[no-any-return]
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
