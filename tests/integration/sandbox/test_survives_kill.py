@@ -86,6 +86,58 @@ async def test_state_keys_and_queued_webhooks_outlive_kill_9(tmp_path: Path, set
         assert await process.terminate() == 0
 
 
+@pytest.mark.parametrize("kill_after", [3, 11])
+async def test_killed_among_many_buyers_nothing_is_lost_or_doubled(tmp_path: Path, kill_after: int):
+    """20 buyers at once; the process dies after so many answers. Whoever asks again under the same key gets one session."""
+    async with merchant_at() as (_, hook), aiohttp.ClientSession() as http:
+        process = Process(tmp_path, hook)
+        url = await process.start()
+        answered: dict[str, str] = {}
+        paid: set[str] = set()
+        enough = asyncio.Event()
+
+        async def buy(reference: str, at: str) -> None:
+            session = await create(client_for(at, http), reference)
+            answered.setdefault(reference, session.id)
+            assert answered[reference] == session.id
+            address = f"{at}/sandbox/api/checkout/{session.id}/pay"
+            async with http.post(address, json={"card": "succeeds"}) as response:
+                outcome = await response.json()
+            # 409: the payment went through before the kill, only its answer was lost.
+            assert outcome.get("state") == "complete" or response.status == 409
+            paid.add(session.id)
+            if len(paid) >= kill_after:
+                enough.set()
+
+        references = [f"ord_{number}" for number in range(20)]
+        buyers = [asyncio.create_task(buy(reference, url)) for reference in references]
+        async with asyncio.timeout(60):
+            await enough.wait()
+        await process.kill()
+        await asyncio.gather(*buyers, return_exceptions=True)
+        survivors = set(paid)
+
+        url = await process.start()
+        client = client_for(url, http)
+        for session_id in survivors:
+            assert (await client.v1.checkout.sessions.retrieve_async(session_id)).payment_status == "paid"
+        await asyncio.gather(*(buy(reference, url) for reference in references))
+        sessions = (await client.v1.checkout.sessions.list_async({"limit": 100})).data
+        assert sorted(one.client_reference_id for one in sessions) == sorted(references)
+        assert {one.payment_status for one in sessions} == {"paid"}
+        assert len((await client.v1.charges.list_async({"limit": 100})).data) == 20
+        events = await client.v1.events.list_async({"type": "checkout.session.completed", "limit": 100})
+        assert sorted(event.data.object["id"] for event in events.data) == sorted(one.id for one in sessions)
+        assert await process.terminate() == 0
+
+
+async def create(client: stripe.StripeClient, reference: str) -> stripe.checkout.Session:
+    params = checkout_params(client_reference_id=reference)
+    return await client.v1.checkout.sessions.create_async(
+        params, {"idempotency_key": f"checkout:{reference}"}
+    )
+
+
 def client_for(url: str, http: aiohttp.ClientSession) -> stripe.StripeClient:
     return stripe.StripeClient(
         KEY,
