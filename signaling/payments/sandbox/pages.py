@@ -43,7 +43,11 @@ class Pages:
     def _show(self, ancestors: str) -> Answering:
         async def show(_request: web.Request) -> web.StreamResponse:
             # The same page for every session: what it shows comes from the calls below.
-            return web.FileResponse(self._page, headers={"Content-Security-Policy": _POLICY + ancestors})
+            headers = {
+                "Content-Security-Policy": _POLICY + ancestors,
+                "X-Frame-Options": "SAMEORIGIN" if ancestors == "'self'" else "DENY",
+            }
+            return web.FileResponse(self._page, headers=headers)
 
         return show
 

@@ -210,6 +210,7 @@ async def test_pages_are_private_and_locked_down(world: World):
         async with world.http.get(world.url + path) as response:
             assert response.status == 200
             assert ancestors in response.headers["Content-Security-Policy"]
+            assert response.headers["X-Frame-Options"] == ("SAMEORIGIN" if "self" in ancestors else "DENY")
             assert "unsafe" not in response.headers["Content-Security-Policy"]
             assert response.headers["Cache-Control"] == "no-store"
             assert response.headers["Referrer-Policy"] == "no-referrer"
