@@ -87,7 +87,8 @@ async def begin_call(
         subject_id=order.id,
         params=checkout_params(settings, order, slug, now_s),
         now_s=now_s,
-        retry_at_s=now_s + FIRST_LOOK_S,
+        # The first attempt is made by whoever orders; a later one by the next round.
+        retry_at_s=now_s + FIRST_LOOK_S if attempt == 1 else now_s,
     )
 
 
