@@ -7,6 +7,7 @@ import { call as text } from "./strings/call.en.js";
 
 const LINES_MAX = 500;
 const LENGTH_MAX = 2000;
+const NEAR_END_PX = 60;
 
 const NOTICE_ICONS = { paid: "card", extended: "clock", joined: "people", left: "people", warning: "clock", locked: "lock", unlocked: "unlock", host_away: "pause", host_back: "play", muted: "microphone-off", granted: "microphone" };
 
@@ -16,14 +17,15 @@ export class Chat extends EventTarget {
   constructor({ send }) {
     super();
     this._send = send;
-    this.list = h("ol", { class: "chat__list", role: "log", "aria-label": text.chat, tabindex: 0 });
+    this.list = h("ol", { class: "chat__lines" });
+    this.scroller = h("div", { class: "chat__list", role: "log", "aria-label": text.chat, tabindex: 0 }, this.list);
     this.empty = h("p", { class: "chat__empty muted" }, text.chatEmpty);
     this.input = h("textarea", { class: "field__input chat__input", rows: 1, maxlength: LENGTH_MAX, placeholder: text.chatPlaceholder, "aria-label": text.chatLabel });
     this.problem = h("p", { class: "field__error", role: "alert", hidden: true }, text.notSent);
     const submit = h("button", { type: "submit", class: "button button--primary button--round", "aria-label": text.send }, icon("send"));
     const form = h("form", { class: "chat__form", on: { submit: (/** @type {Event} */ event) => this._submit(event) } }, this.input, submit);
     this.input.addEventListener("keydown", (event) => this._key(event));
-    this.element = h("div", { class: "chat" }, this.empty, this.list, this.problem, form);
+    this.element = h("div", { class: "chat" }, this.empty, this.scroller, this.problem, form);
   }
 
   /** @param {{participant_id: string, name: string, text: string, sent_at?: string}} message @param {boolean} own */
@@ -41,7 +43,8 @@ export class Chat extends EventTarget {
 
   /** @param {HTMLElement} line */
   _add(line) {
-    const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 60;
+    const { scrollHeight, scrollTop, clientHeight } = this.scroller;
+    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
     this.empty.hidden = true;
     append(this.list, line);
     while (this.list.childElementCount > LINES_MAX) this.list.firstElementChild?.remove();
@@ -51,7 +54,7 @@ export class Chat extends EventTarget {
   }
 
   scrollToEnd() {
-    this.list.scrollTop = this.list.scrollHeight;
+    this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
   /** @param {KeyboardEvent} event */

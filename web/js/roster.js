@@ -77,7 +77,7 @@ export class Roster {
     const name = h("p", { class: "roster__name" });
     const facts = h("p", { class: "small muted" });
     const line = h("span", { class: "roster__line" });
-    const time = h("p", { class: "roster__time numbers" });
+    const time = h("p", { class: "roster__time roster__clock numbers" });
     const actions = h("div", { class: "roster__actions" });
     const element = h("li", { class: "roster__row", dataset: { participant: person.participant_id } },
       h("span", { class: "avatar", "aria-hidden": "true" }, initial(person.name || call.nameless)),
@@ -114,15 +114,23 @@ export class Roster {
     const words = /** @type {Record<string, string>} */ (text.meter);
     const left = meter ? remainingMs(meter, this._receivedMs, this._now()) : null;
     const clock = !meter ? "" : left === null ? words.unlimited : formatClock(left);
-    const note = meter && meter.state !== "counting" ? words[meter.state] ?? "" : "";
-    replace(time, note && h("span", { class: "small muted" }, `${note} · `), h("span", { class: "roster__clock" }, clock));
+    time.textContent = clock;
     element.dataset.level = meter ? levelOf(meter, left) : "paused";
     element.dataset.meterState = meter?.state ?? "";
+    this._drawLine(line, person);
+  }
+
+  /** Why the clock stands still, or how the line is. @param {HTMLElement} line @param {Participant} person */
+  _drawLine(line, { participant_id: id, meter }) {
+    const words = /** @type {Record<string, string>} */ (text.meter);
     const away = meter?.state === "paused" && meter.reason === "payer_away";
-    const quality = away ? "away" : this._qualities[person.participant_id];
-    if (line.dataset.quality === (quality ?? "")) return;
-    line.dataset.quality = quality ?? "";
-    replace(line, quality && icon(away ? "offline" : "network"), quality && h("span", { class: "small" }, text.quality[quality]));
+    const quality = away ? "away" : this._qualities[id] ?? "";
+    const note = !away && meter && meter.state !== "counting" ? words[meter.state] ?? "" : "";
+    if (line.dataset.shown === quality + note) return;
+    line.dataset.shown = quality + note;
+    line.dataset.quality = note ? "" : quality;
+    if (note) replace(line, icon("pause"), h("span", { class: "small" }, note));
+    else replace(line, quality && icon(away ? "offline" : "network"), quality && h("span", { class: "small" }, /** @type {Record<string, string>} */ (text.quality)[quality]));
   }
 }
 

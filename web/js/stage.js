@@ -63,6 +63,8 @@ export class Stage {
     this.spotlight.hidden = this.spotlight.childElementCount === 0;
     this.element.dataset.people = String(this.grid.childElementCount);
     this.element.dataset.mode = this.spotlight.hidden ? "grid" : "screen";
+    // Beside a screen the faces scroll; a keyboard must reach what scrolls.
+    this.grid.tabIndex = this.spotlight.hidden ? -1 : 0;
     this._layout();
   }
 

@@ -20,5 +20,7 @@ def _node_major() -> int:
 @pytest.mark.skipif(_node_major() < NODE_MIN, reason="needs Node 20 or later")
 def test_javascript_tests_pass() -> None:
     files = sorted(str(path) for path in Path(__file__).parent.glob("*.test.js"))
-    result = subprocess.run(["node", "--test", *files], capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(
+        ["node", "--test", *files], capture_output=True, text=True, timeout=60, check=False
+    )
     assert result.returncode == 0, result.stdout[-4000:]
