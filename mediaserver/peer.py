@@ -60,6 +60,7 @@ class Peer:
         self._closing = False
         self._checked = asyncio.Event()
         self._trusted = asyncio.Event()
+        self._silent = asyncio.Event()
         self.agent: IceAgent = ice.open_agent(self)
         self._secure = SecureTransport(self.agent, certificate, scratch)
         self.connected = False
@@ -111,19 +112,22 @@ class Peer:
         return await self._until_gone()
 
     async def _until_gone(self) -> str:
-        remote = asyncio.create_task(self._secure.closed_by_remote())
+        ways = [
+            asyncio.create_task(self._secure.closed_by_remote()),
+            asyncio.create_task(self._silent.wait()),
+        ]
         try:
-            while not remote.done():
-                await asyncio.wait([remote], timeout=1 + (SILENT_NS - self._silence_ns()) / 1e9)
-                if not remote.done() and self._silence_ns() >= SILENT_NS:
-                    return "silent"
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            remote.cancel()
-            await asyncio.gather(remote, return_exceptions=True)
-        return "remote_closed"
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+        return "silent" if self._silent.is_set() else "remote_closed"
 
-    def _silence_ns(self) -> int:
-        return self._now_ns() - self.agent.heard_ns
+    def check_silence(self, now_ns: int) -> None:
+        """Called every second or so: a connected peer that was not heard for SILENT_NS ends."""
+        if self.connected and now_ns - self.agent.heard_ns >= SILENT_NS:
+            self._silent.set()
 
     def on_checked(self) -> None:
         self._checked.set()

@@ -33,7 +33,8 @@ class Source:
     def __init__(self, ssrc: int, sequence: int, clock_rate_hz: int) -> None:
         self.ssrc = ssrc
         # One cycle ahead, so that packets from before the first one still have positive numbers.
-        self.first = self.highest = sequence + SEQUENCE_MOD
+        self.first = sequence + SEQUENCE_MOD
+        self.highest = self.first - 1
         self._clock_rate_hz = clock_rate_hz
         self._received = self._received_before = self._expected_before = 0
         self._jitter = 0.0
@@ -118,7 +119,7 @@ class Publication:
                 return
             source = self._begin(packet, now_ns)
         number = unwrap_sequence(packet.sequence, source.highest)
-        newest = number > source.highest or number == source.first == source.highest
+        newest = number > source.highest
         if newest:
             self._note_gap(source.highest, number, now_ns)
         elif self._missing.pop(number, None) is None:

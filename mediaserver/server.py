@@ -33,6 +33,7 @@ from mediaserver.publisher import Publisher
 from mediaserver.subscriber import Available, Subscriber
 
 TICK_S = 0.05
+SILENCE_CHECK_INTERVAL_NS = 1_000_000_000
 
 EventSink = Callable[[MediaEvent], None]
 
@@ -159,6 +160,7 @@ class MediaServer:
         self._publishers: set[Publisher] = set()
         self._closings: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._silence_checked_ns = 0
 
     @property
     def port(self) -> int:
@@ -193,6 +195,11 @@ class MediaServer:
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         for publisher in self._publishers:
             publisher.tick(now_ns)
+        if now_ns - self._silence_checked_ns >= SILENCE_CHECK_INTERVAL_NS:
+            self._silence_checked_ns = now_ns
+            for participant in self._participants.values():
+                for _, peer in participant.peers():
+                    peer.check_silence(now_ns)
 
     def _emit(self, event: MediaEvent) -> None:
         # Later, so that the owner may call the door from its sink, and never within the packet path.

@@ -210,8 +210,7 @@ class SecureTransport:
         """Returns when the client has sent close_notify (or its records cannot be read any more)."""
         pump = self._dtls._task
         if pump is not None:
-            with contextlib.suppress(Exception):
-                await asyncio.shield(pump)
+            await asyncio.wait([pump])
 
     async def close(self) -> None:
         """Send close_notify where possible and wake a pending handshake."""
