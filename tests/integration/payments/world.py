@@ -14,7 +14,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from signaling.http import errors_middleware
+from signaling.ids import new_id, new_secret
 from signaling.notices import Notice, Notices
+from signaling.payments import sweeper
 from signaling.payments.routes import PaymentRoutes
 from signaling.payments.sandbox import Sandbox
 from signaling.payments.service import Payments
@@ -74,6 +76,7 @@ class World:
         self.crash_at: int | None = None
         self.steps: list[str] = []
         self.crashed = False
+        self.deaths = 0
         self.webhooks_reach_us = True
         self.db: Database
         self.payments: Payments
@@ -136,8 +139,6 @@ class World:
         self.crashed = False
         await self.db.close()
         self.boot(**settings)
-        from signaling.payments import sweeper
-
         await sweeper.forget_waiting(self.payments.ctx)
 
     async def close(self) -> None:
@@ -170,6 +171,7 @@ class World:
         if self.crash_at is not None:
             if self.crash_at == 0:
                 self.crashed = True
+                self.deaths += 1
                 raise Crash(name)
             self.crash_at -= 1
 
@@ -207,8 +209,6 @@ class World:
         await self.set_room(room_id, live=False, away_since_s=int(self.clock.at_s))
 
     def customer(self) -> Customer:
-        from signaling.ids import new_id, new_secret
-
         return Customer(new_id("ord", os.urandom), new_secret(os.urandom))
 
     async def order(self, who: Customer, slug: str = "talk", **body: Any) -> tuple[int, dict[str, Any]]:
