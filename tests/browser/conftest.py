@@ -10,6 +10,9 @@ from tests.browser.look import Look
 from tests.browser.people import Person, launch
 from tests.browser.server import Server
 
+# A whole story on a machine that does other things too.
+TIMEOUT_S = 300
+
 NewPerson = Callable[..., Person]
 
 
@@ -17,6 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
 
 @pytest.fixture(scope="package")

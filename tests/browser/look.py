@@ -35,7 +35,7 @@ class Look:
 
     def _picture(self, page: Page, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
-        page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled", full_page=True)
 
     def _judge(self, page: Page, where: str) -> None:
         found = self._axe.run(page, options={"resultTypes": ["violations"]})
