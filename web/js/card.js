@@ -167,7 +167,7 @@ class CardPage {
 
   /** @param {string} [text] */
   #receiptLink(text = t.seeReceipt) {
-    return linkButton(text, `/orders/${encodeURIComponent(this.key?.order_id ?? "")}`, { kind: "quiet", icon: "receipt" });
+    return linkButton(text, `/orders/${encodeURIComponent(this.key?.order_id ?? "")}`, { kind: "quiet wide", icon: "receipt" });
   }
 
   #notifyButton() {
@@ -346,7 +346,7 @@ function big(iconName, title, text, actions = []) {
 /** A button that turns into the check: asking for a camera belongs to a press, not to a page that opens. */
 function deviceCheck() {
   const holder = h("div");
-  const start = button(en.devices.start, { icon: "camera", kind: "quiet", id: "check-devices", onClick: () => {
+  const start = button(en.devices.start, { icon: "camera", kind: "quiet wide", id: "check-devices", onClick: () => {
     replace(holder, h("h3", null, en.devices.title), h("p", { class: "small muted" }, en.devices.text), h("div"));
     const preview = devicePreview(/** @type {HTMLElement} */ (holder.lastElementChild));
     preview.open();

@@ -93,6 +93,11 @@ export function formatDateTime(time, locale) {
   return new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }).format(new Date(time));
 }
 
+/** "3 May, 14:05", for lists. @param {string} time RFC 3339 @param {string} [locale] */
+export function formatShortDateTime(time, locale) {
+  return new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }).format(new Date(time));
+}
+
 /** "14:05" @param {string | number | Date} time @param {string} [locale] */
 export function formatTime(time, locale) {
   return new Intl.DateTimeFormat(locale, { timeStyle: "short" }).format(new Date(time));

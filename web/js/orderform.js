@@ -51,7 +51,7 @@ export class OrderForm {
     if (choices.length < 2) return null;
     const middle = Math.min(1, choices.length - 1);
     return h("fieldset", { class: "field" }, h("legend", { class: "field__label" }, t.length),
-      h("div", { class: "choices choices--row" }, choices.map((choice, i) => h("label", { class: "choice" },
+      h("div", { class: "choices choices--list" }, choices.map((choice, i) => h("label", { class: "choice" },
         h("input", { type: "radio", name: "choice", value: i, checked: i === middle }),
         h("span", { class: "choice__body" },
           h("span", { class: "choice__title" }, choice.seconds === null ? en.price.unlimited : formatLength(choice.seconds)),

@@ -4,7 +4,7 @@ import { banner, button, byId, copyBox, h, linkButton, replace, badge, setBusy }
 import { icon } from "./icons.js";
 import { getCard, getReceipt, makeLink, refreshOrder, setWait } from "./api.js";
 import { isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
-import { formatClock, formatDateTime, formatLength, formatMoney, formatTime, formatUsed } from "./format.js";
+import { formatClock, formatDateTime, formatLength, formatMoney, formatShortDateTime, formatTime, formatUsed } from "./format.js";
 import { saveOrder, secretOf, storedOrder, takeFragment } from "./orders.js";
 import { en, errorText } from "./strings/en.js";
 
@@ -120,10 +120,14 @@ class ReceiptPage {
 
   #notice() {
     const opens = opensRoom(this.order);
-    if (opens && this.order.pass?.state === "waiting" && this.card && !this.card.live) return this.#unserved();
+    if (this.#isUnserved()) return this.#unserved();
     if (this.arrived && opens) return banner("success", { title: t.here, text: t.hereText });
     if (isUnsettled(this.order)) return banner("info", { busy: true, title: en.card.processingTitle, text: en.card.pendingText });
     return this.order.state === "open" ? banner("info", { title: t.notPaidTitle }) : null;
+  }
+
+  #isUnserved() {
+    return this.order.pass?.state === "waiting" && this.card !== null && !this.card.live;
   }
 
   /** Paid, and the host is away: the money comes back by itself, unless the payer would rather wait. */
@@ -150,7 +154,7 @@ class ReceiptPage {
     const { slug } = this.receipt.room;
     if (!slug) return null;
     const page = `/r/${encodeURIComponent(slug)}`;
-    const goIn = opensRoom(this.order) && linkButton(t.goIn, `${page}/call`, { kind: "primary", icon: "arrow-right", id: "go-in" });
+    const goIn = opensRoom(this.order) && linkButton(t.goIn, `${page}/call`, { kind: this.#isUnserved() ? "" : "primary", icon: "arrow-right", id: "go-in" });
     return h("div", { class: "row no-print" }, goIn, linkButton(t.toCard, page, { icon: "door" }), button(t.print, { icon: "print", kind: "quiet", onClick: () => print() }));
   }
 
@@ -172,7 +176,7 @@ class ReceiptPage {
       : t.perMinute(length, formatMoney({ amount_minor: rate, currency: receipt.price.currency }));
     return part(t.bought,
       receipt.room.description && h("p", { class: "prose muted" }, receipt.room.description),
-      facts([line, formatMoney(receipt.price)], ...receipt.refunds.map(refundLine), receipt.paid_at && total([t.total, formatMoney(receipt.total)])));
+      facts([line, formatMoney(receipt.price)], ...receipt.refunds.map(refundLine), receipt.paid_at && total([receipt.refunds.length ? t.totalRefunded : t.total, formatMoney(receipt.total)])));
   }
 
   /** @param {import("./api.js").Pass} pass */
@@ -240,7 +244,7 @@ function refundLine(refund) {
 /** @param {Receipt["stays"]} stays */
 function stayTable(stays) {
   const row = (/** @type {Receipt["stays"][number]} */ stay) => h("tr", null,
-    h("td", null, formatDateTime(stay.started_at)), h("td", null, stay.ended_at ? formatTime(stay.ended_at) : t.stillHere),
+    h("td", null, formatShortDateTime(stay.started_at)), h("td", null, stay.ended_at ? formatTime(stay.ended_at) : t.stillHere),
     h("td", null, formatClock(stay.used_ms)), h("td", null, stay.pauses_ms >= 1000 ? formatClock(stay.pauses_ms) : "–"));
   return h("div", { class: "scroll-x", tabindex: 0, role: "region", "aria-label": t.stays }, h("table", { class: "stays" },
     h("thead", null, h("tr", null, [t.stayFrom, t.stayTo, t.stayUsed, t.stayPaused].map((text) => h("th", { scope: "col" }, text)))),
