@@ -155,8 +155,9 @@ class Session:
     `purchased_ms`: what was paid for, from which the budget of forgiven time follows (None: take `limit_ms`).
     `forgiven_ms`: how much of that budget the pass has used up; persist the property with each CloseSegment.
 
-    The caller's times are integer milliseconds of one monotonic clock. Feed the newest `Alive` before `handle_timer`:
-    a leg that was heard from, but not reported, looks dead. Raises MeterError for figures below zero.
+    The caller's times are integer milliseconds of one monotonic clock. Feed the newest `Alive` of both legs before
+    `handle_timer` and before any other event: a leg that was heard from, but not reported, looks dead. While counting
+    that is enough; in other states report them every second or so. Raises MeterError for figures below zero.
     """
 
     def __init__(
@@ -239,7 +240,9 @@ class Session:
         if handler is None:
             return
         handler(self, event, now_ms)
-        self._react(now_ms)
+        # A report may be followed by the other leg's: who is dead is asked when both were told.
+        if not (isinstance(event, Alive) and self._state in _GATE_OPEN):
+            self._react(now_ms)
 
     def handle_timer(self, now_ms: int) -> None:
         """Harmless when early."""
@@ -250,12 +253,9 @@ class Session:
     def _on_alive(self, event: Alive, now_ms: int) -> None:
         at_ms = min(event.at_ms, now_ms)
         last_ms = self._heard.get(event.leg)
-        if last_ms is not None and at_ms <= last_ms:
-            return
-        if last_ms is not None and at_ms - last_ms >= self._policy.leg_timeout_ms:
-            # It was dead in between, and the timer that would have told us is late: first things first.
-            self._react(at_ms)
-        self._heard[event.leg] = at_ms
+        # A gap between two reports proves nothing: a shell may report only when a deadline comes.
+        if last_ms is None or at_ms > last_ms:
+            self._heard[event.leg] = at_ms
 
     def _on_segment_opened(self, _event: SegmentOpened, now_ms: int) -> None:
         self._segment = _Segment(gate_ms=now_ms)

@@ -202,6 +202,11 @@ class Payer:
         session = self.session
         if session is None:
             return
+        # First what is due anyway.
+        session.handle_timer(self.world.now_ms)
+        self.drain()
+        if self.session is not session:
+            return
         before = (session.state, session.used_ms, session.forgiven_ms)
         session.handle(event, self.world.now_ms)
         assert (session.state, session.used_ms, session.forgiven_ms) == before, f"repeated {event}"

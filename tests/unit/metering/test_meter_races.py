@@ -71,28 +71,6 @@ def test_finish_while_a_pause_closes_the_gate_keeps_the_pauses_cut(desk):
     ]
 
 
-def test_a_packet_after_the_death_that_the_timer_missed(desk):
-    desk.at(10_000, *both(10_000))
-    desk.session.handle(Alive("host", 20_000), 20_000)
-    desk.session.handle(Alive("payer", 23_000), 23_000)
-    assert desk.session.state is State.CLOSING
-    assert CloseSegment(0, 23_000, 10_000) in desk.at(23_000, GateClosed(23_000, 0))
-
-
-def test_a_death_across_the_limit_is_seen_even_while_the_gate_closes(desk):
-    limit_ms = 15 * MINUTE
-    for at_ms in range(0, limit_ms - 10_000, 5_000):
-        desk.at(at_ms, *both(at_ms))
-    last_ms = limit_ms - 11_000
-    desk.at(last_ms, *both(last_ms))
-    desk.at(limit_ms - 1, Alive("host", limit_ms - 1))
-    assert CloseGate() in desk.at(limit_ms)
-    # The payer's next packet comes 12 s after the one before, the gate's report later still.
-    desk.at(limit_ms + 1_500, Alive("payer", limit_ms + 1_500), Alive("host", limit_ms + 1_500))
-    closed = desk.at(limit_ms + 1_600, GateClosed(limit_ms, 0))
-    assert closed[0] == CloseSegment(0, limit_ms, last_ms)
-
-
 def test_a_refusal_after_the_finish_tells_the_finish():
     desk = Desk()
     assert desk.at(0, *both(0)) == [OpenSegment()]
