@@ -42,7 +42,7 @@ export class CallView {
     this.sounds = new Sounds();
     this.panel = new Panel(byId("panel"));
     this.chat = new Chat({ send: (words) => client.chat(words) });
-    this.panel.add("chat", { title: text.chat, element: this.chat.element, focus: () => this._focusChat() });
+    this.panel.add("chat", { title: text.chat, element: this.chat.element, scrolls: false, focus: () => this._focusChat() });
     this.banners = h("div", { class: "stage__banners", role: "status" });
     byId("stage").append(this.banners, this.sounds.element);
     this._makeControls(extra, onLeave);

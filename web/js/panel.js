@@ -4,7 +4,7 @@ import { h, replace } from "./dom.js";
 import { icon } from "./icons.js";
 import { call as text } from "./strings/call.en.js";
 
-/** @typedef {{title: string, element: HTMLElement, focus?: () => void, closed?: () => void}} Page */
+/** @typedef {{title: string, element: HTMLElement, scrolls?: boolean, focus?: () => void, closed?: () => void}} Page */
 
 /** Events: `change` (`detail`: the open page's name or ""). */
 export class Panel extends EventTarget {
@@ -28,6 +28,8 @@ export class Panel extends EventTarget {
   /** @param {string} name @param {Page} page */
   add(name, page) {
     page.element.hidden = true;
+    // What scrolls must be reached by a keyboard, also when nothing in it can be pressed.
+    if (page.scrolls !== false) setGroup(page.element, page.title);
     this._pages.set(name, page);
     this.body.append(page.element);
   }
@@ -65,4 +67,11 @@ export class Panel extends EventTarget {
     document.body.dataset.panel = name;
     this.dispatchEvent(new CustomEvent("change", { detail: name }));
   }
+}
+
+/** @param {HTMLElement} element @param {string} label */
+function setGroup(element, label) {
+  element.tabIndex = 0;
+  element.setAttribute("role", "group");
+  element.setAttribute("aria-label", label);
 }
