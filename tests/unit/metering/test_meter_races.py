@@ -18,7 +18,7 @@ from metering.events import (
     SegmentRefused,
     Show,
 )
-from metering.session import Session, State
+from metering.session import Session
 
 MINUTE = 60_000
 
