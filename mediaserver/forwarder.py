@@ -136,6 +136,8 @@ class Fanout:
     caching: bool
     subscriptions: tuple[Subscription, ...] = ()
     highest: int = -1
+    # Pairs media time with the publisher's clock: a newcomer gets it at once, so that lips match at once.
+    last_report: SenderReport | None = None
     cache: list[Packet | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -237,6 +239,8 @@ class PacketForwarder:
         if to.withheld:
             to.resume(number)
             fanout.on_resume()
+            if fanout.last_report is not None:
+                _send_report(fanout, to, fanout.last_report)
         return True
 
     def _until(self, to: Subscription, now_ns: int) -> int:
@@ -266,13 +270,17 @@ class PacketForwarder:
             to.last_ns = now_ns
 
     def report(self, fanout: Fanout, report: SenderReport) -> None:
+        fanout.last_report = report
         now_ns = self._now_ns()
         for to in fanout.subscriptions:
             if now_ns < to.until_ns:
-                own = SenderReport(
-                    to.ssrc, report.ntp, report.rtp, to.packets & 0xFFFFFFFF, to.octets & 0xFFFFFFFF
-                )
-                to.egress.send_rtcp(_described(sender_report(own), to.ssrc, fanout.cname))
+                _send_report(fanout, to, report)
+
+
+def _send_report(fanout: Fanout, to: Subscription, report: SenderReport) -> None:
+    packets, octets = to.packets & 0xFFFFFFFF, to.octets & 0xFFFFFFFF
+    own = SenderReport(to.ssrc, report.ntp, report.rtp, packets, octets)
+    to.egress.send_rtcp(_described(sender_report(own), to.ssrc, fanout.cname))
 
 
 def _described(packet: bytes, ssrc: int, cname: str) -> bytes:

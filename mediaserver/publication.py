@@ -158,6 +158,7 @@ class Publication:
             elapsed = (now_ns - self._arrival_ns) * self.media.codec.clock_rate_hz // _SECOND_NS
             self._timestamp_shift = self._timestamp + elapsed - packet.timestamp
             self._missing.clear()
+            self.fanout.last_report = None
             self.want_keyframe()
         self._source = source
         return source

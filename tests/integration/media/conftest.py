@@ -1,7 +1,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from playwright.async_api import Browser, async_playwright
 
+from .chromium import CHROMIUM, FLAGS
 from .client import Hall
 
 
@@ -9,3 +11,11 @@ from .client import Hall
 async def hall() -> AsyncIterator[Hall]:
     async with Hall() as hall:
         yield hall
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()

@@ -1,51 +1,15 @@
 """Real Chromium on both sides: every codec that rooms allow is published, forwarded and decoded."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser
 
 from mediaserver.events import RoomOptions
 
-from .chromium import CHROMIUM, FLAGS, App
+from .chromium import App
+from .pages import connected, decodes, enter, frames, until
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
-async def until(check: Callable[[], Awaitable[bool]], what: str, seconds: float = 15) -> None:
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not await check():
-        assert asyncio.get_running_loop().time() < deadline, f"never happened: {what}"
-        await asyncio.sleep(0.1)
-
-
-async def enter(context: BrowserContext, server: TestServer, participant_id: str) -> Page:
-    page = await context.new_page()
-    await page.goto(f"http://127.0.0.1:{server.port}/?id={participant_id}")
-    await page.evaluate("window.open_")
-    return page
-
-
-async def connected(page: Page) -> bool:
-    return bool(await page.evaluate("sub.connectionState === 'connected'"))
-
-
-async def frames(page: Page, kind: str = "video") -> list[dict[str, object]]:
-    return await page.evaluate(f"inbound('{kind}')")
-
-
-async def decodes(page: Page, more_than: int = 20) -> bool:
-    return any(int(str(item["frames"])) > more_than for item in await frames(page))
 
 
 @pytest.mark.parametrize("codec", ["VP8", "H264", "VP9", "AV1"])
@@ -77,4 +41,47 @@ async def test_the_subscribe_transport_connects_with_nothing_to_receive_and_show
         assert await host.evaluate("publish({audio: true, video: true})") == "ok"
         await until(lambda: decodes(viewer), "the later publication is decoded")
         assert [track["source"] for track in await viewer.evaluate("tracks")] == ["microphone", "camera"]
+        await context.close()
+
+
+async def test_a_line_is_used_again_by_the_next_publication_in_another_codec(browser: Browser) -> None:
+    app = App(RoomOptions(video_codecs=("VP8",)))
+    async with TestServer(app.application()) as server:
+        context = await browser.new_context()
+        viewer, host = await enter(context, server, "viewer"), await enter(context, server, "host")
+        assert await host.evaluate("publish({audio: true, video: true})") == "ok"
+        await until(lambda: decodes(viewer), "the first publication is decoded")
+        await host.evaluate("pub.close()")
+        await until(lambda: viewer.evaluate("tracks.length === 0"), "the tracks are gone")
+        app.options = RoomOptions(video_codecs=("VP9",))
+        other = await enter(context, server, "other")
+        assert await other.evaluate("publish({audio: true, video: true})") == "ok"
+        await until(lambda: viewer.evaluate("tracks.length === 2"), "the other tracks are offered")
+        assert [track["mid"] for track in await viewer.evaluate("tracks")] == ["0", "1"]
+
+        async def next_is_decoded() -> bool:
+            return any(
+                item["codec"] == "video/VP9" and int(str(item["frames"])) > 20
+                for item in await frames(viewer)
+            )
+
+        await until(next_is_decoded, "the next publication is decoded on the same line")
+        await context.close()
+
+
+async def test_a_page_that_closes_is_noticed_at_once(browser: Browser) -> None:
+    app = App(RoomOptions())
+    async with TestServer(app.application()) as server:
+        context = await browser.new_context()
+        host = await enter(context, server, "host")
+        assert await host.evaluate("publish({audio: true, video: false})") == "ok"
+        await until(lambda: host.evaluate("pub.connectionState === 'connected'"), "connected")
+        await host.evaluate("pub.close()")
+
+        async def told() -> bool:
+            return bool(
+                await host.evaluate("ended?.transport === 'publish' && ended.reason === 'remote_closed'")
+            )
+
+        await until(told, "remote_closed", seconds=3)
         await context.close()

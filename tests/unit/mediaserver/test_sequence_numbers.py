@@ -149,6 +149,15 @@ def test_a_senders_report_reaches_subscribers_in_their_own_numbers(stage):
     assert inbox.control[0].sender_reports == [SenderReport(55, 1 << 40, 20, 2, 10)]
 
 
+def test_a_newcomer_gets_the_last_report_with_its_first_packet(stage):
+    stage.forwarder.report(stage.fanout, SenderReport(9, 1 << 40, 20, 1000, 99999))
+    _, inbox = stage.subscribe(ssrc=55)
+    stage.send(1, 2)
+    assert [report for control in inbox.control for report in control.sender_reports] == [
+        SenderReport(55, 1 << 40, 20, 0, 0)
+    ]
+
+
 def test_what_could_not_be_sent_is_not_counted(stage):
     subscription, inbox = stage.subscribe()
     inbox.accepting = False
