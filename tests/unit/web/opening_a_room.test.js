@@ -1,0 +1,72 @@
+// What the form for a new room makes of what was typed.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { readRoomForm } from "../../../web/js/roomform.js";
+
+const EUR = { code: "eur", exponent: 2, step: 1, minimum_minor: 50 };
+const KWD = { code: "kwd", exponent: 3, step: 10, minimum_minor: 350 };
+const FORM = {
+  title: " Italian ", description: "We talk.", host_name: "Ana", kind: "entrance", price: "5", minutes: "30", presets: ["15", "30"], other: "",
+  privacy: "confidential", capacity: "", terms_url: "",
+};
+const read = (changes, rule = EUR) => readRoomForm({ ...FORM, ...changes }, rule);
+
+test("a complete form is a room, with nothing more than was said", () => {
+  assert.deepEqual(read({}), {
+    room: { title: "Italian", description: "We talk.", host_name: "Ana", tariff: { kind: "entrance", price_minor: 500, currency: "eur", seconds: 1800 }, privacy: "confidential" },
+    tariff: { kind: "entrance", price_minor: 500, currency: "eur", seconds: 1800 }, missing: [], problems: {},
+  });
+});
+
+test("each missing part is named, and there is no room until all are there", () => {
+  for (const name of ["title", "description", "host_name", "price"]) {
+    const { room, missing } = read({ [name]: "  " });
+    assert.equal(room, null);
+    assert.deepEqual(missing, [name]);
+  }
+});
+
+test("pay once is an entrance without a limit", () => {
+  assert.equal(read({ kind: "unlimited", minutes: "" }).tariff.seconds, null);
+});
+
+test("lengths by the minute are sorted, and the same one counts once", () => {
+  assert.deepEqual(read({ kind: "per_minute", price: "0.50", presets: ["60", "15"], other: "15" }).tariff,
+    { kind: "per_minute", rate_minor_per_min: 50, currency: "eur", presets_s: [900, 3600] });
+});
+
+test("a typed length counts only as whole minutes of one day", () => {
+  for (const other of ["0", "1441", "1.5", "x"]) assert.ok(read({ minutes: "other", other }).problems.lengths, other);
+  assert.equal(read({ minutes: "other", other: "45" }).tariff.seconds, 2700);
+  assert.deepEqual(read({ minutes: "other", other: "" }).missing, ["lengths"]);
+});
+
+test("a price below the smallest card payment is refused, with the smallest", () => {
+  assert.match(read({ price: "0.49" }).problems.price, /0\.50/);
+  assert.equal(read({ price: "0.50" }).problems.price, undefined);
+});
+
+test("a rate may be below it, as long as the shortest length is not", () => {
+  const rate = { kind: "per_minute", price: "0.01" };
+  assert.match(read({ ...rate, presets: ["30", "60"] }).problems.price, /30 minutes/);
+  assert.ok(read({ ...rate, presets: ["60"] }).room);
+});
+
+test("a currency's step is kept", () => {
+  assert.ok(read({ price: "5.125" }, KWD).problems.price);
+  assert.equal(read({ price: "5.12" }, KWD).tariff.price_minor, 5120);
+});
+
+test("more than a card payment can be is refused", () => {
+  assert.ok(read({ price: "1000000" }).problems.price);
+});
+
+test("seats and terms are checked only when given", () => {
+  assert.equal(read({ capacity: "1" }).room.capacity, 1);
+  assert.ok(read({ capacity: "12" }).problems.capacity);
+  assert.equal(read({ capacity: "12", privacy: "conference" }).room.capacity, 12);
+  assert.ok(read({ terms_url: "javascript:alert(1)" }).problems.terms_url);
+  assert.equal(read({ terms_url: "https://example.org/terms" }).room.terms_url, "https://example.org/terms");
+});
