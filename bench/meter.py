@@ -33,17 +33,18 @@ from signaling.stores.database import Database, Transaction
 RUN = "run_bench"
 NOW = "2026-01-01T00:00:00.000Z"
 PAYERS_PER_ROOM = 10
-SETTLE_S = 5.0
 INSERT_MAX = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`stay_s`: how long each session lasts, so that sessions / stay_s of them end each second."""
+    """`stay_s`: how long each session lasts, so that sessions / stay_s of them end each second.
+    `settle_s`: half of what is waited before the window is measured."""
 
     sessions: int
     seconds: float
     stay_s: float
+    settle_s: float = 5.0
 
 
 class Bench:
@@ -67,7 +68,7 @@ class Bench:
     def passes(self) -> int:
         """How many will be used at most."""
         options = self._options
-        ending = options.sessions * (options.seconds + 2 * SETTLE_S) / options.stay_s
+        ending = options.sessions * (options.seconds + 2 * options.settle_s) / options.stay_s
         return options.sessions + 2 * int(ending) + 100
 
     async def start(self) -> None:
@@ -79,7 +80,7 @@ class Bench:
         for n in range(self._options.sessions):
             # Limits spread evenly: the first stays are as if they had begun at different times.
             share = (n + 1) / self._options.sessions
-            await self._begin(int((SETTLE_S + share * self._options.stay_s) * 1000))
+            await self._begin(int((self._options.settle_s + share * self._options.stay_s) * 1000))
             if n % 100 == 99:
                 await asyncio.sleep(0)
 
@@ -212,7 +213,7 @@ async def measure(options: Options, folder: Path) -> dict[str, object]:
     bench = Bench(options, Database(f"sqlite:///{folder}/bench.db"))
     try:
         await bench.start()
-        await asyncio.sleep(2 * SETTLE_S)
+        await asyncio.sleep(2 * options.settle_s)
         live = len(bench.door.gates)
         bench.door.cuts.clear()
         ended, cpu_s, at_s = bench.ended, time.process_time(), time.monotonic()

@@ -106,3 +106,10 @@ def open_chat(page: Page) -> None:
 def expect_notice(page: Page, kind: str, words: str) -> None:
     line = page.locator(f".chat__notice[data-kind={kind}]").filter(has_text=words)
     expect(line.first).to_be_attached()
+
+
+def payer_enters_waiting(person: Person, order: Order, origin: str) -> None:
+    """Into a room whose host is away."""
+    come_with(person.page, order, origin)
+    person.page.goto(f"{origin}/r/{order.slug}/call")
+    call_state(person.page, "waiting")
