@@ -18,7 +18,9 @@ from aioice import stun
 from mediaserver.errors import PortInUseError
 
 DATAGRAM_BYTES_MAX = 1500
+# Of one wake-up: many small packets, or few that are fanned out to hundreds.
 DRAIN_PACKETS_MAX = 64
+DRAIN_NS_MAX = 5_000_000
 SOCKET_BUFFER_BYTES = 4 << 20
 ADDRESSES_PER_AGENT_MAX = 8
 FORMER_CREDENTIALS_MAX = 2
@@ -43,9 +45,10 @@ class Receiver(Protocol):
 class UdpPort:
     """One bound socket, and the agents by the addresses they verified on it."""
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(self, address: str, port: int, now_ns: Callable[[], int]) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.address = address
+        self._now_ns = now_ns
         self.agents: dict[Address, IceAgent] = {}
         self.dropped = 0
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
@@ -81,12 +84,15 @@ class UdpPort:
     def _drain(self) -> None:
         """Read what has arrived; bounded, so that timers and other sockets get their turn."""
         receive = self._socket.recvfrom
+        until_ns = self._now_ns() + DRAIN_NS_MAX
         for _ in range(DRAIN_PACKETS_MAX):
             try:
                 data, address = receive(DATAGRAM_BYTES_MAX + 1)
             except OSError:  # nothing left, or an ICMP error of an earlier send
                 return
             self._route(data, address)
+            if self._now_ns() >= until_ns:
+                return
 
     def _route(self, data: bytes, address: Address) -> None:
         if not 0 < len(data) <= DATAGRAM_BYTES_MAX:
@@ -149,7 +155,7 @@ class IceServer:
         """Bind every address to one port; 0 takes a free one. Raises PortInUseError."""
         try:
             for address in addresses:
-                bound = UdpPort(address, port)
+                bound = UdpPort(address, port, self._now_ns)
                 self._ports.append(bound)
                 port = bound.port
                 bound.start(self._on_check)
