@@ -154,7 +154,7 @@ export class CallView {
     if (!words || (this.role === "host" && notice.kind.startsWith("host_"))) return;
     this.chat.notice(notice.kind, words, notice.sent_at);
     if (this._matters(notice.kind, own)) toast(words, { icon: notice.kind === "paid" ? "card" : undefined });
-    if (own && notice.kind === "muted") this._wasMuted();
+    if (own && notice.kind === "muted") this._wasMuted(notice.name);
   }
 
   /** Money for the host; the clock for who pays. @param {string} kind @param {boolean} own */
@@ -163,9 +163,12 @@ export class CallView {
     return kind === "host_away" || kind === "host_back" || (own && kind === "extended");
   }
 
-  async _wasMuted() {
-    await this.media.setOn("microphone", false);
-    toast(text.mutedByHost, { icon: "microphone-off" });
+  /** The host took something of ours off the air; which, stands where other notices have a name. @param {string} [source] */
+  async _wasMuted(source) {
+    if (source === "screen") this.media.stopScreen();
+    else if (source === "microphone" || source === "camera") await this.media.setOn(source, false);
+    else return;
+    toast(text.offByHost[source], { icon: source === "screen" ? "screen" : `${source}-off` });
   }
 
   /** @param {any} link */
@@ -303,6 +306,8 @@ export function noticeText(notice, own) {
   const name = own ? text.you : notice.name || text.nameless;
   const length = notice.seconds ? formatLength(notice.seconds) : "";
   if (notice.kind === "extended" && own) return words.extendedSelf(length);
+  // Without a source it is the right to speak that was taken; the page says that by itself.
+  if (notice.kind === "muted" && own) return notice.name ? words.mutedSelf : text.grantTaken;
   if (notice.kind === "extended") return words.extended(name, length);
   if (notice.kind === "paid") return words.paid(name, notice.amount ? formatMoney(notice.amount) : "");
   if (notice.kind === "warning") return words.warning(formatLength(Math.round((notice.remaining_ms ?? 0) / 60_000) * 60));

@@ -62,8 +62,8 @@ export const call = {
   grantBoth: "Microphone and camera",
   grantMicrophone: "Microphone only",
   grantNone: "Not now",
+  offByHost: { microphone: "The host muted you.", camera: "The host turned your camera off.", screen: "The host stopped your screen." },
   grantTaken: "You are listening again. Your microphone and camera are off.",
-  mutedByHost: "The host muted you.",
 
   // Controls
   controls: "Call controls",
@@ -109,6 +109,7 @@ export const call = {
     extendedSelf: (/** @type {string} */ length) => (length ? `${length} added to your time` : "Time added"),
     granted: (/** @type {string} */ name) => `${name} may speak`,
     muted: (/** @type {string} */ name) => `${name} was muted`,
+    mutedSelf: "The host muted you",
     locked: "The room is locked. Nobody new can come in.",
     unlocked: "The room is open again.",
     host_away: "The host is away. Your time is not running.",
@@ -238,7 +239,7 @@ export const studio = {
   stepOut: "Step out",
   stepOutNote: "Everyone's clock stops until you are back. Nobody loses anything.",
   endRefund: "End for all, give unused time back",
-  endRefundNote: "Each payer gets the unused part back. You keep what was used.",
+  endRefundNote: "What people paid for and did not use: you give it back. What was used stays yours.",
   endKeep: "End for all, keep unused time",
   endKeepNote: "Nobody is refunded. Say why in the chat first.",
   endGo: "End for all",
