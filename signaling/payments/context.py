@@ -1,7 +1,9 @@
 """What every part of the payments is handed."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from signaling.clock import Clock, rfc3339
 from signaling.ids import RandomBytes, new_id
@@ -42,3 +44,14 @@ class Context:
         self.step("committed")
         for notice in notices:
             self.notices.publish(notice)
+
+
+async def side_by_side(work: Iterable[Coroutine[Any, Any, None]], limit: int = 4) -> None:
+    """All of it, at most `limit` at a time: one slow answer does not hold up the others."""
+    turns = asyncio.Semaphore(limit)
+
+    async def in_turn(one: Coroutine[Any, Any, None]) -> None:
+        async with turns:
+            await one
+
+    await asyncio.gather(*(in_turn(one) for one in work))

@@ -1,7 +1,7 @@
 """Does what the outbox asks for: refunds and expiries of Checkout Sessions, at least once."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -9,7 +9,7 @@ import structlog
 from metering.orders import PassSnapshot, unused_of
 from signaling.notices import Notice, PassChanged
 from signaling.payments import reconcile
-from signaling.payments.context import Context
+from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError, RefundFact, RefusedByServiceError
 from signaling.payments.settle import settle
 from signaling.stores import outbox, passes, refunds
@@ -26,11 +26,12 @@ KEYS_MAX = 5
 
 
 class LaterError(Exception):
-    """Not yet: try again in `after_s`."""
+    """Not yet: try again in `after_s`. `counts`: as a failed attempt, of which there are so many."""
 
-    def __init__(self, message: str, after_s: int) -> None:
+    def __init__(self, message: str, after_s: int, *, counts: bool = True) -> None:
         super().__init__(message)
         self.after_s = after_s
+        self.counts = counts
 
 
 class ImpossibleError(Exception):
@@ -41,16 +42,24 @@ async def empty_outbox(ctx: Context) -> int:
     """Does what is due; how many rows were looked at."""
     async with ctx.db.read() as tx:
         due = await outbox.due(tx, ctx.now_s(), list(_KINDS))
+    by_order: dict[str, list[OutboxRow]] = {}
     for row in due:
-        await _do(ctx, row)
+        by_order.setdefault(row.subject_id, []).append(row)
+    await side_by_side(_do_all(ctx, rows) for rows in by_order.values())
     return len(due)
+
+
+async def _do_all(ctx: Context, rows: Sequence[OutboxRow]) -> None:
+    """What concerns one order is done one after the other."""
+    for row in rows:
+        await _do(ctx, row)
 
 
 async def _do(ctx: Context, row: OutboxRow) -> None:
     try:
         await _KINDS[row.kind](ctx, row)
     except LaterError as later:
-        await _retry(ctx, row, later.after_s, str(later))
+        await _retry(ctx, row, later.after_s, str(later), counts=later.counts)
     except OutcomeUnknownError as error:
         await _retry(ctx, row, min(2**row.attempts, BACKOFF_MAX_S), str(error))
     except ImpossibleError as error:
@@ -72,14 +81,15 @@ async def _finish(ctx: Context, row: OutboxRow, state: outbox.OutboxState, note:
     await ctx.write(work)
 
 
-async def _retry(ctx: Context, row: OutboxRow, after_s: int, note: str) -> None:
-    if row.attempts + 1 >= ATTEMPTS_MAX:
+async def _retry(ctx: Context, row: OutboxRow, after_s: int, note: str, *, counts: bool = True) -> None:
+    attempts = row.attempts + 1 if counts else row.attempts
+    if attempts >= ATTEMPTS_MAX:
         await _finish(ctx, row, "failed", note)
         return
     next_at_s = ctx.now_s() + max(1, after_s)
 
     async def work(tx: Transaction) -> Sequence[Notice]:
-        await outbox.retry(tx, row.id, row.attempts + 1, next_at_s, note)
+        await outbox.retry(tx, row.id, attempts, next_at_s, note)
         return ()
 
     await ctx.write(work)
@@ -134,7 +144,7 @@ async def _refund(ctx: Context, row: OutboxRow) -> None:
     ctx.step("refund_prepared")
     if ready.call is None:
         if ready.refund_id:
-            raise LaterError("the meter still counts", 1)
+            raise LaterError("the meter still counts", 1, counts=False)
         return
     if ready.call.state != "done":
         await _ask(ctx, ready.order, ready.call, ready.refund_id)
@@ -184,12 +194,14 @@ async def _end_pass(tx: Transaction, order: Order, row: OutboxRow) -> tuple[Noti
 
 async def _amount_minor(tx: Transaction, order: Order, row: OutboxRow, found: passes.Pass | None) -> int:
     wanted = row.payload["amount_minor"]
-    left_minor = order.amount_minor - order.lost_minor - await refunds.asked_minor(tx, order.id)
+    # What was asked for and not yet booked counts as given back.
+    gone_minor = max(order.refunded_minor, await refunds.asked_minor(tx, order.id))
+    left_minor = order.amount_minor - order.lost_minor - gone_minor
     if order.dispute in {"open", "lost"}:
         return 0  # the bank has taken it already
     if wanted == "unused":
         used = None if found is None else PassSnapshot(found.id, found.granted_ms, found.used_ms)
-        wanted = unused_of(order.snapshot(), used)
+        wanted = unused_of(replace(order.snapshot(), refunded_minor=gone_minor), used)
     return max(0, min(int(wanted), left_minor))
 
 

@@ -176,9 +176,9 @@ async def adopt(ctx: Context, order_id: str, checkout: Checkout, call: calls.Str
 
 
 async def _refused(ctx: Context, order_id: str, call: calls.StripeCall, error: RefusedByServiceError) -> None:
-    """A refused retry may only be too late for its own parameters; a refused first attempt is final."""
+    """A late attempt may only be too late for its own parameters; a refused first attempt is final."""
     log.warning("checkout_refused", order_id=order_id, error=str(error))
-    if call.attempts > 0:
+    if call.attempts > 0 or ctx.now_s() - call.created_at_s >= FIRST_LOOK_S:
         await _give_up_key(ctx, order_id, call)
         return
 

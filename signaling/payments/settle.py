@@ -7,14 +7,16 @@ It fetches the Checkout Session that is stored on the order, outside any transac
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from metering.orders import Quarantine, decide
-from signaling.notices import Notice
+from metering.orders import OrderState, Quarantine, decide
+from signaling.notices import Notice, RoomChanged
 from signaling.payments import apply, reconcile
 from signaling.payments.context import Context
-from signaling.payments.port import Checkout, RefusedByServiceError
+from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
 from signaling.stores import inbox
 from signaling.stores.database import Transaction
-from signaling.stores.orders import Order, get_order
+from signaling.stores.orders import UNPAID, Order, get_order, update_order
+
+UNKNOWN_OBJECT = "resource_missing"
 
 
 async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> Order:
@@ -51,21 +53,33 @@ async def _fetch(ctx: Context, order: Order, checkout_session_id: str) -> Checko
     try:
         return await ctx.service.fetch_checkout(checkout_session_id)
     except RefusedByServiceError as error:
-        payload = {"order_id": order.id, "checkout_session_id": checkout_session_id, "error": str(error)}
-
-        async def work(tx: Transaction) -> Sequence[Notice]:
-            await inbox.put_in_quarantine(
-                tx,
-                quarantine_id=f"{order.id}:unknown_checkout",
-                reason="unknown_checkout",
-                subject_id=order.id,
-                payload=payload,
-                created_at=ctx.now_text(),
-            )
-            return ()
-
-        await ctx.write(work)
+        if error.code != UNKNOWN_OBJECT:
+            raise OutcomeUnknownError(str(error)) from error
+        await _put_aside(ctx, order.id, checkout_session_id)
         return None
+
+
+async def _put_aside(ctx: Context, order_id: str, checkout_session_id: str) -> None:
+    reason, now_text = "unknown_checkout", ctx.now_text()
+
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        order = await get_order(tx, order_id)
+        assert order is not None, "orders are never deleted"
+        await inbox.put_in_quarantine(
+            tx,
+            quarantine_id=f"{order_id}:{reason}",
+            reason=reason,
+            subject_id=order_id,
+            payload={"checkout_session_id": checkout_session_id},
+            created_at=now_text,
+        )
+        if order.state not in UNPAID:
+            return ()
+        values = {"state": OrderState.QUARANTINED, "quarantine_reason": reason, "reserved_until_s": None}
+        await update_order(tx, order_id, **values)
+        return (RoomChanged(order.room_id),)
+
+    await ctx.write(work)
 
 
 async def _apply(ctx: Context, order_id: str, checkout: Checkout, event_ids: Sequence[str]) -> None:

@@ -3,6 +3,7 @@ whose outcome is unknown, and events that were missed while the server was down.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 from sqlalchemy import select, update
@@ -62,48 +63,57 @@ async def _anything(ctx: Context, now_s: int) -> bool:
 
 
 async def _refund_unserved(ctx: Context) -> int:
+    """Looked up in a snapshot first, decided again where it is written."""
     now_s, now_text = ctx.now_s(), ctx.now_text()
-    before_s = now_s - ctx.settings.patience_s
     async with ctx.db.read() as tx:
-        candidates = [order.id for order in await orders.unserved(tx, before_s)]
+        due = await _unserved_passes(tx, ctx, now_s)
 
     async def work(tx: Transaction) -> int:
         asked = 0
-        for order_id in candidates:
-            if await _is_due(tx, order_id, now_s):
-                asked += await outbox.ask_refund(tx, order_id, "unserved", now_s=now_s, created_at=now_text)
+        for pass_id in await _unserved_passes(tx, ctx, now_s):
+            asked += await outbox.ask_refund_of_pass(
+                tx, pass_id, "unserved", now_s=now_s, created_at=now_text
+            )
         return asked
 
-    return await ctx.db.write(work) if candidates else 0
+    return await ctx.db.write(work) if due else 0
 
 
-async def _is_due(tx: Transaction, order_id: str, now_s: int) -> bool:
-    order = await orders.get_order(tx, order_id)
-    assert order is not None, "orders are never deleted"
-    room = await rooms.by_id(tx, order.room_id)
-    found = await passes.pass_of_order(tx, order)
-    if room is None or found is None or found.state not in orders.PASS_ALIVE:
-        return False
-    due = refund_due(
-        order.snapshot(),
-        PassSnapshot(found.id, found.granted_ms, found.used_ms),
-        _away_since_ms(room),
-        now_s * 1000,
-        waits=order.waits or await _pass_waits(tx, found.id),
-        room_closed=room.state == "closed",
+async def _unserved_passes(tx: Transaction, ctx: Context, now_s: int) -> list[str]:
+    """Passes whose unused time is due to be given back, each once."""
+    found: dict[str, bool] = {}
+    for order in await orders.unserved(tx, now_s - ctx.settings.patience_s):
+        owned = await passes.pass_of_order(tx, order)
+        if owned is not None and owned.id not in found:
+            found[owned.id] = await _is_due(tx, owned, now_s)
+    return [pass_id for pass_id, is_due in found.items() if is_due]
+
+
+async def _is_due(tx: Transaction, owned: passes.Pass, now_s: int) -> bool:
+    """A pass is one thing: the patience runs from the last payment for it, and whoever waits with one of its orders
+    waits with all."""
+    room = await rooms.by_id(tx, owned.room_id)
+    behind = await orders.orders_of_pass(tx, owned.id)
+    assert room is not None, "passes refer to their room"
+    last_paid_ms = max((order.paid_at_s or 0) * 1000 for order in behind)
+    used = PassSnapshot(owned.id, owned.granted_ms, owned.used_ms)
+    return any(
+        refund_due(
+            replace(order.snapshot(), paid_ms=last_paid_ms),
+            used,
+            _away_since_ms(room),
+            now_s * 1000,
+            waits=any(one.waits for one in behind),
+            room_closed=room.state == "closed",
+        )
+        for order in behind
     )
-    return due is not None
 
 
 def _away_since_ms(room: rooms.Room) -> int | None:
     if room.live or room.away_since_s is None:
         return None
     return room.away_since_s * 1000
-
-
-async def _pass_waits(tx: Transaction, pass_id: str) -> bool:
-    """Whoever waits with one order waits with the whole pass."""
-    return any(order.waits for order in await orders.orders_of_pass(tx, pass_id))
 
 
 # --- calls whose outcome is unknown -----------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The webhook's door: verify over the raw body, store as received, answer. Applying is the worker's."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from metering.orders import Mode
 from signaling.errors import ApiError
@@ -13,6 +14,7 @@ from signaling.stores.database import Transaction
 BODY_BYTES_MAX = 512 * 1024
 ID_CHARS_MAX = 255
 TYPE_CHARS_MAX = 64
+KEPT = ("id", "object", "client_reference_id", "payment_intent", "payment_status", "status")
 
 
 async def take_webhook(ctx: Context, body: bytes, signature: str | None) -> None:
@@ -48,8 +50,16 @@ def _received(ctx: Context, event: ServiceEvent) -> inbox.InboxEvent:
         account=event.account or ctx.settings.account,
         type=event.type[:TYPE_CHARS_MAX],
         object_id=str(event.object.get("id", ""))[:ID_CHARS_MAX],
-        payload=event.object,
+        payload=_what_we_need(event.object),
     )
+
+
+def _what_we_need(thing: dict[str, Any]) -> dict[str, Any]:
+    """An event is a hint, so names, addresses and cards in it are not kept."""
+    kept = {name: thing[name] for name in KEPT if isinstance(thing.get(name), str)}
+    metadata = thing.get("metadata")
+    named = metadata.get("order_id") if isinstance(metadata, dict) else None
+    return kept | ({"metadata": {"order_id": named}} if isinstance(named, str) else {})
 
 
 def _mode(ctx: Context, event: ServiceEvent) -> Mode:

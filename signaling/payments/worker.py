@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from signaling.notices import Notice
-from signaling.payments.context import Context
+from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError
 from signaling.payments.settle import settle
 from signaling.stores import inbox
@@ -28,8 +28,7 @@ async def apply_inbox(ctx: Context) -> int:
         order = await _order_of(ctx, event)
         if order is not None:
             by_order.setdefault(order.id, []).append(event)
-    for order_id, events in by_order.items():
-        await _settle(ctx, order_id, events)
+    await side_by_side(_settle(ctx, order_id, events) for order_id, events in by_order.items())
     return len(due)
 
 

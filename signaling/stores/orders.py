@@ -189,10 +189,11 @@ async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Ord
         select(passes.c.id).where(passes.c.order_id == orders.c.id).scalar_subquery(),
     )
     alive = exists().where(passes.c.id == pass_id, passes.c.state.in_(PASS_ALIVE))
+    kept = orders.c.state.in_([OrderState.PAID.value, OrderState.PARTLY_REFUNDED.value])
     query = (
         select(*_COLUMNS)
         .join(rooms, rooms.c.id == orders.c.room_id)
-        .where(orders.c.granted, ~orders.c.access_ended, orders.c.state == OrderState.PAID.value, gone, alive)
+        .where(orders.c.granted, ~orders.c.access_ended, kept, gone, alive)
     )
     return await _all(tx, query.order_by(orders.c.paid_at_s).limit(limit))
 

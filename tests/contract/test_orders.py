@@ -1,8 +1,10 @@
 """Orders: once by id, seats, and who is found by what."""
 
+import asyncio
+
 from metering.orders import OrderState
 from signaling.stores import orders
-from signaling.stores.database import Database
+from signaling.stores.database import Database, Transaction
 
 from .rows import add_order, add_paid, add_room, add_session, an_order, reload
 
@@ -40,6 +42,21 @@ async def test_a_reservation_takes_a_seat_until_it_is_released(db: Database):
     assert await _taken(db) == 1
     await db.write(lambda tx: orders.update_order(tx, order.id, reserved_until_s=None))
     assert await _taken(db) == 0
+
+
+async def test_one_of_two_gets_the_last_seat(db: Database):
+    await add_room(db, capacity=1)
+
+    async def reserve(order_id: str) -> bool:
+        async def work(tx: Transaction) -> bool:
+            if await orders.seats_taken(tx, "room_1") >= 1:
+                return False
+            return await orders.insert_order(tx, an_order(order_id, reserved_until_s=10))
+
+        return await db.write(work)
+
+    got = await asyncio.gather(*(reserve(f"ord_{number}") for number in range(4)))
+    assert sorted(got) == [False, False, False, True]
 
 
 async def test_added_time_takes_no_seat_of_its_own(db: Database):

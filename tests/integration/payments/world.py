@@ -3,6 +3,7 @@
 Nothing happens by itself: `deliver` lets the sandbox send its webhooks, `work` lets our worker apply.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from signaling.http import errors_middleware
 from signaling.ids import new_id, new_secret
-from signaling.notices import Notice, Notices
+from signaling.notices import Notice, Notices, OrderPaid
 from signaling.payments import sweeper
 from signaling.payments.routes import PaymentRoutes
 from signaling.payments.sandbox import Sandbox
@@ -73,6 +74,7 @@ class World:
         self.http = http
         self.tmp_path = tmp_path
         self.notices: list[Notice] = []
+        self.paid = asyncio.Event()
         self.crash_at: int | None = None
         self.steps: list[str] = []
         self.crashed = False
@@ -119,7 +121,7 @@ class World:
             timeout_s=settings.pop("timeout_s", 5.0),
         )
         notices = Notices()
-        notices.subscribe(self.notices.append)
+        notices.subscribe(self._hear)
         self.payments = Payments(
             db=self.db,
             clock=self.clock,
@@ -147,6 +149,11 @@ class World:
         await self.sandbox.close()
         await self.ours.close()
         await self.db.close()
+
+    def _hear(self, notice: Notice) -> None:
+        self.notices.append(notice)
+        if isinstance(notice, OrderPaid):
+            self.paid.set()
 
     def _app(self) -> web.Application:
         limiter = LocalRateLimiter(self.clock)
