@@ -146,15 +146,16 @@ class Joining:
 
         return await self._db.write(work)
 
-    async def admit_payer(self, claims: Claims) -> Entry:
-        """Take the pass for a new session, if it opens the room now. Raises RefusedJoinError."""
+    async def admit_payer(self, claims: Claims, *, was_inside: bool) -> Entry:
+        """Take the pass for a new session, if it opens the room now; `was_inside` until this connection replaced an
+        older one. Raises RefusedJoinError."""
         assert claims.pass_id is not None
         pass_id, session_id = claims.pass_id, new_id("ses", self._random_bytes)
 
         async def work(tx: Transaction) -> Entry:
             pass_ = await passes.get_pass(tx, pass_id)
             room = await self._claimed(tx, claims.room_id)
-            code = await self._refusal(tx, pass_, room)
+            code = await self._refusal(tx, pass_, room, was_inside=was_inside)
             if code is not None or pass_ is None:
                 raise RefusedJoinError(_ending(code or "not_paid"))
             taken = await meter.enter(
@@ -181,7 +182,9 @@ class Joining:
         assert room is not None
         return room
 
-    async def _refusal(self, tx: Transaction, pass_: Pass | None, room: Room) -> str | None:
+    async def _refusal(
+        self, tx: Transaction, pass_: Pass | None, room: Room, *, was_inside: bool = False
+    ) -> str | None:
         if pass_ is None:
             return "not_paid"
         facts = PassFacts(
@@ -194,7 +197,7 @@ class Joining:
         )
         if (room.mode, room.account) != (self._books.mode, self._books.account):
             return "wrong_mode"
-        inside = await meter.holds_seat(tx, pass_.id)
+        inside = was_inside or await meter.holds_seat(tx, pass_.id)
         verdict = admit_payer(facts, await self._facts(tx, room, pass_), inside=inside)
         return verdict.code if isinstance(verdict, Refuse) else None
 

@@ -160,11 +160,11 @@ class Rooms:
     async def _join_payer(self, channel: Channel, claims: Claims) -> Participant:
         assert claims.pass_id is not None
         async with self.turn(claims.pass_id):
-            await self._make_way(claims.pass_id)
+            was_inside = await self._make_way(claims.pass_id)
             room = self.rooms.get(claims.room_id)
             if room is not None and room.closing:
                 raise RefusedJoinError("room_closed")
-            entry = await self.joining.admit_payer(claims)
+            entry = await self.joining.admit_payer(claims, was_inside=was_inside)
             payer = self._enter_payer(entry)
         await self._welcome(payer, channel)
         return payer
@@ -175,8 +175,9 @@ class Rooms:
             del self._joins[key]
         return self._joins.setdefault(pass_id, asyncio.Lock())
 
-    async def _make_way(self, pass_id: str) -> None:
-        """A newer connection replaces the older; its time is in the books before the new one reads them."""
+    async def _make_way(self, pass_id: str) -> bool:
+        """A newer connection replaces the older; its time is in the books before the new one reads them. True when
+        there was one."""
         older = self._by_pass.get(pass_id)
         if older is not None:
             self.end(older, "replaced")
@@ -184,6 +185,7 @@ class Rooms:
             async with asyncio.timeout(REPLACE_WAIT_S):
                 await left
         await self.writer.flushed()
+        return older is not None
 
     def _enter_payer(self, entry: Entry) -> Participant:
         pass_ = entry.pass_

@@ -36,6 +36,7 @@ class Channel:
         self._request = request
         self._queue: deque[str] = deque()
         self._ready = asyncio.Event()
+        self._drained = asyncio.Event()
         self._conclusion: Conclusion | None = None
         self._writer: asyncio.Task[None] | None = None
         self._tokens = float(MESSAGES_BURST)
@@ -82,11 +83,13 @@ class Channel:
             return
         self._conclusion = conclude(ending, **self.about)
         self._ready.set()
+        self._drained.set()
         asyncio.get_running_loop().call_later(CLOSE_S, self._abort)
 
     async def messages(self) -> AsyncIterator[ClientMessage]:
         """What the client sends, until it goes or is ended. What cannot be read is refused here."""
         async for frame in self._ws:
+            await self._breathe()
             if self.ended:
                 return
             if not self._take_token():
@@ -107,6 +110,12 @@ class Channel:
         if frame.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
             return None
         return _read(frame.type, frame.data)
+
+    async def _breathe(self) -> None:
+        """Whoever asks faster than it reads the answers waits for itself, instead of filling its own queue."""
+        while len(self._queue) > QUEUE_MAX // 2 and not self.ended:
+            self._drained.clear()
+            await self._drained.wait()
 
     def _fault(self, error: WireError) -> None:
         self._faults += 1
@@ -136,6 +145,7 @@ class Channel:
     async def _flush(self) -> None:
         while self._queue:
             await self._ws.send_str(self._queue.popleft())
+            self._drained.set()
 
     def _abort(self) -> None:
         transport = self._request.transport

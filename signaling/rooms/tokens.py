@@ -56,7 +56,9 @@ class BadTokenError(Exception):
 class Tokens:
     """Signs with the first key and takes any of them, so that keys can be rotated without a gap."""
 
-    def __init__(self, mode: str, clock: Clock, random_bytes: RandomBytes, keys: tuple[Key, ...] = ()) -> None:
+    def __init__(
+        self, mode: str, clock: Clock, random_bytes: RandomBytes, keys: tuple[Key, ...] = ()
+    ) -> None:
         self._keys = keys
         self._mode = mode
         self._clock = clock

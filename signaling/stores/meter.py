@@ -7,7 +7,7 @@ write here may be repeated after a lost answer: opening finds its own row, closi
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, case, exists, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from signaling.stores.database import Transaction
 from signaling.stores.schema import passes, runs, segments, sessions
@@ -47,11 +47,11 @@ class EndRow:
 
 
 async def holds_seat(tx: Transaction, pass_id: str) -> bool:
-    """Inside now, or paid and never yet inside: the same rule as `orders.seats_taken`."""
-    inside = exists().where(sessions.c.pass_id == pass_id, sessions.c.ended_at.is_(None))
-    been_inside = exists().where(sessions.c.pass_id == pass_id)
-    row = (await tx.execute(select(inside, been_inside))).one()
-    return bool(row[0]) or not row[1]
+    """Inside now, paid and never yet inside (as `orders.seats_taken` counts), or put out by a stop of the server:
+    whoever was inside then comes back, also into a room that is locked or full."""
+    query = select(sessions.c.ended_at, sessions.c.end_code).where(sessions.c.pass_id == pass_id)
+    last = (await tx.execute(query.order_by(sessions.c.epoch.desc()).limit(1))).first()
+    return last is None or last.ended_at is None or last.end_code in {"run_lost", "shutdown"}
 
 
 async def enter(

@@ -17,9 +17,11 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from sqlalchemy import update
 
 from signaling.app import PARTS, Parts, build_app
 from signaling.config import Settings, load
+from signaling.stores.schema import passes
 from tests.browser.server import Order, RefusedError, Room, Server, _random, free_ports
 from tests.integration.rooms.client import Client
 
@@ -48,20 +50,13 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
     return load(**values | changes)
 
 
-class App:
-    """Calls the real app over HTTP, as a browser would."""
+class Api:
+    """Calls a server over HTTP, as browsers do; people it lets in are put out when `stack` closes."""
 
-    def __init__(
-        self, settings: Settings, parts: Parts, http: aiohttp.ClientSession, stack: AsyncExitStack
-    ) -> None:
-        self.settings = settings
-        self.parts = parts
+    def __init__(self, url: str, http: aiohttp.ClientSession, stack: AsyncExitStack) -> None:
+        self.url = url
         self.http = http
         self._stack = stack
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.settings.http_port}"
 
     async def call(self, method: str, path: str, body: Any = None, bearer: str | None = None) -> Any:
         """The JSON answer. Raises RefusedError."""
@@ -137,20 +132,45 @@ class App:
             while (await self.card(room))["state"] != state:
                 await asyncio.sleep(0.05)
 
+
+class App(Api):
+    """The app of this process, with its parts at hand."""
+
+    def __init__(
+        self, settings: Settings, parts: Parts, http: aiohttp.ClientSession, stack: AsyncExitStack
+    ) -> None:
+        super().__init__(f"http://127.0.0.1:{settings.http_port}", http, stack)
+        self.settings = settings
+        self.parts = parts
+
+    @property
+    def sandbox_url(self) -> str:
+        """The stand-in for Stripe's own API, with its fault switches."""
+        assert self.parts.sandbox is not None
+        return f"http://127.0.0.1:{self.parts.sandbox.listener.getsockname()[1]}"
+
     async def leave_ms(self, order: Order, left_ms: int) -> None:
         """As if all but `left_ms` of the pass had been used: the shortest time for sale is a minute."""
-        from sqlalchemy import update
-
-        from signaling.stores.schema import passes
-
         statement = update(passes).where(passes.c.order_id == order.id)
         await self.parts.db.write(
             lambda tx: tx.execute(statement.values(used_ms=passes.c.granted_ms - left_ms))
         )
 
+    async def settled(self) -> None:
+        """Until every row of the meters that waits is committed."""
+        await self.parts.rooms.writer.flushed()
+
     async def rows(self, table: Any) -> list[Any]:
         async with self.parts.db.read() as tx:
             return list((await tx.execute(table.select())).all())
+
+
+@asynccontextmanager
+async def people_of(url: str) -> AsyncIterator[Api]:
+    """For a server in a process of its own."""
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Api(url, http, await stack.enter_async_context(AsyncExitStack()))
 
 
 @asynccontextmanager
@@ -167,4 +187,15 @@ async def running_app(folder: Path, **changes: Any) -> AsyncIterator[App]:
         yield App(settings, runner.app[PARTS], http, clients)
 
 
-__all__ = ["App", "Client", "Order", "RefusedError", "Room", "Server", "running_app", "settings_for"]
+__all__ = [
+    "Api",
+    "App",
+    "Client",
+    "Order",
+    "RefusedError",
+    "Room",
+    "Server",
+    "people_of",
+    "running_app",
+    "settings_for",
+]

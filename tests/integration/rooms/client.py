@@ -1,6 +1,7 @@
 """A participant made of aiohttp and aiortc: one WebSocket, two peer connections, real media over loopback."""
 
 import asyncio
+import contextlib
 import fractions
 from collections import defaultdict
 from typing import Any
@@ -50,7 +51,7 @@ class Client:
         self.last_frame_s = 0.0
         self.publisher: RTCPeerConnection | None = None
         self.subscriber: RTCPeerConnection | None = None
-        self._said = asyncio.Condition()
+        self.said = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self.close_code: int | None = None
 
@@ -86,11 +87,17 @@ class Client:
                     return message
             return None
 
-        async with asyncio.timeout(timeout_s), self._said:
-            await self._said.wait_for(lambda: found() is not None)
+        async with asyncio.timeout(timeout_s), self.said:
+            await self.said.wait_for(lambda: found() is not None)
         message = found()
         assert message is not None
         return message
+
+    async def ping(self) -> None:
+        """Until everything sent before was read."""
+        self.forget("pong")
+        await self.send("ping", n=1)
+        await self.wait("pong")
 
     def forget(self, kind: str) -> None:
         self.messages[kind].clear()
@@ -98,8 +105,8 @@ class Client:
     async def ended(self, timeout_s: float = WAIT_S) -> tuple[str, int | None]:
         """The ending's code and the close code."""
         code = (await self.wait("ended", timeout_s))["code"]
-        async with asyncio.timeout(timeout_s), self._said:
-            await self._said.wait_for(lambda: self.close_code is not None)
+        async with asyncio.timeout(timeout_s), self.said:
+            await self.said.wait_for(lambda: self.close_code is not None)
         return code, self.close_code
 
     async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
@@ -109,12 +116,12 @@ class Client:
             message = frame.json()
             if message["type"] == "offer" and self._media:
                 self._spawn(self._answer(message))
-            async with self._said:
+            async with self.said:
                 self.messages[message["type"]].append(message)
-                self._said.notify_all()
-        async with self._said:
+                self.said.notify_all()
+        async with self.said:
             self.close_code = ws.close_code
-            self._said.notify_all()
+            self.said.notify_all()
 
     # --- media --------------------------------------------------------------------------------------------
 
@@ -134,7 +141,8 @@ class Client:
             self.subscriber.on("track", self._watch)
         await self.subscriber.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
         await self.subscriber.setLocalDescription(await self.subscriber.createAnswer())
-        await self.send("answer", offer_id=offer["offer_id"], sdp=self.subscriber.localDescription.sdp)
+        with contextlib.suppress(ConnectionError):  # it may have ended meanwhile
+            await self.send("answer", offer_id=offer["offer_id"], sdp=self.subscriber.localDescription.sdp)
 
     def _watch(self, track: MediaStreamTrack) -> None:
         self._spawn(self._count(track))
@@ -153,6 +161,20 @@ class Client:
         before = self.frames["video"]
         async with asyncio.timeout(timeout_s):
             while self.frames["video"] <= before:
+                await asyncio.sleep(0.02)
+
+    @property
+    def packets(self) -> int:
+        """RTP and RTCP that arrived on the receiving connection. (aiortc shows no picture of an m-line that was
+        inactive in between; browsers do.)"""
+        assert self.subscriber is not None
+        return int(self.subscriber.getTransceivers()[0].receiver.transport._RTCDtlsTransport__rx_packets)
+
+    async def receiving(self, packets: int = 50) -> None:
+        """Until so many more packets arrived."""
+        before = self.packets
+        async with asyncio.timeout(WAIT_S):
+            while self.packets < before + packets:
                 await asyncio.sleep(0.02)
 
     # --- going --------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ async def test_a_payer_buys_watches_and_is_cut_at_the_limit(tmp_path: Path) -> N
         assert await payer.ended() == ("used_up", 4000)
         assert payer.messages["ended"][0]["charged"] == {"amount_minor": 500, "currency": "eur"}
 
+        await app.settled()
         (row,) = await app.rows(passes)
         assert (row.state, row.used_ms) == ("used_up", 1_800_000)
         (segment,) = await app.rows(segments)

@@ -1,0 +1,31 @@
+"""Shared by all tests. What a test starts it must end: a task that outlives its test fails it.
+
+(Sockets and files that are left open fail a test by themselves: their ResourceWarning is an error.)
+"""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+
+import pytest
+
+
+@pytest.fixture
+async def no_leaked_tasks() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    for _ in range(5):  # callbacks of what was just closed may still run
+        await asyncio.sleep(0)
+    leaked = [
+        task
+        for task in asyncio.all_tasks() - before
+        if task is not asyncio.current_task() and not task.done()
+    ]
+    assert not leaked, f"tasks outlive the test: {leaked}"
+
+
+@pytest.fixture(autouse=True)
+def _clean_end(request: pytest.FixtureRequest) -> None:
+    """Only tests that have a loop are watched."""
+    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        request.getfixturevalue("no_leaked_tasks")

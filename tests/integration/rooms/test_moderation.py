@@ -1,0 +1,129 @@
+"""What a host does to others, and refunds from elsewhere."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from signaling.stores.schema import orders, passes, rooms
+from tests.integration.harness import App, RefusedError, running_app
+
+
+async def _until_refunded(app: App, amount_minor: int) -> None:
+    async with asyncio.timeout(15):
+        while sum(row.refunded_minor for row in await app.rows(orders)) != amount_minor:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_kick_ends_the_stay_revokes_the_pass_and_refunds_the_unused_part(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room()
+        host = await app.host(room)
+        order = await app.buy(room)
+        payer = await app.payer(order)
+        await payer.wait("meter", state="counting")
+        await host.send("kick", participant_id=payer.messages["joined"][0]["participant_id"])
+        assert await payer.ended() == ("kicked", 4403)
+        async with asyncio.timeout(15):
+            while (await app.rows(passes))[0].state != "revoked":
+                await asyncio.sleep(0.05)
+        with pytest.raises(RefusedError, match="403 revoked"):
+            await app.token(order)
+        # A few seconds of thirty minutes: nearly all of it comes back, rounded up in the payer's favour.
+        async with asyncio.timeout(15):
+            while not 490 <= (await app.rows(orders))[0].refunded_minor <= 500:
+                await asyncio.sleep(0.05)
+        await host.wait("earnings", payers=1)
+
+
+async def test_ending_the_room_ends_every_stay_and_gives_unused_time_back(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room()
+        host = await app.host(room)
+        inside, outside = await app.buy(room, "Ben"), await app.buy(room, "Cleo")
+        payer = await app.payer(inside)
+        await host.send("close_room")
+        assert await payer.ended() == ("host_ended", 4000)
+        assert await host.ended() == ("host_ended", 4000)
+        await app.until_state(room, "closed")
+        assert {row.state for row in await app.rows(rooms)} == {"closed"}
+        with pytest.raises(RefusedError, match="revoked|room_closed"):
+            await app.token(outside)
+        with pytest.raises(RefusedError, match="410 room_closed"):
+            await app.host_token(room)
+        await _until_refunded(app, 1000)
+
+
+async def test_a_lock_keeps_new_payments_out_and_those_inside_in(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room()
+        host = await app.host(room)
+        order = await app.buy(room)
+        payer = await app.payer(order)
+        await host.send("lock", locked=True)
+        await payer.wait("notice", kind="locked")
+        await app.until_state(room, "locked")
+        with pytest.raises(RefusedError, match="409 room_locked"):
+            await app.order(room, "Late")
+        assert (await app.payer(order)).messages["joined"]  # a reload is no new join
+        await host.send("lock", locked=False)
+        await app.until_state(room, "live")
+
+
+async def test_in_a_conference_only_who_was_granted_may_publish(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room(privacy="conference")
+        host = await app.host(room)
+        order = await app.buy(room)
+        payer = await app.payer(order)
+        me = payer.messages["joined"][0]
+        assert me["grants"] == {"publish": False, "moderate": False}
+        await payer.send("publish", sdp="v=0", sources={})
+        await payer.wait("error", re="publish", code="not_allowed_to_publish")
+        for forbidden in ("kick", "grant", "mute"):
+            await payer.send(forbidden, participant_id=me["participant_id"], publish=True, source="camera")
+            await payer.wait("error", re=forbidden, code="forbidden")
+        await host.send("grant", participant_id=me["participant_id"], publish=True)
+        await payer.wait("notice", kind="granted")
+        await payer.publish()
+        await host.wait("offer")
+        # The grant outlives the connection.
+        again = await app.payer(order)
+        assert again.messages["joined"][0]["grants"]["publish"] is True
+        await host.send("kick", participant_id="par_nobody")
+        await host.wait("error", re="kick", code="unknown_participant")
+
+
+async def test_a_refund_in_the_dashboard_ends_a_live_stay(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room()
+        await app.host(room)
+        payer = await app.payer(await app.buy(room))
+        await payer.wait("meter", state="counting")
+        (row,) = await app.rows(orders)
+        async with app.http.post(
+            f"{app.sandbox_url}/_control/refund", json={"payment_intent": row.payment_intent_id}
+        ) as answer:
+            assert answer.status == 200, await answer.text()
+        assert await payer.ended() == ("refunded", 4403)
+
+
+async def test_time_added_beside_the_call_extends_the_same_stay(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room()
+        await app.host(room)
+        order = await app.buy(room)
+        payer = await app.payer(order)
+        before = (await payer.wait("meter", state="counting"))["remaining_ms"]
+        (row,) = await app.rows(passes)
+        more, answer = await app.order(
+            room, "Ben", extends=row.id, extends_secret=order.secret, ui="embedded"
+        )
+        await app.pay(answer)
+        notice = await payer.wait("notice", kind="extended")
+        assert notice["seconds"] == 1800
+        meters = payer.messages["meter"]
+        assert meters[-1]["state"] == "counting"
+        assert before + 1_700_000 < meters[-1]["remaining_ms"] <= 3_600_000
+        assert not payer.messages["ended"]
+        assert (await app.state(more))["state"] == "paid"
