@@ -52,8 +52,11 @@ class Hall:
             MediaConfig(**fields), now_ns=self.clock, random_bytes=os.urandom, on_event=self.events.append
         )
         self.legs: list[Leg] = []
+        self.faults: list[dict[str, object]] = []
 
     async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self.faults.append(context))
         await self.media.start()
         await self.media.set_lease(self.clock.ms + 3_600_000)
         return self
@@ -62,6 +65,8 @@ class Hall:
         await self.media.close()
         for leg in self.legs:
             await leg.close()
+        asyncio.get_running_loop().set_exception_handler(None)
+        assert self.faults == [], "nothing may escape into the event loop"
 
     @property
     def address(self) -> tuple[str, int]:
