@@ -228,7 +228,13 @@ def _provider(settings: Settings) -> Provider:
 
 
 def _page_facts(settings: Settings) -> PageFacts:
-    return PageFacts(settings.mode, settings.origin, _provider(settings), settings.stripe_publishable_key)
+    return PageFacts(
+        settings.mode,
+        settings.origin,
+        _provider(settings),
+        settings.stripe_publishable_key,
+        "open" if settings.rooms_are_open else "invitation",
+    )
 
 
 # --- routes -----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 WEB = Path(__file__).parent.parent / "web"
 STATIC_FOLDERS = ("css", "js", "icons")
+OK = 200
 NOT_FOUND = 404
 REFUSED = 400  # and above
 
@@ -31,6 +32,7 @@ class PageFacts:
     public_url: str
     payment_provider: str
     publishable_key: str
+    room_creation: str = "open"  # or "invitation"
 
     def context(self) -> dict[str, Any]:
         return {
@@ -39,6 +41,7 @@ class PageFacts:
             "public_url": self.public_url,
             "payment_provider": self.payment_provider,
             "publishable_key": self.publishable_key,
+            "room_creation": self.room_creation,
         }
 
 
@@ -73,6 +76,8 @@ class Pages:
                 web.get("/host/{room_id}", self.studio),
                 web.get("/orders/{id}", self.receipt),
                 web.get("/oembed", self.oembed),
+                web.get("/offline", self.offline),
+                web.get("/worker.js", self.worker),
             ]
         )
         for folder in STATIC_FOLDERS:
@@ -100,6 +105,14 @@ class Pages:
 
     async def receipt(self, request: web.Request) -> web.Response:
         return self._render(request, "receipt.html", page_title="Receipt", order_id=request.match_info["id"])
+
+    async def offline(self, request: web.Request) -> web.Response:
+        """What the service worker keeps, and shows when the server cannot be reached."""
+        return self._render(request, "error.html", status=0, code="offline", page_title="No connection")
+
+    async def worker(self, _request: web.Request) -> web.FileResponse:
+        """The service worker: from the root, because it may serve only what lies below its own address."""
+        return web.FileResponse(WEB / "js" / "worker.js", headers={"Cache-Control": "no-cache"})
 
     async def oembed(self, request: web.Request) -> web.Response:
         """OEmbed (oembed.com): a link preview for `?url=` of a share link. 404 for any other address."""
@@ -142,7 +155,9 @@ class Pages:
 
         @web.middleware
         async def show_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.path.startswith((*MACHINE_PATHS, "/static/", "/sandbox/", "/oembed")):
+            if request.path.startswith("/static/"):
+                return _compressed(await handler(request))
+            if request.path.startswith((*MACHINE_PATHS, "/sandbox/", "/oembed")):
                 return await handler(request)
             try:
                 return await handler(request)
@@ -167,6 +182,14 @@ class Pages:
         except (jinja2.TemplateError, web.HTTPException):
             log.exception("error_page_failed")
             return web.Response(status=status, text=f"{status} {code}")
+
+
+def _compressed(response: web.StreamResponse) -> web.StreamResponse:
+    """Scripts and styles are a third of their size so; pictures are compressed already, and a 304 is empty."""
+    if isinstance(response, web.FileResponse) and response.status == OK:
+        response.enable_compression()
+        response.headers["Vary"] = "Accept-Encoding"
+    return response
 
 
 async def _static_is_revalidated(request: web.Request, response: web.StreamResponse) -> None:

@@ -141,7 +141,8 @@ let dialogs = 0;
 export function openDialog({ title, body, wide, actions = [], closeLabel = "Close" }) {
   const titleId = `dialog-title-${++dialogs}`;
   /** @type {any} */ let result;
-  const close = (/** @type {any} */ value) => { result = value; element.close(); };
+  /** @param {any} [value] */
+  const close = (value) => { result = value; element.close(); };
   const cross = h("button", { type: "button", class: "button button--quiet button--round", "aria-label": closeLabel, on: { click: () => close() } }, icon("close"));
   const element = h("dialog", { class: wide ? "dialog dialog--wide" : "dialog", "aria-labelledby": titleId },
     h("div", { class: "dialog__head" }, h("h2", { id: titleId }, title), cross),
