@@ -122,7 +122,7 @@ def end_for_all(ana: Person, look: Look) -> None:
     dialog = ana.page.get_by_role("dialog")
     expect(dialog).to_be_visible()
     look(ana.page, "studio-leaving", schemes=("light",))
-    dialog.get_by_text("Give it back").click()
+    dialog.get_by_role("radio", name="End for all, give unused time back").check()
     dialog.get_by_role("button", name="End for all").click()
     moves.end_code(ana.page, "host_ended")
     look(ana.page, "studio-ended", schemes=("light",))
