@@ -22,6 +22,7 @@ STATIC_FOLDERS = ("css", "js", "icons")
 OK = 200
 NOT_FOUND = 404
 REFUSED = 400  # and above
+CONDITIONS = ("If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "Range")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class Pages:
         @web.middleware
         async def show_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path.startswith("/static/"):
-                return _compressed(await handler(request))
+                return _compressed(request, await handler(request))
             if request.path.startswith((*MACHINE_PATHS, "/sandbox/", "/oembed")):
                 return await handler(request)
             try:
@@ -184,10 +185,13 @@ class Pages:
             return web.Response(status=status, text=f"{status} {code}")
 
 
-def _compressed(response: web.StreamResponse) -> web.StreamResponse:
-    """Scripts and styles are a third of their size so; pictures are compressed already, and a 304 is empty."""
-    if isinstance(response, web.FileResponse) and response.status == OK:
+def _compressed(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Scripts and styles are a third of their size so. Only where the whole file will be sent: aiohttp would also put
+    gzip's end into the empty body of a 304, which then spoils the next answer on that connection."""
+    asks_for_less = any(name in request.headers for name in CONDITIONS)
+    if isinstance(response, web.FileResponse) and response.status == OK and not asks_for_less:
         response.enable_compression()
+    if isinstance(response, web.FileResponse):
         response.headers["Vary"] = "Accept-Encoding"
     return response
 

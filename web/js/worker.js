@@ -25,7 +25,8 @@ worker.addEventListener("activate", (/** @type {any} */ event) => {
 worker.addEventListener("fetch", (/** @type {any} */ event) => {
   const { request } = event;
   if (request.method !== "GET") return;
-  if (request.mode === "navigate") event.respondWith(page(request));
+  // Whole pages only: a payment form in a frame is none of our business.
+  if (request.mode === "navigate" && request.destination === "document") event.respondWith(page(request));
   else if (KEPT.includes(new URL(request.url).pathname)) event.respondWith(kept(request));
 });
 
