@@ -73,11 +73,15 @@ class Heartbeat:
         while True:
             await asyncio.sleep(max(0, next_ms - now_ms(self._clock)) / 1000)
             next_ms = max(next_ms + BEAT_MS, now_ms(self._clock))
-            try:
-                await self._beat()
-            except (SQLAlchemyError, OSError):
-                log.exception("heartbeat_failed", beat_seq=self._beat_seq)
-                await self._learn_beat_seq()
+            await self.beat()
+
+    async def beat(self) -> None:
+        """One beat; when the database does not take it, the lease simply runs on to its end."""
+        try:
+            await self._beat()
+        except (SQLAlchemyError, OSError):
+            log.exception("heartbeat_failed", beat_seq=self._beat_seq)
+            await self._learn_beat_seq()
 
     async def _beat(self) -> None:
         sent_ms = now_ms(self._clock)
@@ -118,10 +122,13 @@ class Heartbeat:
         """The door stops by itself at the lease's end; here the clocks learn of it."""
         while True:
             await asyncio.sleep(WATCH_MS / 1000)
-            if self._has_lease and now_ms(self._clock) >= self._lease_ms:
-                self._has_lease = False
-                log.error("lease_lost", lease_ms=self._lease_ms)
-                self._runner.lease_lost(self._lease_ms)
+            self.check_lease()
+
+    def check_lease(self) -> None:
+        if self._has_lease and now_ms(self._clock) >= self._lease_ms:
+            self._has_lease = False
+            log.error("lease_lost", lease_ms=self._lease_ms)
+            self._runner.lease_lost(self._lease_ms)
 
     def _stop(self) -> None:
         log.error("run_taken_from_us", run_id=self._run_id)

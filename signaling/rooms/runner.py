@@ -202,19 +202,20 @@ class MeterRunner:
     async def _run(self) -> None:
         while True:
             try:
-                await self._turn()
+                await self.step()
+                await self._pause()
             except Exception:  # one broken stay must not stop every other clock
                 log.exception("meter_runner_stumbled")
                 await asyncio.sleep(POLL_MS / 1000)
 
-    async def _turn(self) -> None:
+    async def step(self) -> None:
+        """One turn of the task, without the waiting: poll when it is time, fire what is due, carry out effects."""
         at_ms = now_ms(self._clock)
         if at_ms >= self._next_poll_ms:
             self._next_poll_ms = at_ms + POLL_MS
             await self._poll(at_ms)
         self._fire(now_ms(self._clock))
         await self._drain()
-        await self._pause()
 
     async def _pause(self) -> None:
         if self._dirty:
