@@ -46,6 +46,8 @@ class CardPage {
   }
 
   async start() {
+    // The way back from a payment that was left says so in the address; what is so, the order itself tells.
+    if (location.search) history.replaceState(history.state, "", location.pathname);
     this.#paintOffer();
     this.key = currentOrder(this.card.slug);
     if (this.key) await this.#ask(true);
@@ -245,7 +247,7 @@ class CardPage {
     if (checkout.ui !== "hosted") {
       this.#shown = "";
       byId("main").dataset.panel = "checkout";
-      replace(this.panel, h("h2", null, t.payHeading(formatMoney(order))), holder, lockLine(this.sandbox), back);
+      replace(this.panel, h("h2", null, t.payHeading(formatMoney(order))), holder, checkout.ui === "embedded" && lockLine(this.sandbox), back);
     } else {
       replace(this.panel, holder);
     }
