@@ -13,12 +13,13 @@ from aiortc import RTCCertificate
 from mediaserver.ice import IceAgent, IceServer
 from mediaserver.negotiation import Fingerprint
 from mediaserver.rtp import is_rtcp
-from mediaserver.transport import Role, Scratch, SecureTransport, SrtpSender
+from mediaserver.transport import Role, Scratch, SecureTransport, SrtpReceiver, SrtpSender
 
 SILENT_NS = 30_000_000_000
 _DTLS_FIRST_BYTES = range(20, 64)
 _SRTP_FIRST_BYTES = range(128, 192)
 _RTCP_BYTES_MIN = 8
+RETIRED_STREAMS_MAX = 1000
 
 
 class PeerOwner(Protocol):
@@ -34,9 +35,14 @@ class PeerOwner(Protocol):
     def on_rtcp(self, data: bytes, now_ns: int) -> None:
         """A decrypted RTCP datagram."""
 
+    def uses(self, ssrc: int) -> bool:
+        """Whether the stream must be kept when the peer has too many."""
+
 
 class Peer:
-    """`streams_max` bounds how many SSRCs the client may use, retransmissions and reports included."""
+    """`streams_max` bounds how many SSRCs of the client are kept at a time, retransmissions and reports
+    included: a page that starts its camera anew for the twentieth time goes on, one that makes up SSRCs
+    costs no memory."""
 
     def __init__(
         self,
@@ -54,7 +60,9 @@ class Peer:
         self._now_ns = now_ns
         self._join_timeout_s = join_timeout_s
         self._streams_max = streams_max
-        self._ssrcs: set[int] = set()
+        self._ssrcs: dict[int, None] = {}  # in order of appearance
+        # Their windows are gone, so their packets could be replayed: never taken again.
+        self._retired: set[int] = set()
         self._fingerprints: tuple[Fingerprint, ...] = ()
         self._role: Role = "server"
         self._closing = False
@@ -146,13 +154,14 @@ class Peer:
         control = is_rtcp(data)
         at = 4 if control else 8
         ssrc = int.from_bytes(data[at : at + 4], "big")
-        # libsrtp keeps a record per SSRC for ever: bound it before, note only what was authentic.
-        if ssrc not in self._ssrcs and len(self._ssrcs) >= self._streams_max:
+        if ssrc in self._retired or len(self._retired) > RETIRED_STREAMS_MAX:
             return
         clear = receiver.unprotect_rtcp(data) if control else receiver.unprotect(data)
         if clear is None:
             return
-        self._ssrcs.add(ssrc)
+        if ssrc not in self._ssrcs:
+            self._ssrcs[ssrc] = None
+            self._retire_one(receiver)
         now_ns = self._now_ns()
         self.agent.heard_ns = now_ns
         self.packets_in += 1
@@ -162,6 +171,16 @@ class Peer:
         else:
             self.rtp_ns = now_ns
             self._owner.on_rtp(clear, now_ns)
+
+    def _retire_one(self, receiver: SrtpReceiver) -> None:
+        """An authentic SSRC is kept by libsrtp for ever: with one too many, the oldest unused goes."""
+        if len(self._ssrcs) > self._streams_max:
+            oldest = next(
+                (ssrc for ssrc in self._ssrcs if not self._owner.uses(ssrc)), next(iter(self._ssrcs))
+            )
+            del self._ssrcs[oldest]
+            self._retired.add(oldest)
+            receiver.forget(oldest)
 
     async def close(self) -> None:
         """Stop receiving at once, send close_notify, and wait until the handshake task is gone."""

@@ -107,6 +107,11 @@ class Publication:
         """Groups what belongs together in time: camera with microphone, screen with its sound."""
         return f"{self.cname}-{'screen' if self.info.source.startswith('screen') else 'main'}"
 
+    def renegotiate(self, media: IncomingMedia) -> None:
+        """The same track by a new description; an SSRC that it names may come (back)."""
+        self.media = media
+        self._former_ssrcs.difference_update(media.ssrcs)
+
     # --- packets in ---
 
     def receive(self, packet: RtpPacket, now_ns: int) -> None:

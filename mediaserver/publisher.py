@@ -103,7 +103,7 @@ class Publisher:
             publication = former.get(media.mid)
             if publication is None or publication.info != info or publication.media.codec != media.codec:
                 publication = self._publication(info, media)
-            publication.media = media
+            publication.renegotiate(media)
             self.publications[media.mid] = publication
             self._bind_described(publication, media)
 
@@ -163,6 +163,9 @@ class Publisher:
         value = rtp.find_extension(packet.extensions, identifier) if identifier else None
         if value is not None and len(value) == 2:  # noqa: PLR2004 - a 16-bit number
             self._arrivals.add(int.from_bytes(value, "big"), now_ns)
+
+    def uses(self, ssrc: int) -> bool:
+        return ssrc in self._bindings
 
     def on_rtcp(self, data: bytes, now_ns: int) -> None:
         for report in rtcp.parse(data).sender_reports:

@@ -213,6 +213,9 @@ class Subscriber:
             return
         self._context.forwarder.remove(section.available.publication.fanout, section.subscription)
         del self._by_ssrc[section.subscription.ssrc]
+        if self.peer.sender is not None:
+            self.peer.sender.forget(section.subscription.ssrc)
+            self.peer.sender.forget(section.subscription.rtx_ssrc)
         section.subscription = None
 
     def stop(self) -> None:
@@ -235,6 +238,10 @@ class Subscriber:
 
     def on_rtp(self, data: bytes, now_ns: int) -> None:
         """Nobody publishes on this transport; the packet has counted as a sign of life."""
+
+    def uses(self, ssrc: int) -> bool:  # noqa: ARG002 - PeerOwner's signature
+        """Reports alone come here, and none of their senders matters more than another."""
+        return False
 
     def on_rtcp(self, data: bytes, now_ns: int) -> None:
         """Feedback, taken only for this participant's own subscriptions and while they may pass."""

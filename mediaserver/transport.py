@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 from aiortc import RTCCertificate
 from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceTransport
-from pylibsrtp import Policy, Session
+from pylibsrtp import Error, Policy, Session
 from pylibsrtp._binding import ffi, lib  # type: ignore[import-untyped, unused-ignore]
 
 from mediaserver.ice import DATAGRAM_BYTES_MAX, IceAgent
@@ -67,6 +67,10 @@ class SrtpReceiver:
 
     def unprotect_rtcp(self, data: bytes) -> bytes | None:
         return self._run(lib.srtp_unprotect_rtcp, data)
+
+    def forget(self, ssrc: int) -> None:
+        """Drop what libsrtp keeps of a stream (its window and rollover counter)."""
+        _forget(self._session, ssrc)
 
     def _run(self, function: Callable[[Any, Any, Any], int], data: bytes) -> bytes | None:
         scratch = self._scratch
@@ -126,6 +130,15 @@ class SrtpSender:
         self._length[0] = size
         if lib.srtp_protect_rtcp(self._handle, self._cdata, self._length) == 0:
             self._agent.send(self._buffer[0 : self._length[0]])
+
+    def forget(self, ssrc: int) -> None:
+        """Drop what libsrtp keeps of a stream; its SSRC must never be sent under again."""
+        _forget(self._session, ssrc)
+
+
+def _forget(session: Session, ssrc: int) -> None:
+    with contextlib.suppress(Error):  # nothing was ever sent or received under it
+        session.remove_stream(ssrc)
 
 
 class _RecordChannel:

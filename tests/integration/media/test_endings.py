@@ -256,6 +256,25 @@ async def test_pausing_by_renegotiation_takes_the_tracks_away_and_back(hall):
     assert published == [["microphone", "camera"], [], ["screen_audio", "screen"]]
 
 
+async def test_a_camera_may_be_started_anew_any_number_of_times(hall):
+    await hall.add("host")
+    host = await hall.publish("host")
+    await hall.add("viewer")
+    viewer = await hall.view("viewer")
+    for turn in range(1, 31):
+        await hall.media.publish("host", host.offer(video=turn * 100), {})
+        host.send_rtp(turn * 100, 96, 7, str(turn).encode())
+        await until(lambda: len(viewer.leg.packets) == turn, f"camera {turn}")  # noqa: B023
+    first = viewer.leg.packets[0].sequence
+    assert [packet.sequence - first for packet in viewer.leg.packets] == list(range(30))
+
+
+async def test_closing_the_server_twice_is_safe(hall):
+    await hall.add("host")
+    await hall.media.close()
+    await hall.media.close()
+
+
 async def test_taking_the_right_to_publish_closes_the_transport_at_once(hall):
     await hall.add("guest")
     guest = await hall.publish("guest")

@@ -191,14 +191,29 @@ async def test_a_payer_with_a_closed_gate_asks_for_no_keyframes(call):
     assert len([f for f in call.host.feedback if f.keyframes]) == asked
 
 
-async def test_streams_per_peer_are_bounded(call):
-    """Authentic packets under ever new SSRCs: the first ones work, the rest costs nothing."""
+async def test_streams_per_peer_are_bounded_and_those_in_use_are_kept(call):
+    """Authentic packets under ever new SSRCs: they cost no memory and do not crowd out the camera."""
     for ssrc in range(10_000, 10_060):
         call.host.send_rtp(ssrc, VP8, 1, b"new")
     await settle()
     peer = call.hall.media._participants["host"].publisher.peer
     assert len(peer._ssrcs) <= 24
     await call.goes_on()
+
+
+async def test_a_retired_stream_cannot_be_replayed(call):
+    """Its window is gone, so a recorded packet would decrypt once more: it is not taken."""
+    call.host.send_rtp(9999, VP8, 1, b"old", extension=b"\xbe\xde\x00\x01\x40v\x00\x00")
+    recorded = call.host.on_wire[-1]
+    await until(lambda: b"old" in call.viewer.leg.payloads(), "bound by its mid")
+    await call.hall.media.publish("host", call.host.offer(), {})
+    for ssrc in range(10_000, 10_060):
+        call.host.send_rtp(ssrc, VP8, 1, b"new")
+    await settle()
+    count = len(call.viewer.leg.packets)
+    call.host.send(recorded)
+    await settle()
+    assert len(call.viewer.leg.packets) == count
 
 
 async def test_what_is_sent_on_the_receiving_transport_reaches_nobody(call):

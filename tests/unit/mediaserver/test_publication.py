@@ -128,6 +128,14 @@ def test_a_new_ssrc_continues_numbers_and_time(track):
     assert track.publication._source.ssrc == 9
 
 
+def test_a_former_ssrc_comes_back_when_a_description_names_it(track):
+    track.receive(10)
+    track.receive(500, ssrc=9)
+    track.publication.renegotiate(VIDEO)
+    track.receive(11, ssrc=5)
+    assert track.inbox.numbers == [100, 101, 102]
+
+
 def test_a_report_of_the_sender_follows_the_shifted_time(track):
     track.receive(10)
     track.receive(5, ssrc=9, timestamp=0)
