@@ -7,10 +7,10 @@ writer is closed; meanwhile the run's lease ends, so nobody watches for nothing.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from signaling.stores import meter
 from signaling.stores.database import Database, Transaction
@@ -23,13 +23,14 @@ RETRY_S = 0.25
 
 # Called after the commit with the refusal (an end code), None when the segment is open.
 Opened = Callable[[str | None], None]
+Item = tuple[OpenRow, Opened] | CloseRow | EndRow
 
 
 @dataclass(slots=True)
 class _Batch:
-    opens: list[tuple[OpenRow, Opened]] = field(default_factory=list)
-    closes: list[CloseRow] = field(default_factory=list)
-    ends: list[EndRow] = field(default_factory=list)
+    opens: list[OpenRow]
+    closes: list[CloseRow]
+    ends: list[EndRow]
 
 
 class MeterWriter:
@@ -38,7 +39,7 @@ class MeterWriter:
     def __init__(self, db: Database, run_id: str) -> None:
         self._db = db
         self._run_id = run_id
-        self._waiting: list[tuple[OpenRow, Opened] | CloseRow | EndRow] = []
+        self._waiting: list[Item] = []
         self._marks: list[tuple[int, asyncio.Future[None]]] = []
         self._put = 0
         self._done = 0
@@ -73,7 +74,7 @@ class MeterWriter:
         self._marks.append((self._put, mark))
         await mark
 
-    def _add(self, item: tuple[OpenRow, Opened] | CloseRow | EndRow) -> None:
+    def _add(self, item: Item) -> None:
         self._waiting.append(item)
         self._put += 1
         self._wake.set()
@@ -86,39 +87,55 @@ class MeterWriter:
                 batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
                 await self._commit(batch)
 
-    async def _commit(self, items: Sequence[tuple[OpenRow, Opened] | CloseRow | EndRow]) -> None:
-        batch = _sorted(items)
-        results = await self._write_until_done(batch)
+    async def _commit(self, items: Sequence[Item]) -> None:
+        """All of them together; when the database refuses the whole, each by itself, so that one bad row holds up
+        no other."""
+        try:
+            results = await self._write_until_done(_sorted(items))
+        except SQLAlchemyError:
+            log.exception("meter_batch_refused", size=len(items))
+            if len(items) > 1:
+                for item in items:
+                    await self._commit([item])
+                return
+            results = {row.segment_id: "run_lost" for row in _opens(items)}
+        self._settle(items, results)
+
+    def _settle(self, items: Sequence[Item], results: dict[str, str | None]) -> None:
         self._done += len(items)
-        for row, opened in batch.opens:
-            opened(results[row.segment_id])
+        for item in items:
+            if isinstance(item, tuple):
+                row, opened = item
+                opened(results[row.segment_id])
         while self._marks and self._marks[0][0] <= self._done:
             _, mark = self._marks.pop(0)
             if not mark.done():
                 mark.set_result(None)
 
     async def _write_until_done(self, batch: _Batch) -> dict[str, str | None]:
+        """Raises SQLAlchemyError when the statements themselves are refused; waits while the database is away."""
+
         async def work(tx: Transaction) -> dict[str, str | None]:
             # Closings first: a pass that is taken over closes one segment and opens the next.
             await meter.close_segments(tx, batch.closes)
             await meter.end_sessions(tx, batch.ends)
-            return await meter.open_segments(tx, self._run_id, [row for row, _ in batch.opens])
+            return await meter.open_segments(tx, self._run_id, batch.opens)
 
         while True:
             try:
                 return await self._db.write(work)
-            except (SQLAlchemyError, OSError):
+            except (OperationalError, InterfaceError, OSError):
                 log.exception("meter_write_failed", waiting=len(self._waiting))
                 await asyncio.sleep(RETRY_S)
 
 
-def _sorted(items: Sequence[tuple[OpenRow, Opened] | CloseRow | EndRow]) -> _Batch:
-    batch = _Batch()
-    for item in items:
-        if isinstance(item, CloseRow):
-            batch.closes.append(item)
-        elif isinstance(item, EndRow):
-            batch.ends.append(item)
-        else:
-            batch.opens.append(item)
-    return batch
+def _opens(items: Sequence[Item]) -> list[OpenRow]:
+    return [item[0] for item in items if isinstance(item, tuple)]
+
+
+def _sorted(items: Sequence[Item]) -> _Batch:
+    return _Batch(
+        _opens(items),
+        [item for item in items if isinstance(item, CloseRow)],
+        [item for item in items if isinstance(item, EndRow)],
+    )

@@ -173,7 +173,9 @@ async def _add_used(tx: Transaction, used: Sequence[tuple[str, int, int]]) -> No
     """`(pass, used_ms to add, forgiven_ms in all)`."""
     total = passes.c.used_ms + bindparam("b_used")
     is_spent = passes.c.granted_ms.is_not(None) & (total >= passes.c.granted_ms)
-    state = case((is_spent & passes.c.state.in_(("waiting", "active")), "used_up"), else_=passes.c.state)
+    # Spelled out, since IN lists cannot be used with many parameter sets.
+    is_usable = (passes.c.state == "waiting") | (passes.c.state == "active")
+    state = case((is_spent & is_usable, "used_up"), else_=passes.c.state)
     await tx.execute(
         update(passes)
         .where(passes.c.id == bindparam("b_id"))

@@ -115,6 +115,52 @@ async def test_closing_twice_adds_the_time_once(db: Database) -> None:
     assert (found.used_ms, found.forgiven_ms, found.state) == (400, 30, "active")
 
 
+async def test_a_whole_room_pauses_and_goes_on_in_one_commit_each(db: Database) -> None:
+    await add_room(db)
+    await add_run(db)
+    count = 5
+    for n in range(count):
+        await add_paid(db, f"ord_{n}", f"pass_{n}")
+        await db.write(
+            lambda tx, n=n: meter.enter(
+                tx,
+                pass_id=f"pass_{n}",
+                expected_epoch=0,
+                room_id="room_1",
+                run_id=RUN,
+                session_id=f"ses_{n}",
+                now_text=NOW_TEXT,
+            )
+        )
+    opens = [OpenRow(f"seg_{n}", f"ses_{n}", f"pass_{n}", 1, 100, NOW_TEXT) for n in range(count)]
+    closes = [CloseRow(f"seg_{n}", f"pass_{n}", 100, 200, 300_000 * n, n) for n in range(count)]
+    ends = [EndRow(f"ses_{n}", "left", NOW_TEXT) for n in range(count)]
+    answers = await db.write(lambda tx: meter.open_segments(tx, RUN, opens))
+    assert set(answers.values()) == {None}
+    await db.write(lambda tx: meter.set_started(tx, {f"seg_{n}": 100 for n in range(count)}))
+    await db.write(lambda tx: meter.close_segments(tx, closes))
+    await db.write(lambda tx: meter.end_sessions(tx, ends))
+    found = [await get_pass(db, f"pass_{n}") for n in range(count)]
+    assert [(one.used_ms, one.forgiven_ms) for one in found] == [(300_000 * n, n) for n in range(count)]
+    assert [one.state for one in found] == ["active", "active", "active", "used_up", "used_up"]
+
+
+async def test_one_row_that_the_database_refuses_holds_up_no_other(db: Database) -> None:
+    await set_up(db)
+    await enter(db)
+    writer = MeterWriter(db, RUN)
+    answers: dict[str, str | None] = {}
+    stranger = OpenRow("seg_bad", "ses_nobody", "pass_1", 1, 100, NOW_TEXT)  # there is no such session
+    writer.open_segment(stranger, lambda answer: answers.update(bad=answer))
+    writer.end_session(EndRow("ses_1", "left", NOW_TEXT))
+    writer.start()
+    await writer.flushed()
+    await writer.close()
+    assert answers == {"bad": "run_lost"}
+    async with db.read() as tx:
+        assert (await tx.execute(select(sessions.c.end_code))).scalars().all() == ["left"]
+
+
 async def test_using_all_of_it_uses_the_pass_up(db: Database) -> None:
     await set_up(db)
     await enter(db)
