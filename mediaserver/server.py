@@ -7,7 +7,7 @@ that passes it; that moment is reported once as `Forwarding`. All of it is check
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -186,8 +186,9 @@ class MediaServer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await asyncio.gather(*(self.remove_participant(key) for key in list(self._participants)))
-        await asyncio.gather(*self._closings)
+        for participant_id in list(self._participants):
+            self._drop(participant_id)
+        await _all_done(self._closings)
         self._ice.close()
 
     def _tick(self) -> None:
@@ -211,6 +212,7 @@ class MediaServer:
         self, room_id: str, participant_id: str, *, metered: bool, may_publish: bool, options: RoomOptions
     ) -> None:
         await self.remove_participant(participant_id)
+        self._check_open()
         if len(self._participants) >= self._config.peers_max:
             raise MediaServerFullError("the server has as many participants as it may have")
         gate = Gate(self._lease, self._reporter(participant_id)) if metered else None
@@ -220,26 +222,35 @@ class MediaServer:
         self._rooms.setdefault(room_id, {})[participant_id] = participant
         self._update_subscriber(participant)
 
+    def _check_open(self) -> None:
+        """A peer opened during or after `close` would never be closed."""
+        if self._timer is None:
+            raise MediaServerFullError("the media server is not running")
+
     def _reporter(self, participant_id: str) -> Callable[[int], None]:
         return lambda since_ns: self._emit(Forwarding(participant_id, since_ns // MS))
 
     async def remove_participant(self, participant_id: str) -> None:
+        await _all_done(self._drop(participant_id))
+
+    def _drop(self, participant_id: str) -> list[asyncio.Task[None]]:
+        """Stop forwarding now; the tasks that close the transports."""
         participant = self._participants.pop(participant_id, None)
         if participant is None:
-            return
+            return []
         room = self._rooms[participant.room_id]
         del room[participant_id]
         if not room:
             del self._rooms[participant.room_id]
         subscriber, publisher = participant.subscriber, participant.publisher
         participant.subscriber = participant.publisher = None
-        closing = [item.close() for item in (subscriber, publisher) if item is not None]
+        closing = [self._close_soon(item) for item in (subscriber, publisher) if item is not None]
         if subscriber is not None:
             subscriber.stop()
         if publisher is not None:
             self._forget_publisher(publisher)
             self._update_room(participant.room_id)
-        await asyncio.gather(*closing)
+        return closing
 
     def _participant(self, participant_id: str) -> Participant:
         try:
@@ -286,6 +297,7 @@ class MediaServer:
     # --- negotiation ---
 
     async def publish(self, participant_id: str, sdp: str, sources: dict[str, str]) -> str:
+        self._check_open()
         participant = self._participant(participant_id)
         if not participant.may_publish:
             raise NotAllowedToPublishError(f"{participant_id} may not publish")
@@ -298,11 +310,11 @@ class MediaServer:
             answer = publisher.negotiate(offer, sources)
         except Exception:
             if not continued:
-                self._close_later(publisher)
+                self._close_soon(publisher)
             raise
         if former is not None and not continued:
             self._forget_publisher(former)
-            self._close_later(former)
+            self._close_soon(former)
         self._publishers.add(publisher)
         participant.publisher = publisher
         tracks = tuple(publication.info for publication in publisher.publications.values())
@@ -310,10 +322,12 @@ class MediaServer:
         self._update_room(participant.room_id)
         return answer
 
-    def _close_later(self, closing: Publisher | Subscriber) -> None:
+    def _close_soon(self, closing: Publisher | Subscriber) -> asyncio.Task[None]:
+        """A task of this server's own: a caller who is cancelled meanwhile leaves no half-closed peer."""
         task = asyncio.create_task(closing.close())
         self._closings.add(task)
         task.add_done_callback(self._closings.discard)
+        return task
 
     async def answer(self, participant_id: str, offer_id: int, sdp: str) -> None:
         self._subscriber(participant_id).answer(offer_id, sdp)
@@ -338,7 +352,7 @@ class MediaServer:
             self._forget_publisher(publisher)
             self._emit(TracksPublished(participant_id))
             self._update_room(participant.room_id)
-            await publisher.close()
+            await _all_done([self._close_soon(publisher)])
 
     # --- gates and lease ---
 
@@ -377,6 +391,14 @@ class MediaServer:
 
     async def liveness(self) -> dict[str, Liveness]:
         return {key: _liveness(participant) for key, participant in self._participants.items()}
+
+
+async def _all_done(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Wait without cancelling them when the waiting is cancelled; an exception in one is raised."""
+    if tasks:
+        done, _ = await asyncio.wait(tasks)
+        for task in done:
+            task.result()
 
 
 def _liveness(participant: Participant) -> Liveness:

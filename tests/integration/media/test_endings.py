@@ -121,6 +121,20 @@ async def test_closing_during_a_handshake_leaves_no_task_behind():
     assert asyncio.all_tasks() == before
 
 
+async def test_a_caller_who_is_cancelled_leaves_no_half_closed_peer(hall):
+    before = asyncio.all_tasks()
+    await hall.add("host")
+    host = await hall.publish("host")
+    removing = asyncio.create_task(hall.media.remove_participant("host"))
+    await asyncio.sleep(0)
+    removing.cancel()
+    await asyncio.gather(removing, return_exceptions=True)
+    await hall.media.close()
+    await until(lambda: host.gone, "close_notify")
+    await host.close()
+    assert asyncio.all_tasks() <= before
+
+
 async def test_a_silent_transport_ends_after_30_s_and_not_before(hall):
     await hall.add("viewer")
     await hall.view("viewer")
@@ -273,6 +287,8 @@ async def test_closing_the_server_twice_is_safe(hall):
     await hall.add("host")
     await hall.media.close()
     await hall.media.close()
+    with pytest.raises(MediaServerFullError):
+        await hall.add("late")
 
 
 async def test_taking_the_right_to_publish_closes_the_transport_at_once(hall):
