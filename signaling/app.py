@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,11 +85,20 @@ class Parts:
 PARTS = web.AppKey("parts", Parts)
 
 
+def _stay() -> None:
+    """In tests nobody takes the place."""
+
+
 def build_app(
-    settings: Settings, *, clock: Clock | None = None, random_bytes: RandomBytes = os.urandom
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    random_bytes: RandomBytes = os.urandom,
+    on_run_lost: Callable[[], None] = _stay,
 ) -> web.Application:
-    """The application, not yet started; to be called in a running loop. Raises ConfigError."""
-    parts = _parts(settings, clock or SystemClock(), random_bytes)
+    """The application, not yet started; to be called in a running loop. `on_run_lost`: another process took this
+    run's place, so this one should leave. Raises ConfigError."""
+    parts = _parts(settings, clock or SystemClock(), random_bytes, on_run_lost)
     pages = Pages(parts.cards, _page_facts(settings))
     app = web.Application(middlewares=[errors_middleware, pages.middleware])
     app[PARTS] = parts
@@ -108,7 +117,9 @@ def build_app(
 # --- making -----------------------------------------------------------------------------------------------
 
 
-def _parts(settings: Settings, clock: Clock, random_bytes: RandomBytes) -> Parts:
+def _parts(
+    settings: Settings, clock: Clock, random_bytes: RandomBytes, on_run_lost: Callable[[], None]
+) -> Parts:
     if settings.database_path is not None:
         settings.database_path.parent.mkdir(parents=True, exist_ok=True)
     run_id = new_id("run", random_bytes)
@@ -125,7 +136,12 @@ def _parts(settings: Settings, clock: Clock, random_bytes: RandomBytes) -> Parts
     )
     config = RoomsConfig(settings.video_codecs, settings.ice_servers)
     rooms = Rooms(db, clock, random_bytes, notices, door=media, joining=joining, config=config, run_id=run_id)
-    heartbeat = Heartbeat(db, media, rooms.runner, clock, run_id=run_id, lost=rooms.run_lost)
+
+    def lost() -> None:
+        rooms.run_lost()
+        on_run_lost()
+
+    heartbeat = Heartbeat(db, media, rooms.runner, clock, run_id=run_id, lost=lost)
     http = aiohttp.ClientSession()
     service, sandbox = _payment_service(settings, clock, random_bytes, http)
     payments = Payments(
@@ -327,7 +343,8 @@ async def _run(app: web.Application) -> AsyncIterator[None]:
     await parts.media.start()
     parts.rooms.start()
     await parts.heartbeat.start()
-    watch.start()
+    if parts.lock is None:  # other nodes may share this database
+        watch.start()
     log.info("run_started", run_id=parts.run_id, mode=parts.settings.mode)
     yield
     await watch.close()

@@ -35,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0 done, 1 something is wrong with the books, 2 the configuration is refused."""
+    """The exit code: 0 done, 1 something is wrong with the books, 2 the configuration is refused,
+    3 another process took this one's place."""
     given = parser().parse_args(arguments)
     try:
         settings = config.load()
@@ -48,8 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace, settings: config.Settings) -> int:
     if given.command == "serve":
-        uvloop.run(serve(settings))
-        return 0
+        return uvloop.run(serve(settings))
     if given.command == "invite":
         return asyncio.run(invite(settings, uses=given.uses, days=given.days, note=given.note))
     return asyncio.run(check(settings))

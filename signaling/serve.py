@@ -15,14 +15,25 @@ from signaling.errors import ConfigError
 log = structlog.get_logger()
 
 SHUTDOWN_S = 4.0
+RUN_LOST = 3
 
 
-async def serve(settings: Settings) -> None:
-    """Runs the server. Raises ConfigError when it cannot listen."""
+async def serve(settings: Settings) -> int:
+    """Runs the server. The exit code: 0 when it was asked to stop, 3 when another process took its place. Raises
+    ConfigError when it cannot listen."""
     stopped = asyncio.Event()
+    code = 0
+
+    def lost() -> None:
+        nonlocal code
+        code = RUN_LOST
+        stopped.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    runner = web.AppRunner(build_app(settings), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(
+        build_app(settings, on_run_lost=lost), access_log=None, shutdown_timeout=SHUTDOWN_S
+    )
     try:
         await runner.setup()
         await _listen(runner, settings)
@@ -31,6 +42,7 @@ async def serve(settings: Settings) -> None:
         log.info("stopping")
     finally:
         await runner.cleanup()
+    return code
 
 
 def say(line: str) -> None:

@@ -75,13 +75,16 @@ class Moderation:
     async def close_room(self, host: Participant, message: wire.CloseRoom) -> None:
         """Everybody's meter settles, then one transaction closes the room, its passes, and asks for refunds."""
         room = host.room
-        room.closing = True
-        payers = list(room.payers)
-        for payer in payers:
-            self._rooms.end(payer, "host_ended")
-        for payer in payers:
-            await self._rooms.ended(payer)
-        pass_ids = await self._close_row(room, "host_ended" if message.refund else None)
+        room.closing = True  # nobody comes in while the others go out
+        try:
+            payers = list(room.payers)
+            for payer in payers:
+                self._rooms.end(payer, "host_ended")
+            for payer in payers:
+                await self._rooms.ended(payer)
+            pass_ids = await self._close_row(room, "host_ended" if message.refund else None)
+        finally:
+            room.closing = False
         self._rooms.end(host, "host_ended")
         self._tell(room, pass_ids, refund=message.refund)
 

@@ -57,7 +57,7 @@ def read_tariff(body: NewRoom) -> Tariff:
     `invalid`."""
     wanted = body.tariff
     if wanted.get("kind") == "per_minute" and body.max_seconds is not None:
-        wanted = wanted | {"max_seconds": body.max_seconds}
+        wanted = wanted | {"max_seconds": body.max_seconds, "presets_s": _bounded(wanted, body.max_seconds)}
     try:
         tariff = parse_tariff(wanted)
         choices(tariff)
@@ -71,6 +71,14 @@ def read_tariff(body: NewRoom) -> Tariff:
     ):
         raise ApiError(422, "invalid", "the length is over the longest that may be sold", field="max_seconds")
     return tariff
+
+
+def _bounded(tariff: dict[str, Any], max_seconds: int) -> object:
+    """The presets that may be sold; whatever is no list of numbers is left for the tariff's own parser to refuse."""
+    presets = tariff.get("presets_s")
+    if not isinstance(presets, list):
+        return presets
+    return [preset for preset in presets if not isinstance(preset, int) or preset <= max_seconds]
 
 
 def read_capacity(body: NewRoom) -> int:

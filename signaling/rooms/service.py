@@ -167,6 +167,8 @@ class Rooms:
             entry = await self.joining.admit_payer(claims, was_inside=was_inside)
             payer = self._enter_payer(entry)
         await self._welcome(payer, channel)
+        # Time that was added between the reading of the pass and now was told to nobody.
+        self.spawn(self._pass_changed(claims.pass_id, claims.room_id))
         return payer
 
     def turn(self, pass_id: str) -> asyncio.Lock:

@@ -47,7 +47,7 @@ async def test_ending_the_room_ends_every_stay_and_gives_unused_time_back(tmp_pa
         assert await host.ended() == ("host_ended", 4000)
         await app.until_state(room, "closed")
         assert {row.state for row in await app.rows(rooms)} == {"closed"}
-        with pytest.raises(RefusedError, match="revoked|room_closed"):
+        with pytest.raises(RefusedError, match=r"revoked|room_closed"):
             await app.token(outside)
         with pytest.raises(RefusedError, match="410 room_closed"):
             await app.host_token(room)

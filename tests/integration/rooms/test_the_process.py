@@ -111,7 +111,9 @@ def test_the_command_line_invites_and_checks(tmp_path: Path) -> None:
 
     def tollroom(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "signaling", *arguments]
-        return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+        )
 
     invited = tollroom("invite", "--uses", "2", "--days", "1", "--note", "Ana")
     assert invited.stdout.startswith("http://localhost:8080/#invite=inv_")
