@@ -97,7 +97,7 @@ class CallPage {
   /** @param {boolean} before the first second @returns {Overlay} */
   hostAway(before) {
     const keep = button(text.keepTime, { kind: "small", onClick: () => this.keepTime() });
-    const note = this.waits ? text.keptTime : before ? text.waitingHostNote : text.pausedNote;
+    const note = this.waits ? text.keptTime : before ? text.waitingHostNote : text.pausedHostNote;
     const title = before ? text.waitingHost(this.card.host_name || text.host) : text.pausedHost;
     return { state: before ? "waiting" : "paused", title, note, icon: before ? "clock" : "pause", actions: this.waits ? [] : [keep] };
   }

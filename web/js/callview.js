@@ -45,6 +45,10 @@ export class CallView {
     this.panel.add("chat", { title: text.chat, element: this.chat.element, scrolls: false, focus: () => this._focusChat() });
     this.banners = h("div", { class: "stage__banners", role: "status" });
     byId("stage").append(this.banners, this.sounds.element);
+    this.microphone = new Control({ name: "microphone", onClick: () => this.toggle("microphone") });
+    this.camera = new Control({ name: "camera", onClick: () => this.toggle("camera") });
+    this.screen = new Control({ name: "screen", onClick: () => this.toggleScreen() });
+    this.chatControl = new Control({ name: "chat", onClick: () => this.panel.toggle("chat") });
     this._makeControls(extra, onLeave);
     this._listen();
     this._keys();
@@ -55,10 +59,6 @@ export class CallView {
 
   /** @param {Control[]} extra @param {() => void} onLeave */
   _makeControls(extra, onLeave) {
-    this.microphone = new Control({ name: "microphone", onClick: () => this.toggle("microphone") });
-    this.camera = new Control({ name: "camera", onClick: () => this.toggle("camera") });
-    this.screen = new Control({ name: "screen", onClick: () => this.toggleScreen() });
-    this.chatControl = new Control({ name: "chat", onClick: () => this.panel.toggle("chat") });
     const devices = new Control({ name: "devices", onClick: () => this.devices() }).set({ icon: "devices", label: text.devices });
     const help = new Control({ name: "help", kind: "wide-only", onClick: () => this.help() }).set({ icon: "help", label: text.more });
     const leave = new Control({ name: "leave", kind: "leave", onClick: onLeave }).set({ icon: "leave", label: text.leave });
@@ -160,7 +160,8 @@ export class CallView {
   /** Money for the host; the clock for who pays. @param {string} kind @param {boolean} own */
   _matters(kind, own) {
     if (this.role === "host") return kind === "paid" || kind === "extended";
-    return kind === "host_away" || kind === "host_back" || (own && kind === "extended");
+    // That the host is away stands over the faces already.
+    return kind === "host_back" || (own && kind === "extended");
   }
 
   /** The host took something of ours off the air; which, stands where other notices have a name. @param {string} [source] */

@@ -73,6 +73,7 @@ export class PublishPeer extends Peer {
     /** @type {Map<Source, RTCRtpTransceiver>} */
     this._transceivers = new Map();
     this._answerDue = false;
+    this._streams = { person: new MediaStream(), screen: new MediaStream() };
   }
 
   /**
@@ -108,9 +109,7 @@ export class PublishPeer extends Peer {
 
   /** Sound and picture of one origin share a stream, so that the receiver keeps lips in step. @param {Source} source */
   _stream(source) {
-    const screen = source.startsWith("screen");
-    this._streams ??= { person: new MediaStream(), screen: new MediaStream() };
-    return screen ? this._streams.screen : this._streams.person;
+    return source.startsWith("screen") ? this._streams.screen : this._streams.person;
   }
 
   /** @param {{iceRestart?: boolean}} [options] @returns {Promise<{sdp: string, sources: Record<string, Source>}>} */

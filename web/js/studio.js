@@ -28,6 +28,13 @@ class Studio {
     /** @type {Ended|null} */
     this.over = null;
     this.locked = false;
+    this.earnings = room.earnings;
+    this.checks = h("ul", { class: "checklist" });
+    this.why = h("p", { class: "small muted", role: "status" }, text.goLiveNote);
+    this.go = button(text.goLive, { kind: "primary wide", icon: "play", "data-action": "go-live", disabled: true, onClick: () => this.goLive() });
+    this.share = sharePanel(room);
+    this.holder = h("div");
+    this.preview = this.makePreview();
     this.media = new LocalMedia();
     this.client = new RoomClient({ media: this.media, getToken: () => hostToken(roomId, key) });
     this.roster = new Roster({
@@ -46,7 +53,6 @@ class Studio {
   }
 
   makePeoplePanel() {
-    this.share = sharePanel(this.room);
     const element = h("div", { class: "people stack" }, this.roster.element, this.share);
     this.view.panel.add("people", { title: text.rosterTitle, element });
     this.view.panel.addEventListener("change", () => this.drawPeople());
@@ -69,15 +75,12 @@ class Studio {
 
   prepare() {
     document.body.dataset.callState = "before";
-    const holder = h("div");
-    this.preview = devicePreview(holder, { onChange: (stream) => this.ready(stream) });
-    this.go = button(text.goLive, { kind: "primary wide", icon: "play", "data-action": "go-live", disabled: true, onClick: () => this.goLive() });
-    this.why = h("p", { class: "small muted", role: "status" }, text.goLiveNote);
+    this.go.disabled = true;
     const back = wasLive(this.roomId);
     const before = h("section", { class: "prelive", id: "prelive" },
       h("div", { class: "prelive__head" }, h("p", { class: "prelive__kicker" }, text.title),
         h("h1", null, back ? text.backTitle : text.beforeTitle(this.room.card.title)), back && h("p", { class: "large muted" }, text.back)),
-      h("div", { class: "prelive__preview" }, holder),
+      h("div", { class: "prelive__preview" }, this.holder),
       h("div", { class: "prelive__side stack" }, h("div", { class: "prelive__go stack stack--tight" }, this.go, this.why), this.checklist(), h("hr"), sharePanel(this.room),
         h("p", { class: "small muted prelive__key" }, icon("key"), h("span", null, text.privateKey))));
     document.getElementById("prelive")?.remove();
@@ -85,9 +88,13 @@ class Studio {
     this.preview.open();
   }
 
+  /** A preview was released when the host went live, so that each time before is a new one. */
+  makePreview() {
+    return devicePreview(this.holder, { onChange: (stream) => this.ready(stream) });
+  }
+
   /** What may be wrong, said before it matters. Filled again when the devices change. */
   checklist() {
-    this.checks = h("ul", { class: "checklist" });
     this.drawChecks(null);
     return h("div", { class: "stack stack--tight" }, h("h2", { class: "prelive__h" }, text.checklist), this.checks);
   }
@@ -163,7 +170,7 @@ class Studio {
   }
 
   /** @param {Earnings} [earnings] */
-  drawTop(earnings = this.earnings ?? this.room.earnings) {
+  drawTop(earnings = this.earnings) {
     this.earnings = earnings;
     const { currency } = this.room.card;
     const live = this.client.connection.state === "connected";
@@ -206,6 +213,7 @@ class Studio {
 
   again() {
     this.over = null;
+    this.preview = this.makePreview();
     this.prepare();
   }
 }
@@ -245,7 +253,7 @@ async function main() {
     const room = await getHostRoom(roomId, key);
     document.title = `${room.card.title} · ${text.title}`;
     byId("room-title").textContent = room.card.title;
-    if (room.card.state === "closed") return cannot(...text.ended.room_closed, "room_closed", [linkButton(text.newRoom, "/", { kind: "primary" })]);
+    if (room.card.state === "closed") return cannot(text.ended.room_closed[0], text.ended.room_closed[1], "room_closed", [linkButton(text.newRoom, "/", { kind: "primary" })]);
     new Studio(roomId, key, room).prepare();
   } catch (error) {
     failed(/** @type {import("./api.js").ApiError} */ (error));
@@ -255,7 +263,7 @@ async function main() {
 /** @param {import("./api.js").ApiError} error */
 function failed({ code, message }) {
   const again = button(en.tryAgain, { kind: "primary", icon: "refresh", onClick: () => location.reload() });
-  if (code === "bad_host_key") return cannot(...callText.ended.bad_host_key, code);
+  if (code === "bad_host_key") return cannot(callText.ended.bad_host_key[0], callText.ended.bad_host_key[1], code);
   cannot(text.loadFailed, en.errors[code] ?? message, code ?? "unknown", [again]);
 }
 
