@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from mediaserver.events import MediaEvent
 from mediaserver.server import MediaServer
 from signaling.clock import Clock, SystemClock, now_ms, rfc3339
+from signaling.cluster import Cluster, make_cluster
 from signaling.config import Settings
 from signaling.errors import ConfigError
 from signaling.http import Provider, errors_middleware, security_headers, trusted_networks
@@ -79,6 +80,7 @@ class Parts:
     payments: Payments
     sandbox: SandboxParts | None
     heartbeat: Heartbeat
+    cluster: Cluster
     lock: FileLock | None = field(default=None)
 
 
@@ -170,6 +172,7 @@ def _parts(
         payments=payments,
         sandbox=sandbox,
         heartbeat=heartbeat,
+        cluster=make_cluster(settings.redis_url.get_secret_value() if settings.redis_url else None, run_id),
     )
 
 
@@ -310,6 +313,7 @@ def _wake_watchers(parts: Parts, notice: Notice) -> None:
     """Whatever changes seats or the room's state changes its public card."""
     if isinstance(notice, RoomChanged | OrderPaid | PassChanged):
         parts.cards.changed(notice.room_id)
+        parts.cluster.announce(notice.room_id)
 
 
 # --- starting and stopping --------------------------------------------------------------------------------
@@ -345,8 +349,10 @@ async def _run(app: web.Application) -> AsyncIterator[None]:
     await parts.heartbeat.start()
     if parts.lock is None:  # other nodes may share this database
         watch.start()
+    await parts.cluster.start(parts.cards.changed)
     log.info("run_started", run_id=parts.run_id, mode=parts.settings.mode)
     yield
+    await parts.cluster.close()
     await watch.close()
     await parts.heartbeat.close()
     await parts.rooms.close()
