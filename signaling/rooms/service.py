@@ -150,10 +150,11 @@ class Rooms:
     async def _join_host(self, channel: Channel, claims: Claims) -> Participant:
         row = await self.joining.admit_host(claims)
         room = self._room(row)
-        if room.host is not None:
-            self.end(room.host, "replaced")
+        older = room.host
         host = self._participant(room, "host", row.host_name, may_publish=True)
         self.runner.set_host(room.id, host.id)
+        if older is not None:  # after the new one is in, so that the room is never empty and dropped
+            self.end(older, "replaced")
         await self._welcome(host, channel)
         return host
 
@@ -247,6 +248,9 @@ class Rooms:
         except MediaError as error:
             log.warning("media_refused", code=error.code, participant=participant.id)
             self.end(participant, "media_failed")
+        except Exception:
+            self.end(participant, "run_lost")  # our fault: it must not stay half inside
+            raise
 
     def resume(self, channel: Channel, key: str) -> Participant:
         """Raises RefusedJoinError `resume_unknown`."""

@@ -111,3 +111,20 @@ async def test_leaving_keeps_the_rest_for_later(tmp_path: Path) -> None:
         assert state["pass"]["used_ms"] == used_ms
         again = await app.payer(order)
         assert again.messages["joined"][0]["meter"]["remaining_ms"] == 1_800_000 - used_ms
+
+
+async def test_a_host_who_reloads_stays_live_and_the_payer_never_pauses(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room()
+        alone = await app.host(room)
+        first = await app.host(room)  # nobody else is in: the room must not be dropped in between
+        assert await alone.ended() == ("replaced", 4409)
+        payer = await app.payer(await app.buy(room))
+        await payer.wait("meter", state="counting")
+        await first.close()  # the page goes: its WebSocket and its media
+        await app.host(room)
+        await payer.receiving()
+        assert [meter["state"] for meter in payer.messages["meter"][-1:]] == ["counting"]
+        assert not [notice for notice in payer.messages["notice"] if notice["kind"] == "host_away"]
+        hosts = [p for p in app.parts.rooms.participants.values() if p.role == "host"]
+        assert len(hosts) == 1
