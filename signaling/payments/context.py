@@ -47,11 +47,15 @@ class Context:
 
 
 async def side_by_side(work: Iterable[Coroutine[Any, Any, None]], limit: int = 4) -> None:
-    """All of it, at most `limit` at a time: one slow answer does not hold up the others."""
+    """All of it, at most `limit` at a time: one slow answer does not hold up the others. What one raises is raised
+    once all have ended, so that nothing goes on behind the caller's back."""
     turns = asyncio.Semaphore(limit)
 
     async def in_turn(one: Coroutine[Any, Any, None]) -> None:
         async with turns:
             await one
 
-    await asyncio.gather(*(in_turn(one) for one in work))
+    results = await asyncio.gather(*(in_turn(one) for one in work), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

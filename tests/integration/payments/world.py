@@ -169,7 +169,7 @@ class World:
         try:
             return await handler(request)
         except Crash:
-            return web.Response(status=500)
+            return web.json_response({}, status=500)
 
     def _step(self, name: str) -> None:
         self.steps.append(name)
@@ -286,7 +286,9 @@ class World:
         return row
 
     async def problems(self) -> list[str]:
-        return [f"{one.code} {one.subject_id} {one.message}" for one in await run_checks(self.db)]
+        """What is broken; what waits for a person is no fault of the books."""
+        found = await run_checks(self.db)
+        return [f"{one.code} {one.subject_id} {one.message}" for one in found if one.kind == "broken"]
 
     async def books(self) -> list[dict[str, Any]]:
         async with self.http.get(self.api.make_url("/_control/books")) as answer:
@@ -304,7 +306,7 @@ class World:
             assert ours.pop((order_id, "refund"), 0) == theirs["refunded_minor"]
             assert ours.pop((order_id, "dispute_lost"), 0) == theirs["dispute_lost_minor"]
         assert ours == {}, "booked, and the sandbox knows nothing of it"
-        assert [text for text in await self.problems() if not text.startswith("quarantined")] == []
+        assert await self.problems() == []
 
 
 @asynccontextmanager
