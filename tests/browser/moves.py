@@ -45,6 +45,9 @@ def go_live(page: Page) -> None:
 def host_enters(person: Person, room: Room) -> None:
     person.page.goto(room.host_url)
     go_live(person.page)
+    card_url = room.share_url.replace("/r/", "/api/rooms/")
+    # The host is live when the first packets were seen, a moment after the page is connected.
+    wait_until(person.page, "the room is live", lambda: person.page.request.get(card_url).json()["live"])
 
 
 def fill_card(page: Page, name: str) -> None:

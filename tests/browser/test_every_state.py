@@ -42,7 +42,7 @@ def test_the_form_says_what_is_wrong(server: Server, person: NewPerson, look: Lo
     expect(page.locator("#price-error")).to_contain_text("The least a card can pay")
     expect(page.get_by_role("button", name="Enter the room")).to_be_disabled()
     look(page, "landing-price-too-low")
-    page.get_by_text("By the minute").click()
+    page.get_by_role("radio", name="By the minute").check()
     page.locator("#price").fill("0.50")
     expect(page.get_by_role("button", name="Enter the room")).to_be_enabled()
     look(page, "landing-per-minute")
@@ -137,8 +137,9 @@ def test_a_listener_is_let_speak_and_devices_are_refused(
     order = server.buy(room, "Bo")
     bo.context.add_init_script(REFUSE_DEVICES)
     moves.payer_enters(bo, order, server.url)
-    sees_and_hears(bo.page)
     expect(bo.page.locator("[data-control=microphone]")).to_be_hidden()
+    hear_after_a_tap(bo, look)
+    sees_and_hears(bo.page)
     look(bo.page, "call-listening", schemes=("light",))
     ana.page.locator("[data-action=grant]").click()
     dialog = bo.page.get_by_role("dialog")
@@ -149,6 +150,15 @@ def test_a_listener_is_let_speak_and_devices_are_refused(
     look(bo.page, "call-devices-refused", schemes=("light",))
 
 
+def hear_after_a_tap(bo: Person, look: Look) -> None:
+    """Who has no camera open and has not touched the page is not given sound by the browser."""
+    tap = bo.page.get_by_role("button", name="Tap for sound")
+    expect(tap).to_be_visible()
+    look(bo.page, "call-tap-for-sound", schemes=("light",))
+    tap.click()
+    expect(tap).to_be_hidden()
+
+
 def test_a_payer_waits_for_a_host_who_has_left(server: Server, person: NewPerson, look: Look) -> None:
     room = server.create_room()
     ana, bo = person("Ana"), person("Bo")
@@ -157,11 +167,12 @@ def test_a_payer_waits_for_a_host_who_has_left(server: Server, person: NewPerson
     ana.page.close()
     bo.page.goto(room.share_url)
     moves.card_state(bo.page, "away", 30_000)
-    moves.payer_enters_waiting(bo, order, server.url)
-    expect(bo.page.get_by_text("Your time has not started yet")).to_be_visible()
-    look(bo.page, "call-waiting-for-host", schemes=("light",))
+    moves.come_with(bo.page, order, server.url)
     bo.page.goto(f"{server.url}/orders/{order.id}")
     expect(bo.page.locator("#wait")).to_be_visible()
     look(bo.page, "receipt-host-away")
     bo.page.locator("#wait").click()
     expect(bo.page.get_by_text("You keep your time")).to_be_visible()
+    moves.payer_enters_waiting(bo, order, server.url)
+    expect(bo.page.get_by_text("Your time has not started yet")).to_be_visible()
+    look(bo.page, "call-waiting-for-host", schemes=("light",))
