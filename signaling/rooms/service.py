@@ -12,7 +12,16 @@ from typing import Any
 import structlog
 
 from mediaserver.errors import MediaError
-from mediaserver.events import Closed, Forwarding, Liveness, MediaEvent, Offer, RoomOptions, TracksPublished
+from mediaserver.events import (
+    Closed,
+    Connected,
+    Forwarding,
+    Liveness,
+    MediaEvent,
+    Offer,
+    RoomOptions,
+    TracksPublished,
+)
 from mediaserver.server import MediaDoor
 from metering.events import EndCode, Extended, Finish, Show
 from metering.session import Session
@@ -425,6 +434,8 @@ class Rooms:
         if isinstance(event, Forwarding):
             self.runner.forwarding(event.participant_id, event.since_ms)
             return
+        if isinstance(event, Connected) and event.transport == "subscribe":
+            self.runner.connected(event.participant_id, event.at_ms)
         participant = self.participants.get(event.participant_id)
         if participant is None:
             return
