@@ -27,10 +27,12 @@ class Moderation:
         self._clock = clock
 
     async def mute(self, host: Participant, message: wire.Mute) -> None:
-        """Tell the page to switch the source off, and everybody that it is off."""
+        """Off the air at once, whatever the page does; its owner may switch it on again. To silence for good, take
+        the grant."""
         target = self._target(host, message.participant_id, message.type)
         if target is None:
             return
+        await self._rooms.mute(target, message.source)
         flags = {name: getattr(target.media, name) for name in ("microphone", "camera", "screen")}
         target.media = wire.MediaFlags(**flags | {message.source: False})
         target.send(host.room.make_notice("muted", participant_id=target.id, name=message.source))

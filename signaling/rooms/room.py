@@ -35,6 +35,7 @@ class Participant:
     channel: Channel | None = None
     detached_ms: int | None = None
     media: wire.MediaFlags = field(default_factory=wire.MediaFlags)
+    muted: set[wire.Muteable] = field(default_factory=set)
     show: Show | None = None
     paid: dict[str, Any] | None = None
     offer: Offer | None = None

@@ -20,6 +20,7 @@ from mediaserver.events import (
     MediaEvent,
     Offer,
     RoomOptions,
+    Source,
     TracksPublished,
 )
 from mediaserver.server import MediaDoor
@@ -46,6 +47,12 @@ log = structlog.get_logger()
 LEG_TIMEOUT_MS = 12_000
 RESUME_MS = 30_000
 REPLACE_WAIT_S = 5.0
+# A shared screen may come with its sound.
+_SOURCES: Mapping[wire.Muteable, tuple[Source, ...]] = {
+    "microphone": ("microphone",),
+    "camera": ("camera",),
+    "screen": ("screen", "screen_audio"),
+}
 GONE_STATES = {"refunded", "disputed", "revoked"}
 MEDIA_LEFT_S = 1.0
 
@@ -408,6 +415,22 @@ class Rooms:
         last_ms = max(heard.publish_any_ms or 0, heard.subscribe_any_ms or 0)
         if at_ms - last_ms >= RESUME_MS:
             self.end(participant, "connection_lost")
+
+    # --- off the air --------------------------------------------------------------------------------------
+
+    async def mute(self, participant: Participant, source: wire.Muteable) -> None:
+        """Stop forwarding this source until its owner switches it on (`unmute`)."""
+        participant.muted.add(source)
+        for taken in _SOURCES[source]:
+            await self.door.set_muted(participant.id, taken, muted=True)
+
+    async def unmute(self, participant: Participant) -> None:
+        """What its owner has switched on is forwarded again."""
+        for source in tuple(participant.muted):
+            if getattr(participant.media, source):
+                participant.muted.discard(source)
+                for freed in _SOURCES[source]:
+                    await self.door.set_muted(participant.id, freed, muted=False)
 
     # --- the host is here, or not -------------------------------------------------------------------------
 

@@ -127,3 +127,24 @@ async def test_time_added_beside_the_call_extends_the_same_stay(tmp_path: Path) 
         assert before + 1_700_000 < meters[-1]["remaining_ms"] <= 3_600_000
         assert not payer.messages["ended"]
         assert (await app.state(more))["state"] == "paid"
+
+
+async def test_a_muted_payer_is_off_the_air_until_it_switches_itself_on(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room()
+        host = await app.host(room)
+        payer = await app.payer(await app.buy(room))
+        await payer.publish()
+        await payer.send("media", microphone=True, camera=True, screen=False)
+        me = payer.messages["joined"][0]["participant_id"]
+        await host.receiving()
+        for source in ("camera", "microphone"):
+            await host.send("mute", participant_id=me, source=source)
+            await payer.wait("notice", kind="muted", name=source)
+        seen = host.packets
+        await asyncio.sleep(0.5)
+        assert host.packets <= seen + 4, "the payer's page goes on sending, and nobody receives it but a report"
+        await payer.send("media", microphone=True, camera=False, screen=False)
+        async with asyncio.timeout(10):
+            while host.packets < seen + 20:
+                await asyncio.sleep(0.05)
