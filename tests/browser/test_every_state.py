@@ -186,5 +186,8 @@ def test_a_payer_waits_for_a_host_who_has_left(server: Server, person: NewPerson
     bo.page.locator("#wait").click()
     expect(bo.page.get_by_text("You keep your time")).to_be_visible()
     moves.payer_enters_waiting(bo, order, server.url)
+    expect(bo.page.get_by_text("Your time is kept for you")).to_be_visible()
+    look(bo.page, "call-time-kept", schemes=("light",))
+    bo.page.get_by_role("button", name="Refund me instead").click()
     expect(bo.page.get_by_text("Your time has not started yet")).to_be_visible()
     look(bo.page, "call-waiting-for-host", schemes=("light",))
