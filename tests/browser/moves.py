@@ -95,6 +95,13 @@ def leave(page: Page) -> None:
     end_code(page, "left")
 
 
+def step_out(page: Page) -> None:
+    """The host leaves, and the room stays."""
+    page.locator("[data-control=leave]").click()
+    page.get_by_role("dialog").get_by_role("button", name="Step out").click()
+    end_code(page, "left")
+
+
 def go_back_in(page: Page) -> None:
     page.get_by_role("button", name="Go back in").click()
     call_state(page, "connected")
