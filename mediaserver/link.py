@@ -1,7 +1,9 @@
 """One worker process as its owner sees it: started, asked, watched, ended once."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -95,7 +97,9 @@ class WorkerLink:
     def kill(self) -> None:
         """What no longer answers. Its end is then noticed like any other."""
         if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+            # Not by Process.kill, which may reap it: then nobody learns its exit status.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
 
     async def close(self) -> None:
         """Peers hear close_notify; returns when the process is gone. Safe to call again."""

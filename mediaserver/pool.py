@@ -18,7 +18,7 @@ When a worker dies (its socket ends at once, whatever killed it) or no longer an
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -157,12 +157,16 @@ class MediaPool:
     @property
     def ports(self) -> tuple[int, ...]:
         """In use now, by worker (0: none at the moment)."""
-        return tuple(place.link.port if place.link is not None else 0 for place in self._places)
+        return tuple(link.port if link is not None else 0 for link in self._by_place())
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes, by worker (0: none at the moment)."""
-        return tuple(place.link.pid if place.link is not None else 0 for place in self._places)
+        return tuple(link.pid if link is not None else 0 for link in self._by_place())
+
+    def _by_place(self) -> Iterator[WorkerLink | None]:
+        links = self._links()
+        return (links.get(place.index) for place in self._places)
 
     def worker_of(self, participant_id: str) -> int | None:
         """Which worker carries it."""
