@@ -27,6 +27,7 @@ from signaling.clock import SystemClock, now_ms
 from signaling.rooms.heartbeat import Heartbeat
 from signaling.rooms.runner import MeterRunner, Stay
 from signaling.rooms.writer import MeterWriter
+from signaling.serve import collect_garbage_rarely
 from signaling.stores import runs, schema
 from signaling.stores.database import Database, Transaction
 
@@ -213,6 +214,7 @@ async def measure(options: Options, folder: Path) -> dict[str, object]:
     bench = Bench(options, Database(f"sqlite:///{folder}/bench.db"))
     try:
         await bench.start()
+        collect_garbage_rarely()
         await asyncio.sleep(2 * options.settle_s)
         live = len(bench.door.gates)
         bench.door.cuts.clear()
