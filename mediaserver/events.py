@@ -11,6 +11,8 @@ Transport = Literal["publish", "subscribe"]
 Kind = Literal["audio", "video"]
 Source = Literal["microphone", "camera", "screen", "screen_audio"]
 
+WORKER_LOST = "worker_lost"  # a reason of Closed
+
 
 @dataclass(frozen=True, slots=True)
 class MediaConfig:
@@ -76,7 +78,8 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A transport ended by itself: `join_timeout`, `dtls_failed`, `remote_closed`, `silent`."""
+    """A transport ended by itself: `join_timeout`, `dtls_failed`, `remote_closed`, `silent`; or with the
+    worker process that carried it: `worker_lost`."""
 
     participant_id: str
     transport: Transport

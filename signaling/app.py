@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from mediaserver.events import MediaEvent
-from mediaserver.server import MediaServer
+from mediaserver.pool import MediaPool, WorkerChange
+from mediaserver.server import EventSink, MediaServer, MediaStats
 from signaling.clock import Clock, SystemClock, now_ms, rfc3339
 from signaling.cluster import Cluster, make_cluster
 from signaling.config import Settings
@@ -74,7 +75,7 @@ class Parts:
     opening: Opening
     tokens: Tokens
     joining: Joining
-    media: MediaServer
+    media: MediaServer | MediaPool
     rooms: Rooms
     http: aiohttp.ClientSession
     payments: Payments
@@ -133,9 +134,7 @@ def _parts(
     def on_event(event: MediaEvent) -> None:
         rooms.on_media(event)
 
-    media = MediaServer(
-        media_config(settings), now_ns=clock.now_ns, random_bytes=random_bytes, on_event=on_event
-    )
+    media = _media(settings, clock, random_bytes, on_event)
     config = RoomsConfig(settings.video_codecs, settings.ice_servers)
     rooms = Rooms(db, clock, random_bytes, notices, door=media, joining=joining, config=config, run_id=run_id)
 
@@ -174,6 +173,27 @@ def _parts(
         heartbeat=heartbeat,
         cluster=make_cluster(settings.redis_url.get_secret_value() if settings.redis_url else None, run_id),
     )
+
+
+def _media(
+    settings: Settings, clock: Clock, random_bytes: RandomBytes, on_event: EventSink
+) -> MediaServer | MediaPool:
+    config = media_config(settings)
+    if settings.media_workers == 0:
+        return MediaServer(config, now_ns=clock.now_ns, random_bytes=random_bytes, on_event=on_event)
+    return MediaPool(
+        config, settings.media_workers, now_ns=clock.now_ns, on_event=on_event, on_change=_log_worker
+    )
+
+
+def _log_worker(change: WorkerChange) -> None:
+    tell = log.info if change.state == "ready" else log.error
+    tell("media_worker", state=change.state, worker=change.index, detail=change.detail)
+
+
+async def _media_stats(media: MediaServer | MediaPool) -> Mapping[int, MediaStats]:
+    """By worker; the server in this process is number 0."""
+    return await media.stats() if isinstance(media, MediaPool) else {0: media.stats()}
 
 
 def _payment_service(
@@ -277,7 +297,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
     app.router.add_routes(_gateway(parts).routes())
     app.router.add_get("/healthz", _healthz)
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
-    metrics = Metrics(Figures(parts.rooms, parts.cards, parts.media), token)
+    metrics = Metrics(Figures(parts.rooms, parts.cards), lambda: _media_stats(parts.media), token)
     app.router.add_get("/metrics", metrics.show)
     if parts.sandbox is not None:
         app.add_subapp("/sandbox", parts.sandbox.sandbox.pages_app())
@@ -297,7 +317,7 @@ def _gateway(parts: Parts) -> Gateway:
 
 
 async def _healthz(request: web.Request) -> web.Response:
-    """200 while the database answers and takes our heartbeats."""
+    """200 while the database answers and takes our heartbeats, and a media worker runs."""
     parts = request.app[PARTS]
     try:
         async with parts.db.read() as tx:
@@ -305,7 +325,12 @@ async def _healthz(request: web.Request) -> web.Response:
         healthy = parts.heartbeat.is_healthy
     except (SQLAlchemyError, OSError):
         healthy = False
-    body = {"status": "ok" if healthy else "unavailable", "run_id": parts.run_id, "mode": parts.settings.mode}
+    workers = {}
+    if isinstance(parts.media, MediaPool):
+        workers = {"media_workers": {"ready": parts.media.ready, "of": parts.media.workers}}
+        healthy = healthy and parts.media.ready > 0
+    status = "ok" if healthy else "unavailable"
+    body = {"status": status, "run_id": parts.run_id, "mode": parts.settings.mode, **workers}
     return web.json_response(body, status=200 if healthy else 503, headers={"Cache-Control": "no-store"})
 
 

@@ -23,6 +23,8 @@ LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 ACCOUNT_IN_KEY = re.compile(r"^[sr]k_(?:test|live)_5(1[A-Za-z0-9]{15,})")
 ACCOUNT_CHARS = 16
 TOKEN_SECRET_CHARS_MIN = 32
+MEDIA_WORKERS_MAX = 64
+PORT_MAX = 65_535
 
 Words = Annotated[tuple[str, ...], NoDecode]
 
@@ -41,6 +43,7 @@ class Settings(BaseSettings):
     tls_key: Path = Path("certs/dev.key")
     media_port: int = Field(8444, ge=1, le=65535)
     media_address: Words = ()
+    media_workers: int = Field(0, ge=0, le=MEDIA_WORKERS_MAX)
     video_codecs: Words = ("VP8", "H264")
     ice_servers: tuple[dict[str, Any], ...] = ()
     database_url: str = "sqlite:///var/tollroom.db"
@@ -196,6 +199,8 @@ def _refuse_lists(settings: Settings) -> None:
     unknown = set(settings.video_codecs) - set(VIDEO_CODECS_KNOWN)
     if unknown or not settings.video_codecs:
         raise ConfigError(f"VIDEO_CODECS must be chosen from {', '.join(VIDEO_CODECS_KNOWN)}")
+    if settings.media_port + settings.media_workers - 1 > PORT_MAX:
+        raise ConfigError("MEDIA_PORT is too high: each of MEDIA_WORKERS needs a port of its own after it")
     for name, words in (
         ("MEDIA_ADDRESS", settings.media_address),
         ("TRUSTED_PROXIES", settings.trusted_proxies),

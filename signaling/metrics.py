@@ -2,8 +2,7 @@
 
 import hmac
 import ipaddress
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,18 +14,16 @@ from signaling.http import bearer
 from signaling.rooms.cards import Cards
 from signaling.rooms.service import Rooms
 
-
-class HasStats(Protocol):
-    def stats(self) -> MediaStats: ...
+ReadStats = Callable[[], Awaitable[Mapping[int, MediaStats]]]
 
 
 class Figures:
-    """Reads the figures when asked; keeps none."""
+    """Reads the figures when asked; keeps none. `media`: by media worker, set before each reading."""
 
-    def __init__(self, rooms: Rooms, cards: Cards, media: HasStats) -> None:
+    def __init__(self, rooms: Rooms, cards: Cards) -> None:
         self._rooms = rooms
         self._cards = cards
-        self._media = media
+        self.media: Mapping[int, MediaStats] = {}
 
     def collect(self) -> Iterator[Metric]:
         rooms = tuple(self._rooms.rooms.values())
@@ -52,23 +49,28 @@ class Figures:
         return family
 
     def _packets(self) -> Iterator[Metric]:
-        stats = self._media.stats()
-        transports = [t for by_name in stats.participants.values() for t in by_name.values()]
-        yield GaugeMetricFamily("tollroom_media_transports", "Media transports", value=len(transports))
-        yield GaugeMetricFamily(
-            "tollroom_media_packets_out",
-            "Packets sent to those here now",
-            value=sum(t.packets_out for t in transports),
+        labels = ["worker"]
+        transports = GaugeMetricFamily("tollroom_media_transports", "Media transports", labels=labels)
+        packets = GaugeMetricFamily(
+            "tollroom_media_packets_out", "Packets sent to those here now", labels=labels
         )
-        yield CounterMetricFamily(
-            "tollroom_media_dropped", "Datagrams that belong to nobody", value=stats.dropped
+        dropped = CounterMetricFamily(
+            "tollroom_media_dropped", "Datagrams that belong to nobody", labels=labels
         )
+        for worker, stats in self.media.items():
+            found = [t for by_name in stats.participants.values() for t in by_name.values()]
+            transports.add_metric([str(worker)], len(found))
+            packets.add_metric([str(worker)], sum(t.packets_out for t in found))
+            dropped.add_metric([str(worker)], stats.dropped)
+        yield from (transports, packets, dropped)
 
 
 class Metrics:
     """The route. Who may read: loopback itself (not through a proxy), or the bearer of the token."""
 
-    def __init__(self, figures: Figures, token: str | None) -> None:
+    def __init__(self, figures: Figures, read_stats: ReadStats, token: str | None) -> None:
+        self._figures = figures
+        self._read_stats = read_stats
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(figures)
         self._token = token
@@ -76,6 +78,7 @@ class Metrics:
     async def show(self, request: web.Request) -> web.Response:
         if not self._may_read(request):
             raise ApiError(403, "forbidden", "metrics are for the operator")
+        self._figures.media = await self._read_stats()
         return web.Response(
             body=generate_latest(self._registry), headers={"Content-Type": "text/plain; version=0.0.4"}
         )

@@ -13,6 +13,7 @@ import structlog
 
 from mediaserver.errors import MediaError
 from mediaserver.events import (
+    WORKER_LOST,
     Closed,
     Connected,
     Forwarding,
@@ -480,6 +481,10 @@ class Rooms:
         log.info("media_closed", participant=participant.id, transport=event.transport, reason=event.reason)
         if event.reason == "join_timeout":
             self.end(participant, "media_failed")
+        elif (
+            event.reason == WORKER_LOST
+        ):  # ours to answer for: its seat is kept, and the page comes back by itself
+            self.end(participant, "run_lost")
         elif event.transport == "subscribe":
             self.spawn(self._media_left(participant))
 

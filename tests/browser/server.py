@@ -62,12 +62,37 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
+def free_media_port(count: int) -> int:
+    """The first of `count` ports in a row that are free for UDP now: one for each media worker."""
+    for _ in range(200):
+        (first,) = free_ports(1)
+        sockets = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(count)]
+        try:
+            for place, one in enumerate(sockets):
+                one.bind(("127.0.0.1", first + place))
+        except (OSError, OverflowError):
+            continue
+        finally:
+            for one in sockets:
+                one.close()
+        return first
+    raise RuntimeError(f"no {count} free ports in a row")
+
+
+def tested_workers() -> int:
+    """How many media workers every server of the tests has, unless a test says otherwise: the same tests run over the
+    server of one process and, with TEST_MEDIA_WORKERS=2 in the environment, over workers."""
+    return int(os.environ.get("TEST_MEDIA_WORKERS", "0"))
+
+
 class Server:
     """`start`, `kill9`, `stop`; the same folder and ports each time."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self.http_port, self.media_port, self.sandbox_port = free_ports(3)
+        self.http_port, self.sandbox_port = free_ports(2)
+        self.media_workers = int(settings.get("MEDIA_WORKERS", tested_workers()))
+        self.media_port = free_media_port(max(1, self.media_workers))
         self.url = f"http://localhost:{self.http_port}"
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -210,6 +235,7 @@ class Server:
             "HTTPS_PORT": "0",
             "MEDIA_PORT": str(self.media_port),
             "MEDIA_ADDRESS": "127.0.0.1",
+            "MEDIA_WORKERS": str(self.media_workers),
             "SANDBOX_PORT": str(self.sandbox_port),
             "DATABASE_URL": f"sqlite:///{self.folder}/tollroom.db",
             **self._settings,

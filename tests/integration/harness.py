@@ -22,7 +22,16 @@ from sqlalchemy import update
 from signaling.app import PARTS, Parts, build_app
 from signaling.config import Settings, load
 from signaling.stores.schema import passes
-from tests.browser.server import Order, RefusedError, Room, Server, _random, free_ports
+from tests.browser.server import (
+    Order,
+    RefusedError,
+    Room,
+    Server,
+    _random,
+    free_media_port,
+    free_ports,
+    tested_workers,
+)
 from tests.integration.rooms.client import Client
 
 ROOM = {
@@ -36,12 +45,14 @@ ROOM = {
 
 def settings_for(folder: Path, **changes: Any) -> Settings:
     """A sandbox on free ports, its data in `folder`."""
-    http_port, media_port = free_ports(2)
+    (http_port,) = free_ports(1)
+    workers = int(changes.get("media_workers", tested_workers()))
     values: dict[str, Any] = {
         "public_url": f"http://localhost:{http_port}",
         "http_port": http_port,
         "https_port": 0,
-        "media_port": media_port,
+        "media_port": free_media_port(max(1, workers)),
+        "media_workers": workers,
         "media_address": ("127.0.0.1",),
         "sandbox_port": 0,
         "database_url": f"sqlite:///{folder}/tollroom.db",
