@@ -87,7 +87,8 @@ class Moderation:
             pass_ids = await self._close_row(room, "host_ended" if message.refund else None)
         finally:
             room.closing = False
-        self._rooms.end(host, "host_ended")
+        for leg in room.hosts:
+            self._rooms.end(leg, "host_ended")
         self._tell(room, pass_ids, refund=message.refund)
 
     async def _close_row(self, room: LiveRoom, refund: RefundReason | None) -> list[str]:
