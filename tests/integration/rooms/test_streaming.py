@@ -1,6 +1,5 @@
 """A host who goes live from an encoder, a payer who watches in a player: the same room, the same meter."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
