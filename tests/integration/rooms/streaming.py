@@ -39,6 +39,9 @@ class StreamClient:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def offer(self) -> str:
+        """The same each time: a connection that was ended makes no more offers."""
+        if self.peer.localDescription is not None:
+            return self.peer.localDescription.sdp
         await self.peer.setLocalDescription(await self.peer.createOffer())
         return self.peer.localDescription.sdp
 
@@ -73,6 +76,18 @@ class StreamClient:
         before = dict(self.frames)
         async with asyncio.timeout(WAIT_S):
             while any(self.frames[kind] <= before.get(kind, 0) for kind in ("audio", "video")):
+                await asyncio.sleep(0.02)
+
+    @property
+    def packets(self) -> int:
+        """RTP and RTCP that arrived. (aiortc ends a track when its source says goodbye; browsers go on with the next.)"""
+        return int(self.peer.getTransceivers()[0].receiver.transport._RTCDtlsTransport__rx_packets)
+
+    async def receiving(self, packets: int = 50) -> None:
+        """Until so many more packets arrived."""
+        before = self.packets
+        async with asyncio.timeout(WAIT_S):
+            while self.packets < before + packets:
                 await asyncio.sleep(0.02)
 
     def watch(self, track: MediaStreamTrack) -> None:
