@@ -111,6 +111,7 @@ async def test_a_player_takes_the_place_of_the_page_and_of_an_earlier_player(app
     async with player(app, key) as first, player(app, key) as second:
         await first.start()
         assert await page.ended() == ("replaced", 4409)
+        await first.watching()
         await second.start()
         await first.gone()
         await second.watching()
