@@ -2,10 +2,11 @@
 
 import { banner, button, byId, copyBox, h, linkButton, replace, badge, setBusy } from "./dom.js";
 import { icon } from "./icons.js";
-import { getCard, getReceipt, makeLink, refreshOrder, setWait } from "./api.js";
+import { getCard, getReceipt, makeLink, orderStreamKey, refreshOrder, setWait } from "./api.js";
 import { isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
 import { formatClock, formatDateTime, formatLength, formatMoney, formatShortDateTime, formatTime, formatUsed } from "./format.js";
 import { saveOrder, secretOf, storedOrder, takeFragment } from "./orders.js";
+import { streamPanel } from "./streamkey.js";
 import { en, errorText } from "./strings/en.js";
 
 /** @typedef {import("./api.js").Card} Card */
@@ -115,7 +116,7 @@ class ReceiptPage {
   render() {
     byId("main").dataset.orderState = this.order.state;
     document.title = `${t.title} · ${this.receipt.room.title}`;
-    replace(root, this.#notice(), this.#doors(), this.#paper(), this.#device());
+    replace(root, this.#notice(), this.#doors(), this.#paper(), this.#device(), this.#player());
   }
 
   #notice() {
@@ -199,6 +200,11 @@ class ReceiptPage {
     const holder = h("div", { class: "stack stack--tight", role: "status" });
     const make = button(t.deviceMake, { icon: "phone", id: "make-link", onClick: () => { this.#makeLink(make, holder); } });
     return h("section", { class: "card card--flat stack no-print" }, h("h2", null, t.device), h("p", { class: "muted" }, t.deviceText), h("div", null, make), holder);
+  }
+
+  #player() {
+    if (!opensRoom(this.order)) return null;
+    return streamPanel(en.stream.viewer, (method) => orderStreamKey(method, order_id, this.secret));
   }
 
   /** @param {HTMLButtonElement} pressed @param {HTMLElement} holder */
