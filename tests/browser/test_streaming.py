@@ -12,7 +12,7 @@ from tests.integration.rooms.streampage import FRAMES, STREAM
 
 def make_key(page: Page, title: str) -> tuple[str, str]:
     """Server and key as the panel shows them."""
-    panel = page.locator("details.fold").filter(has_text=title).first
+    panel = page.locator("details.fold").filter(has_text=title, visible=True)
     panel.locator("summary").click()
     panel.get_by_role("button", name="Make a key").click()
     expect(panel.get_by_text("it is not shown again")).to_be_visible()
@@ -38,13 +38,14 @@ def test_an_encoder_is_the_hosts_camera_and_a_player_a_payers_screen(
     ana.page.locator("[data-action=no-camera]").click()
     moves.call_state(ana.page, "connected")
     wait_until(ana.page, "the room is live", lambda: server.call("GET", f"/api/rooms/{room.slug}")["live"])
+    expect(ana.page.locator(".tile[data-role=host][data-camera=on]")).to_have_count(1)
+    assert ana.page.locator(".sounds audio").count() == 0, "nobody hears itself"
     look(ana.page, "studio-encoder", schemes=("light",))
 
     order = server.buy(room, "Bo")
     moves.payer_enters(bo, order, server.url)
     sees_and_hears(bo.page)
     expect(bo.page.locator(".stage__grid .tile")).to_have_count(1)
-    assert ana.page.locator(".sounds audio").count() == 0, "nobody hears itself"
 
     bo.page.goto(f"{server.url}/orders/{order.id}")
     seat = make_key(bo.page, "Watch in a player")
