@@ -32,6 +32,7 @@ from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RoomChang
 from signaling.rooms import wire
 from signaling.rooms.endings import Ending, conclude, meter_code
 from signaling.rooms.joining import Entry, Joining, RefusedJoinError, paid_for
+from signaling.rooms.refunds import given_back, orders_behind
 from signaling.rooms.room import LiveRoom, Participant, Stream
 from signaling.rooms.runner import MeterRunner, Stay
 from signaling.rooms.socket import Channel
@@ -431,7 +432,8 @@ class Rooms:
     def on_end(self, stay: Stay, code: EndCode, used_ms: int) -> None:
         payer = self.participants.get(stay.participant_id)
         if payer is not None:
-            self._gone(payer, Ending(stay.word(code), used_ms=used_ms, charged=payer.paid))
+            refund = given_back(payer.refundable, stay.pass_id, payer.granted_ms, used_ms)
+            self._gone(payer, Ending(stay.word(code), used_ms=used_ms, charged=payer.paid, refund=refund))
 
     def on_poll(self, liveness: Mapping[str, Liveness], at_ms: int) -> None:
         """Four times a second: whose host is live, and who has been gone for too long."""
@@ -548,22 +550,28 @@ class Rooms:
         room = self.rooms.get(notice.room_id)
         if room is None:
             return
+        kind: wire.NoticeKind = "extended" if notice.extends else "paid"
         amount = {"amount_minor": notice.amount_minor, "currency": notice.currency}
-        about = {"name": notice.name, "seconds": notice.seconds}
+        payer = self._by_pass.get(notice.pass_id)
+        payer_id = None if payer is None else payer.id
+        about: dict[str, Any] = {"name": notice.name, "participant_id": payer_id, "seconds": notice.seconds}
         for participant in tuple(room.participants.values()):
             if participant.role == "host":  # what somebody paid is nobody else's business
-                participant.send(room.make_notice("paid", amount=amount, **about))
+                participant.send(room.make_notice(kind, amount=amount, **about))
             else:
-                participant.send(room.make_notice("paid", **about))
+                participant.send(room.make_notice(kind, **about))
         self.spawn(self.tell_earnings(room))
 
     async def _pass_changed(self, pass_id: str, room_id: str) -> None:
         async with self.db.read() as tx:
             pass_ = await passes.get_pass(tx, pass_id)
             paid = await paid_for(tx, pass_id)
+            behind = await orders_behind(tx, pass_id)
         payer = self._by_pass.get(pass_id)
         if pass_ is not None and payer is not None:
             payer.paid = paid
+            if pass_.state == "refunded":
+                payer.refundable = behind
             self._apply_pass(payer, pass_)
         room = self.rooms.get(room_id)
         if room is not None:
@@ -578,9 +586,6 @@ class Rooms:
             before_ms, payer.granted_ms = payer.granted_ms, pass_.granted_ms
             by_ms = None if pass_.granted_ms is None or before_ms is None else pass_.granted_ms - before_ms
             self.runner.feed(stay, Extended(by_ms))
-            if by_ms is None or by_ms > 0:
-                seconds = None if by_ms is None else by_ms // 1000
-                payer.room.notice("extended", name=payer.name, participant_id=payer.id, seconds=seconds)
             payer.send(payer.room.meter_message(stay.session.view(now_ms(self.clock))))
 
     async def tell_earnings(self, room: LiveRoom) -> None:
