@@ -54,7 +54,14 @@ class PaperDoor:
     async def close(self) -> None: ...
 
     async def add_participant(
-        self, room_id: str, participant_id: str, *, metered: bool, may_publish: bool, options: RoomOptions
+        self,
+        room_id: str,
+        participant_id: str,
+        *,
+        metered: bool,
+        may_publish: bool,
+        options: RoomOptions,
+        receives: bool = True,
     ) -> None:
         self._participants[participant_id] = not metered
         self._on_event(Offer(participant_id, 1, "v=0\r\n", ()))
@@ -69,6 +76,12 @@ class PaperDoor:
         return "v=0\r\n"
 
     async def answer(self, participant_id: str, offer_id: int, sdp: str) -> None: ...
+
+    async def watch(self, participant_id: str, sdp: str) -> str:
+        return ""
+
+    async def refresh_ice(self, participant_id: str, transport: Transport) -> str:
+        return ""
 
     async def restart(self, participant_id: str, transport: Transport) -> None: ...
 

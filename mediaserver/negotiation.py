@@ -1,11 +1,12 @@
-"""What to answer to a publisher's offer, and what to offer to a subscriber. Pure: text and data in, text and data out.
+"""What to answer to the offer of a publisher or of a viewer, and what to offer to a subscriber. Pure: text and data
+in, text and data out.
 
 Every description that cannot be used raises NegotiationError. Client candidates are ignored: an ICE-lite
 server learns addresses from the checks themselves, and would otherwise send where a client tells it to.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -117,6 +118,38 @@ class PublishOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchedMedia:
+    """One m-line on which a viewer would receive: what it decodes of what the room may carry, in the room's order,
+    with the viewer's payload types. `mid_id` 0: no mid extension."""
+
+    mid: str
+    kind: Kind
+    codecs: tuple[Codec, ...]
+    mid_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOffer:
+    """A viewer's own offer, understood. `sections` keeps every m-line in order, None for those we reject."""
+
+    transport: RemoteTransport
+    sections: tuple[WatchedMedia | None, ...]
+    parsed: Sdp
+
+    @property
+    def watched(self) -> tuple[WatchedMedia, ...]:
+        return tuple(section for section in self.sections if section is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class IceFragment:
+    """What an SDP fragment says of its sender's credentials (RFC 8840 section 9), "" where it says nothing."""
+
+    ufrag: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutgoingMedia:
     """One m-line of a subscribe offer; `codec` None while there is nothing to send on it."""
 
@@ -172,6 +205,51 @@ def read_subscribe_answer(text: str, offered: Sequence[OutgoingMedia]) -> Subscr
     return SubscribeAnswer(transport, accepted, mid_ids)
 
 
+def read_watch_offer(text: str, video_codecs: Sequence[str]) -> WatchOffer:
+    """Understand a viewer's own receive-only offer. `video_codecs` in the room's order of preference. Raises
+    NegotiationError, also when one of the m-lines could carry nothing: half a picture would mislead its viewer."""
+    parsed = sdp_text.parse(text)
+    transport = _read_transport(parsed)
+    sections = tuple(_read_watched(parsed, media, video_codecs) for media in parsed.media)
+    mids = [section.mid for section in sections if section is not None]
+    if not mids:
+        raise NegotiationError("the offer receives neither audio nor video")
+    if len(set(mids)) != len(mids):
+        raise NegotiationError("the offer uses a mid twice")
+    return WatchOffer(transport, sections, parsed)
+
+
+def _read_watched(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> WatchedMedia | None:
+    mid = media.attributes.first("mid")
+    if mid:
+        sdp_text.token(mid)  # repeated in the answer, also where the m-line is rejected
+    receives = parsed.direction(media) in ("recvonly", "sendrecv")
+    if media.kind not in ("audio", "video") or not _is_wanted(media) or not receives:
+        return None
+    if media.attributes.first("rtcp-mux") is None:
+        raise NegotiationError("rtcp-mux is required")
+    kind: Kind = "audio" if media.kind == "audio" else "video"
+    names = ["opus"] if kind == "audio" else video_codecs
+    codecs = tuple(codec for name in names if (codec := _choose_codec(media, [name])) is not None)
+    if not codecs:
+        raise NegotiationError(f"the offer has no {kind} codec that this room carries")
+    return WatchedMedia(sdp_text.token(mid or ""), kind, codecs, _extension_ids(media).get(MID_URI, 0))
+
+
+def read_ice_fragment(text: str) -> IceFragment:
+    """The credentials in an `application/trickle-ice-sdpfrag`; its candidates are ignored like all others.
+    Raises NegotiationError."""
+    parsed = sdp_text.parse("v=0\r\n" + text)
+    found = [*parsed.attributes.lines, *(line for media in parsed.media for line in media.attributes.lines)]
+    if not found:
+        raise NegotiationError("the fragment says nothing")
+    values = dict(reversed(found))
+    ufrag, password = (values.get(name, "") for name in ("ice-ufrag", "ice-pwd"))
+    if bool(ufrag) != bool(password):
+        raise NegotiationError("the fragment has one half of the credentials")
+    return IceFragment(ufrag and sdp_text.token(ufrag), password and sdp_text.token(password))
+
+
 def _accepted_codec(parsed: Sdp, media: Media, section: OutgoingMedia) -> Codec | None:
     if media.kind != section.kind:
         raise NegotiationError("the answer has its m-lines in another order than the offer")
@@ -216,12 +294,10 @@ def _fingerprints(parsed: Sdp, media: Media) -> tuple[Fingerprint, ...]:
 
 
 def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> IncomingMedia | None:
-    # An m-line in a bundle may carry port 0 and still be wanted (RFC 9143 section 6: bundle-only).
-    wanted = media.port != 0 or media.attributes.first("bundle-only") is not None
     mid = media.attributes.first("mid")
     if mid:
         sdp_text.token(mid)  # repeated in the answer, also where the m-line is rejected
-    if media.kind not in ("audio", "video") or not wanted:
+    if media.kind not in ("audio", "video") or not _is_wanted(media):
         return None
     if media.attributes.first("rtcp-mux") is None:
         raise NegotiationError("rtcp-mux is required")
@@ -241,6 +317,11 @@ def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> In
         mid_id=ids.get(MID_URI),
         transport_cc_id=ids.get(TRANSPORT_CC_URI),
     )
+
+
+def _is_wanted(media: Media) -> bool:
+    """An m-line in a bundle may carry port 0 and still be wanted (RFC 9143 section 6: bundle-only)."""
+    return media.port != 0 or media.attributes.first("bundle-only") is not None
 
 
 def _extension_ids(media: Media) -> dict[str, int]:
@@ -276,9 +357,10 @@ def _choose_codec(media: Media, names: Sequence[str]) -> Codec | None:
     """The first of `names` that the m-line offers in a form we pass on."""
     codecs = _codecs(media)
     for name in names:
-        for codec in codecs:
-            if codec.name.lower() == name.lower() and _usable(codec):
-                return replace(codec, name=name, rtx_payload_type=_rtx_of(codec, codecs))
+        for fits in (_usable, _is_plain_baseline):
+            for codec in codecs:
+                if codec.name.lower() == name.lower() and fits(codec):
+                    return replace(codec, name=name, rtx_payload_type=_rtx_of(codec, codecs))
     return None
 
 
@@ -330,6 +412,16 @@ def _usable(codec: Codec) -> bool:
     return codec.name.upper() == "VP8"
 
 
+def _is_plain_baseline(codec: Codec) -> bool:
+    """H264 baseline without the bit that says "constrained". Encoders mean the same by it (FFmpeg puts that bit where
+    it is not looked for), and nothing makes the slice groups that would set the two apart."""
+    return (
+        codec.name.upper() == "H264"
+        and _parameter(codec, "profile-level-id", "420010").startswith("42")
+        and _parameter(codec, "packetization-mode", "0") == "1"
+    )
+
+
 def _rtx_of(codec: Codec, codecs: Iterable[Codec]) -> int | None:
     for other in codecs:
         if other.name.lower() == "rtx" and _parameter(other, "apt", "") == str(codec.payload_type):
@@ -347,6 +439,34 @@ def write_publish_answer(offer: PublishOffer, local: LocalTransport, version: in
     for section, media in zip(offer.sections, offer.parsed.media, strict=True):
         lines += _rejected_lines(media) if section is None else _answer_lines(section, media, local, setup)
     return _text(lines)
+
+
+def write_watch_answer(
+    offer: WatchOffer, chosen: Mapping[str, Sequence[Codec]], local: LocalTransport, stream_id: str
+) -> str:
+    """Our answer to a viewer: send on every m-line in one of the codecs `chosen` for its mid.
+
+    No SSRC is named: the description is the only one there will be, and what is sent comes under a new SSRC whenever
+    the publisher changes. Viewers find the m-line by mid or payload type (RFC 9143 section 9.2)."""
+    setup: Setup = "active" if offer.transport.setup == "passive" else "passive"
+    lines = _session_lines(local, 1, [section.mid for section in offer.watched])
+    for section, media in zip(offer.sections, offer.parsed.media, strict=True):
+        if section is None:
+            lines += _rejected_lines(media)
+            continue
+        lines += _media_lines(section.kind, section.mid, chosen[section.mid], media.protocol)
+        lines += _transport_lines(local, setup)
+        lines += [f"a=extmap:{section.mid_id} {MID_URI}"] if section.mid_id else []
+        lines += ["a=sendonly", f"a=msid:{stream_id} {stream_id}-{section.mid}", "a=rtcp-mux", "a=rtcp-rsize"]
+        feedback = ["nack", "nack pli", "ccm fir"] if section.kind == "video" else []
+        lines += [line for codec in chosen[section.mid] for line in _codec_lines(codec, feedback)]
+    return _text(lines)
+
+
+def write_ice_fragment(local: LocalTransport) -> str:
+    """Our new credentials and candidates as an `application/trickle-ice-sdpfrag` (RFC 8840 section 9)."""
+    credentials = ["a=ice-lite", f"a=ice-ufrag:{local.ufrag}", f"a=ice-pwd:{local.password}"]
+    return _text([*credentials, *_candidate_lines(local)])
 
 
 def _rejected_lines(media: Media) -> list[str]:
@@ -423,12 +543,17 @@ def _media_lines(kind: Kind, mid: str, codecs: Sequence[Codec], protocol: str) -
 
 
 def _transport_lines(local: LocalTransport, setup: Setup) -> list[str]:
-    lines = [
+    return [
         f"a=ice-ufrag:{local.ufrag}",
         f"a=ice-pwd:{local.password}",
         f"a=fingerprint:{local.fingerprint.algorithm} {local.fingerprint.value}",
         f"a=setup:{setup}",
+        *_candidate_lines(local),
     ]
+
+
+def _candidate_lines(local: LocalTransport) -> list[str]:
+    lines = []
     for place, (address, port) in enumerate(local.candidates):
         # Host candidates, type preference 126 (RFC 8445 section 5.1.2.1), earlier addresses preferred.
         priority = (126 << 24) + ((65535 - place) << 8) + 255

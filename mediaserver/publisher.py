@@ -12,7 +12,7 @@ from mediaserver.context import Context
 from mediaserver.errors import NegotiationError
 from mediaserver.events import Connected, Source, TrackInfo
 from mediaserver.gate import MS
-from mediaserver.negotiation import IncomingMedia, PublishOffer, write_publish_answer
+from mediaserver.negotiation import IncomingMedia, LocalTransport, PublishOffer, write_publish_answer
 from mediaserver.publication import ArrivalLog, Publication
 from mediaserver.transport import Role
 
@@ -76,14 +76,21 @@ class Publisher:
         restart = bool(self._ufrag) and offer.transport.ufrag != self._ufrag
         if restart:
             self.peer.restart()
-        local = self._context.local_transport(self.peer, self._certificate, self._session_id)
-        answer = write_publish_answer(offer, local, self._version + 1)
+        answer = write_publish_answer(offer, self._local(), self._version + 1)
         self._version += 1
         self._kinds, self._ufrag = kinds, offer.transport.ufrag
         self._take(offer, infos)
         role: Role = "client" if offer.transport.setup == "passive" else "server"
         self.peer.trust(offer.transport.fingerprints, role)
         return answer
+
+    def refresh_ice(self) -> LocalTransport:
+        """Fresh ICE credentials, told by the caller; the former ones live until the new ones are nominated."""
+        self.peer.restart()
+        return self._local()
+
+    def _local(self) -> LocalTransport:
+        return self._context.local_transport(self.peer, self._certificate, self._session_id)
 
     def _info(self, media: IncomingMedia, source: str | None) -> TrackInfo:
         allowed = _SOURCES[media.kind]
@@ -136,7 +143,7 @@ class Publisher:
             packet = rtp.parse(data)
         except ValueError:
             return
-        binding = self._bindings.get(packet.ssrc) or self._bind_by_mid(packet)
+        binding = self._bindings.get(packet.ssrc) or self._bind(packet)
         if binding is None:
             return
         publication = binding.publication
@@ -146,18 +153,36 @@ class Publisher:
         else:
             publication.receive_repair(packet, binding.repairs, now_ns)
 
-    def _bind_by_mid(self, packet: rtp.RtpPacket) -> Binding | None:
+    def _bind(self, packet: rtp.RtpPacket) -> Binding | None:
+        """An SSRC that the SDP did not name (RFC 9143 section 9.2)."""
         if len(self._bindings) >= self._bindings_max:
             return None
+        publication = self._by_mid(packet) or self._by_payload_type(packet)
+        if publication is None:
+            return None
+        repair = packet.payload_type == publication.media.codec.rtx_payload_type
+        binding = self._bindings[packet.ssrc] = Binding(publication, 0 if repair else None)
+        return binding
+
+    def _by_mid(self, packet: rtp.RtpPacket) -> Publication | None:
         for mid, publication in self.publications.items():
             media = publication.media
             named = media.mid_id and rtp.find_extension(packet.extensions, media.mid_id)
             if named and named == mid.encode():
-                repair = packet.payload_type == media.codec.rtx_payload_type
-                binding = Binding(publication, 0 if repair else None)
-                self._bindings[packet.ssrc] = binding
-                return binding
+                return publication
         return None
+
+    def _by_payload_type(self, packet: rtp.RtpPacket) -> Publication | None:
+        """For encoders that name neither SSRC nor mid: the one m-line that has this payload type."""
+        if any(publication.media.mid_id for publication in self.publications.values()):
+            return None
+        found = [
+            publication
+            for publication in self.publications.values()
+            if packet.payload_type
+            in (publication.media.codec.payload_type, publication.media.codec.rtx_payload_type)
+        ]
+        return found[0] if len(found) == 1 else None
 
     def _note_arrival(self, packet: rtp.RtpPacket, identifier: int | None, now_ns: int) -> None:
         value = rtp.find_extension(packet.extensions, identifier) if identifier else None

@@ -28,7 +28,7 @@ from mediaserver.events import (
 from mediaserver.forwarder import PacketForwarder
 from mediaserver.gate import MS, Gate, Lease
 from mediaserver.ice import IceServer
-from mediaserver.negotiation import read_publish_offer
+from mediaserver.negotiation import read_publish_offer, read_watch_offer, write_ice_fragment
 from mediaserver.peer import Peer
 from mediaserver.publisher import Publisher
 from mediaserver.subscriber import Available, Subscriber
@@ -49,10 +49,18 @@ class MediaDoor(Protocol):
         """Close every peer (DTLS close_notify) and the sockets. Safe to call twice."""
 
     async def add_participant(
-        self, room_id: str, participant_id: str, *, metered: bool, may_publish: bool, options: RoomOptions
+        self,
+        room_id: str,
+        participant_id: str,
+        *,
+        metered: bool,
+        may_publish: bool,
+        options: RoomOptions,
+        receives: bool = True,
     ) -> None:
         """Enter a participant into a room (made on first use) and start its subscribe transport: an `Offer`
-        event follows, even when there is nothing to receive yet. Raises MediaServerFullError."""
+        event follows, even when there is nothing to receive yet. Without `receives` it only publishes.
+        Raises MediaServerFullError."""
 
     async def remove_participant(self, participant_id: str) -> None:
         """Stop forwarding both ways before returning, then close both transports. Unknown ids are ignored.
@@ -66,6 +74,15 @@ class MediaDoor(Protocol):
     async def answer(self, participant_id: str, offer_id: int, sdp: str) -> None:
         """The client's answer to an `Offer`. Raises NegotiationError, UnknownOfferError,
         UnknownParticipantError; after NegotiationError the same offer may be answered again."""
+
+    async def watch(self, participant_id: str, sdp: str) -> str:
+        """Answer the participant's own receive-only offer on the subscribe transport, once, in place of `Offer`s to
+        it. Its m-lines carry what the room has, now and later, one codec each while a publisher is known.
+        Raises NegotiationError, UnknownParticipantError."""
+
+    async def refresh_ice(self, participant_id: str, transport: Transport) -> str:
+        """Fresh ICE credentials for a client that cannot be sent a new offer: an SDP fragment (RFC 8840) for it.
+        The old pair lives until the new one is nominated. Raises UnknownParticipantError."""
 
     async def restart(self, participant_id: str, transport: Transport) -> None:
         """Fresh ICE credentials for the subscribe transport by a new `Offer`; the old pair lives until a
@@ -215,7 +232,14 @@ class MediaServer:
     # --- participants ---
 
     async def add_participant(
-        self, room_id: str, participant_id: str, *, metered: bool, may_publish: bool, options: RoomOptions
+        self,
+        room_id: str,
+        participant_id: str,
+        *,
+        metered: bool,
+        may_publish: bool,
+        options: RoomOptions,
+        receives: bool = True,
     ) -> None:
         await self.remove_participant(participant_id)
         self._check_open()
@@ -223,7 +247,8 @@ class MediaServer:
             raise MediaServerFullError("the server has as many participants as it may have")
         gate = Gate(self._lease, self._reporter(participant_id)) if metered else None
         participant = Participant(room_id, participant_id, options, gate, may_publish=may_publish)
-        participant.subscriber = Subscriber(participant_id, self._context, gate, self._subscriber_gone)
+        if receives:
+            participant.subscriber = Subscriber(participant_id, self._context, gate, self._subscriber_gone)
         self._participants[participant_id] = participant
         self._rooms.setdefault(room_id, {})[participant_id] = participant
         self._update_subscriber(participant)
@@ -344,6 +369,18 @@ class MediaServer:
         if subscriber is None:
             raise UnknownParticipantError(f"the subscribe transport of {participant_id} has ended")
         return subscriber
+
+    async def watch(self, participant_id: str, sdp: str) -> str:
+        subscriber = self._subscriber(participant_id)
+        return subscriber.watch(read_watch_offer(sdp, self._participant(participant_id).options.video_codecs))
+
+    async def refresh_ice(self, participant_id: str, transport: Transport) -> str:
+        if transport == "subscribe":
+            return write_ice_fragment(self._subscriber(participant_id).refresh_ice())
+        publisher = self._participant(participant_id).publisher
+        if publisher is None:
+            raise UnknownParticipantError(f"the publish transport of {participant_id} has ended")
+        return write_ice_fragment(publisher.refresh_ice())
 
     async def restart(self, participant_id: str, transport: Transport) -> None:
         self._participant(participant_id)

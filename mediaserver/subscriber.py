@@ -2,6 +2,8 @@
 
 One offer is outstanding at a time; what changes meanwhile goes into the next one. m-lines are pooled: one
 whose publication ended becomes inactive and is used again, under a new SSRC.
+
+Or the client made the one offer there is (`watch`): then its m-lines stay as they are, and carry what comes and goes.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,14 +18,19 @@ from mediaserver.gate import MS, Gate
 from mediaserver.negotiation import (
     OFFERED_CODECS,
     Codec,
+    LocalTransport,
     OutgoingMedia,
     SubscribeAnswer,
+    WatchedMedia,
+    WatchOffer,
     read_subscribe_answer,
     write_subscribe_offer,
+    write_watch_answer,
 )
 from mediaserver.publication import Publication
 from mediaserver.room import SECTIONS_MAX, Slot, Wanted, arrange
 from mediaserver.rtp import extension_block
+from mediaserver.transport import Role
 
 # libsrtp mistakes an early reordering for a wrap when the first number is high (RFC 3711 section 3.3.1).
 FIRST_NUMBER_MAX = 1 << 15
@@ -45,6 +52,8 @@ class Section:
     available: Available | None = None
     accepted: Codec | None = None
     mid_id: int = 0
+    # Where the client offered: what it decodes, to choose from when there is something to send.
+    choices: tuple[Codec, ...] = ()
     subscription: Subscription | None = None
 
     @property
@@ -56,6 +65,14 @@ class Section:
 class Outstanding:
     offer_id: int
     sections: tuple[OutgoingMedia, ...] = field(default=())
+
+
+def _fitting(section: Section, item: Available) -> Codec | None:
+    """In which codec the section could carry the publication; None when it is taken or its client decodes none."""
+    publication = item.publication
+    if section.available is not None or section.offered.kind != publication.info.kind:
+        return None
+    return next((codec for codec in section.choices if codec.name == publication.media.codec.name), None)
 
 
 class Subscriber:
@@ -82,6 +99,7 @@ class Subscriber:
         self._offer_id = 0
         self._session_id = context.random_number(1, 1 << 62)
         self._closed = False
+        self._watching = False
 
     # --- offers ---
 
@@ -92,13 +110,26 @@ class Subscriber:
             if section.publication_id is not None and section.publication_id not in self._wanted:
                 self._stop(section)
                 section.available = None
-        if self._outstanding is None:
+        if self._watching:
+            self._fill()
+            self._start_accepted()
+        elif self._outstanding is None:
             self._offer_if_changed()
 
     def restart(self) -> None:
-        """Fresh ICE credentials by an offer that takes the place of an outstanding one."""
+        """Fresh ICE credentials by an offer that takes the place of an outstanding one; whoever made the offer itself
+        asks for them (`refresh_ice`)."""
+        if not self._watching:
+            self.peer.restart()
+            self._offer(self._arranged())
+
+    def refresh_ice(self) -> LocalTransport:
+        """Fresh ICE credentials, told by the caller; the former ones live until the new ones are nominated."""
         self.peer.restart()
-        self._offer(self._arranged())
+        return self._local()
+
+    def _local(self) -> LocalTransport:
+        return self._context.local_transport(self.peer, self._certificate, self._session_id)
 
     def _arranged(self) -> tuple[Slot, ...]:
         slots = [Slot(section.offered.kind, section.publication_id) for section in self._sections]
@@ -124,8 +155,7 @@ class Subscriber:
         self._offer_id += 1
         sections = tuple(section.offered for section in self._sections)
         self._outstanding = Outstanding(self._offer_id, sections)
-        local = self._context.local_transport(self.peer, self._certificate, self._session_id)
-        sdp = write_subscribe_offer(sections, local, self._offer_id)
+        sdp = write_subscribe_offer(sections, self._local(), self._offer_id)
         self._context.emit(Offer(self._participant_id, self._offer_id, sdp, self._tracks()))
 
     def _assign(self, section: Section, slot: Slot) -> None:
@@ -180,6 +210,54 @@ class Subscriber:
             if section.offered is media and section.available is not None:
                 section.accepted = answer.accepted.get(media.mid)
                 section.mid_id = answer.mid_ids.get(media.mid, 0)
+
+    # --- the client's own offer ---
+
+    def watch(self, offer: WatchOffer) -> str:
+        """Answer the client's own offer instead of making offers: it receives on its m-lines what the room has, now
+        and later. Once only. Raises NegotiationError, and then nothing has changed."""
+        if self._watching or self.peer.fingerprints:
+            raise NegotiationError("this transport was negotiated already")
+        if len(offer.watched) > SECTIONS_MAX:
+            raise NegotiationError("the offer has more m-lines than anybody can watch")
+        for media in offer.watched:
+            self._check_decodes(media)
+        self._watching, self._outstanding = True, None
+        self._sections = [
+            Section(OutgoingMedia(media.mid, media.kind), mid_id=media.mid_id, choices=media.codecs)
+            for media in offer.watched
+        ]
+        self._fill()
+        for section in self._sections:
+            # Once it is known what comes, nothing else is promised.
+            section.choices = section.choices if section.accepted is None else (section.accepted,)
+        chosen = {section.offered.mid: section.choices for section in self._sections}
+        answer = write_watch_answer(offer, chosen, self._local(), self._context.random_bytes(8).hex())
+        role: Role = "client" if offer.transport.setup == "passive" else "server"
+        self.peer.trust(offer.transport.fingerprints, role)
+        return answer
+
+    def _check_decodes(self, media: WatchedMedia) -> None:
+        """Better refused than sold a picture that stays black. Raises NegotiationError."""
+        coming = {
+            item.publication.media.codec.name
+            for item in self._wanted.values()
+            if item.gate is None and item.publication.info.kind == media.kind
+        }
+        if coming and not coming & {codec.name for codec in media.codecs}:
+            raise NegotiationError(f"the host sends {' and '.join(sorted(coming))}, which the offer has not")
+
+    def _fill(self) -> None:
+        """Put what is wanted on free m-lines of its kind, the host's first, where the client decodes it."""
+        carried = {section.publication_id for section in self._sections}
+        wanted = [item for key, item in self._wanted.items() if key not in carried]
+        for item in sorted(wanted, key=lambda item: item.gate is not None):
+            for section in self._sections:
+                codec = _fitting(section, item)
+                if codec is not None:
+                    section.available, section.accepted = item, codec
+                    section.offered = self._outgoing(section.offered.mid, section.offered.kind, item)
+                    break
 
     # --- sending ---
 

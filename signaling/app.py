@@ -41,6 +41,9 @@ from signaling.rooms.opening import Books, Opening
 from signaling.rooms.recovery import DeathWatch, FileLock, bury_all
 from signaling.rooms.routes import PublicFacts, RoomRoutes
 from signaling.rooms.service import Rooms, RoomsConfig
+from signaling.rooms.streamkeys import StreamKeys
+from signaling.rooms.streamroutes import StreamRoutes
+from signaling.rooms.streams import Streams
 from signaling.rooms.tokens import Tokens, load_keys
 from signaling.stores import runs
 from signaling.stores.database import Database
@@ -295,6 +298,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
     app.router.add_routes(rooms.routes())
     app.router.add_routes(payment_routes(parts.payments, parts.limiter, trusted))
     app.router.add_routes(_gateway(parts).routes())
+    app.router.add_routes(_stream_routes(parts).routes())
     app.router.add_get("/healthz", _healthz)
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     metrics = Metrics(Figures(parts.rooms, parts.cards), lambda: _media_stats(parts.media), token)
@@ -313,6 +317,26 @@ def _gateway(parts: Parts) -> Gateway:
         clock=parts.clock,
         origin=parts.settings.origin,
         trusted=trusted_networks(parts.settings.trusted_proxies),
+    )
+
+
+def _stream_routes(parts: Parts) -> StreamRoutes:
+    settings = parts.settings
+    keys = StreamKeys(
+        parts.db,
+        parts.clock,
+        parts.random_bytes,
+        opening=parts.opening,
+        joining=parts.joining,
+        books=Books(settings.mode, settings.account),
+    )
+    return StreamRoutes(
+        Streams(parts.rooms, keys, parts.random_bytes),
+        keys,
+        ice_servers=lambda: parts.rooms.ice_servers,
+        limiter=parts.limiter,
+        origin=settings.origin,
+        trusted=trusted_networks(settings.trusted_proxies),
     )
 
 

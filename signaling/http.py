@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import SplitResult
 
 import structlog
 from aiohttp import web
@@ -20,7 +21,7 @@ log = structlog.get_logger()
 
 BODY_BYTES_MAX = 32 * 1024
 BEARER_MAX = 256
-MACHINE_PATHS = ("/api/", "/stripe/", "/ws", "/healthz", "/metrics")
+MACHINE_PATHS = ("/api/", "/stripe/", "/ws", "/whip", "/whep", "/healthz", "/metrics")
 
 Model = TypeVar("Model", bound=BaseModel)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -102,6 +103,12 @@ def private(response: web.Response) -> web.Response:
 def answer(body: dict[str, Any], status: int = 200) -> web.Response:
     """A private JSON answer."""
     return private(web.json_response(body, status=status))
+
+
+def base_url(request: web.Request, origin: SplitResult) -> str:
+    """Where the caller came from: PUBLIC_URL, or another name of this machine (a phone in the same house)."""
+    secure = origin.scheme == "https" if request.host == origin.netloc else request.secure
+    return f"{'https' if secure else 'http'}://{request.host}"
 
 
 # --- who is calling ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, StringConstraints
 
 from signaling.clock import Clock, rfc3339
-from signaling.http import Network, answer, bearer, client_address, parse_body
+from signaling.http import Network, answer, base_url, bearer, client_address, parse_body
 from signaling.ratelimit import RateLimiter, Rule, require
 from signaling.rooms import wire
 from signaling.rooms.commands import Commands
@@ -82,12 +82,7 @@ class Gateway:
         return answer(body)
 
     def ws_url(self, request: web.Request) -> str:
-        """Where the caller came from: PUBLIC_URL, or another name of this machine (a phone in the same house)."""
-        if request.host == self._origin.netloc:
-            secure, host = self._origin.scheme == "https", request.host
-        else:
-            secure, host = request.secure, request.host
-        return f"{'wss' if secure else 'ws'}://{host}/ws"
+        return "ws" + base_url(request, self._origin).removeprefix("http") + "/ws"
 
     def _address(self, request: web.Request) -> str:
         return client_address(request, self._trusted)

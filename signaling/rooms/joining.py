@@ -87,7 +87,7 @@ class Joining:
     async def payer_token(self, order_id: str, secret: str | None) -> Ticket:
         """Raises ApiError 401 `secret_required`, 404 `unknown_order`, 402, 403, 409, 410."""
         async with self._db.read() as tx:
-            order = await self._order(tx, order_id, secret)
+            order = await self.order(tx, order_id, secret)
             pass_ = await passes.pass_of_order(tx, order) if order.granted else None
             room = await room_store.by_id(tx, order.room_id)
             assert room is not None
@@ -108,7 +108,8 @@ class Joining:
             raise ApiError(410, "room_closed", "this room is closed")
         return Ticket(*self._tokens.make(Claims("host", room.id, None, publish=True, mode=self._books.mode)))
 
-    async def _order(self, tx: Transaction, order_id: str, secret: str | None) -> Order:
+    async def order(self, tx: Transaction, order_id: str, secret: str | None) -> Order:
+        """The order that this secret opens. Raises ApiError 401 `secret_required`, 404 `unknown_order`."""
         if secret is None:
             raise ApiError(401, "secret_required", "send the order's secret as Authorization: Bearer")
         order = await orders.get_order(tx, order_id)

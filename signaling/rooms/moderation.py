@@ -92,7 +92,8 @@ class Moderation:
             pass_ids = await self._close_row(room, "host_ended" if message.refund else None)
         finally:
             room.closing = False
-        self._rooms.end(host, "host_ended")
+        for leg in room.hosts:
+            self._rooms.end(leg, "host_ended")
         self._tell(room, pass_ids, refund=message.refund)
 
     async def _promise_refunds(self, payers: Sequence[Participant]) -> None:

@@ -6,7 +6,7 @@ Lives in memory only, on the node that forwards the room; what must outlive it i
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from mediaserver.events import Offer
 from metering.events import Show
@@ -20,9 +20,20 @@ from signaling.stores.rooms import Room
 TELL_AFTER_S = 0.05  # changes that come together are told together
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What an encoder (WHIP) or a player (WHEP) is known by; it has no WebSocket. `etag` names its ICE session, which
+    the client began with `client_ufrag`."""
+
+    kind: Literal["whip", "whep"]
+    key_hash: str
+    client_ufrag: str
+    etag: str
+
+
 @dataclass(slots=True, eq=False)
 class Participant:
-    """One identity in a room. `channel` is None between a lost WebSocket and its `resume`."""
+    """One identity in a room. `channel` is None between a lost WebSocket and its `resume`, and for a `stream`."""
 
     id: str
     role: Role
@@ -42,6 +53,7 @@ class Participant:
     refundable: tuple[OrderSnapshot, ...] = ()  # whose unused part goes back when this stay ends
     offer: Offer | None = None
     has_published: bool = False
+    stream: Stream | None = None
     ended: bool = False
     chat_tokens: float = 10.0
     chat_at_ms: int = 0
@@ -73,7 +85,17 @@ class LiveRoom:
 
     @property
     def host(self) -> Participant | None:
-        return next((p for p in self.participants.values() if p.role == "host"), None)
+        """The host at the studio page, who moderates."""
+        return next((p for p in self.hosts if p.stream is None), None)
+
+    @property
+    def encoder(self) -> Participant | None:
+        """The host's encoder: a second leg beside the studio page, or alone."""
+        return next((p for p in self.hosts if p.stream is not None), None)
+
+    @property
+    def hosts(self) -> tuple[Participant, ...]:
+        return tuple(p for p in self.participants.values() if p.role == "host")
 
     @property
     def payers(self) -> Iterator[Participant]:
@@ -130,6 +152,7 @@ class LiveRoom:
             name=participant.name,
             publish=participant.may_publish,
             media=participant.media,
+            via=None if participant.stream is None else participant.stream.kind,
         )
         if not for_host or participant.role == "host":
             return info

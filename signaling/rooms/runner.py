@@ -100,7 +100,7 @@ class MeterRunner:
         self._random_bytes = random_bytes
         self._sink = sink
         self._stays: dict[str, Stay] = {}  # by participant
-        self._hosts: dict[str, str] = {}  # room → host's participant
+        self._hosts: dict[str, tuple[str, ...]] = {}  # room → the host's participants
         self._liveness: Mapping[str, Liveness] = {}
         self._heap: list[tuple[int, int, Stay]] = []
         self._pushed = 0
@@ -126,12 +126,12 @@ class MeterRunner:
         self._stays[stay.participant_id] = stay
         self._after(stay)
 
-    def set_host(self, room_id: str, participant_id: str | None) -> None:
-        """Whose packets keep this room's clocks running."""
-        if participant_id is None:
-            self._hosts.pop(room_id, None)
+    def set_host(self, room_id: str, *participant_ids: str) -> None:
+        """Whose packets keep this room's clocks running: any of them (studio page, encoder); nobody's without ids."""
+        if participant_ids:
+            self._hosts[room_id] = participant_ids
         else:
-            self._hosts[room_id] = participant_id
+            self._hosts.pop(room_id, None)
 
     def feed(self, stay: Stay, event: SessionEvent) -> None:
         at_ms = now_ms(self._clock)
@@ -258,8 +258,11 @@ class MeterRunner:
     def _legs(self, stay: Stay) -> tuple[int | None, int | None]:
         """When the payer's and the host's leg were last heard."""
         payer = self._liveness.get(stay.participant_id, NOTHING_HEARD).subscribe_any_ms
-        host = self._liveness.get(self._hosts.get(stay.room_id, ""), NOTHING_HEARD).publish_rtp_ms
-        return payer, host
+        hosts = (
+            self._liveness.get(host, NOTHING_HEARD).publish_rtp_ms
+            for host in self._hosts.get(stay.room_id, ())
+        )
+        return payer, max((heard_ms for heard_ms in hosts if heard_ms is not None), default=None)
 
     def _refresh(self, stay: Stay, at_ms: int) -> None:
         payer_ms, host_ms = self._legs(stay)

@@ -31,13 +31,13 @@ from signaling.clock import Clock, now_ms
 from signaling.ids import RandomBytes, new_id, new_secret
 from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RoomChanged
 from signaling.rooms import wire
-from signaling.rooms.endings import Ending, meter_code
+from signaling.rooms.endings import Ending, conclude, meter_code
 from signaling.rooms.joining import Entry, Joining, RefusedJoinError, paid_for
 from signaling.rooms.refunds import given_back, orders_behind
-from signaling.rooms.room import LiveRoom, Participant
+from signaling.rooms.room import LiveRoom, Participant, Stream
 from signaling.rooms.runner import MeterRunner, Stay
 from signaling.rooms.socket import Channel
-from signaling.rooms.tokens import Claims
+from signaling.rooms.tokens import Claims, Role
 from signaling.rooms.writer import MeterWriter
 from signaling.stores import passes
 from signaling.stores import rooms as room_store
@@ -93,7 +93,7 @@ class Rooms:
         self.run_id = run_id
         self._random_bytes = random_bytes
         self._config = config
-        self._options = RoomOptions(video_codecs=config.video_codecs)
+        self.options = RoomOptions(video_codecs=config.video_codecs)
         self.rooms: dict[str, LiveRoom] = {}
         self.participants: dict[str, Participant] = {}
         self._by_pass: dict[str, Participant] = {}
@@ -105,6 +105,10 @@ class Rooms:
         self.runner = MeterRunner(door, self.writer, clock, random_bytes, sink=self)
         self._unsubscribe: Callable[[], None] | None = None
         self._stopping = False
+
+    @property
+    def ice_servers(self) -> tuple[dict[str, Any], ...]:
+        return self._config.ice_servers
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -170,13 +174,32 @@ class Rooms:
         room = self._room(row)
         older = room.host
         host = self._participant(room, "host", row.host_name, may_publish=True)
-        self.runner.set_host(room.id, host.id)
+        self._hosts_changed(room)
         if older is not None:  # after the new one is in, so that the room is never empty and dropped
             self.end(older, "replaced")
         await self._welcome(host, channel)
         return host
 
-    async def _join_payer(self, channel: Channel, claims: Claims) -> Participant:
+    async def join_stream(self, claims: Claims, stream: Stream) -> Participant:
+        """An encoder or a player whose key permits `claims`. It has no WebSocket: its stay lasts as long as its media.
+        A newer one of the same key replaces the older. Raises RefusedJoinError."""
+        if self._stopping:
+            raise RefusedJoinError("shutdown")
+        if claims.role == "payer":
+            return await self._join_payer(None, claims, stream)
+        row = await self.joining.admit_host(claims)
+        room = self._room(row)
+        older = room.encoder
+        encoder = self._participant(room, "host", row.host_name, may_publish=True, stream=stream)
+        self._hosts_changed(room)
+        if older is not None:
+            self.end(older, "replaced")
+        await self._welcome(encoder, None)
+        return encoder
+
+    async def _join_payer(
+        self, channel: Channel | None, claims: Claims, stream: Stream | None = None
+    ) -> Participant:
         assert claims.pass_id is not None
         async with self.turn(claims.pass_id):
             was_inside = await self._make_way(claims.pass_id)
@@ -184,7 +207,7 @@ class Rooms:
             if room is not None and room.closing:
                 raise RefusedJoinError("room_closed")
             entry = await self.joining.admit_payer(claims, was_inside=was_inside)
-            payer = self._enter_payer(entry)
+            payer = self._enter_payer(entry, stream)
         await self._welcome(payer, channel)
         # Time that was added between the reading of the pass and now was told to nobody.
         self.spawn(self._pass_changed(claims.pass_id, claims.room_id))
@@ -208,11 +231,11 @@ class Rooms:
         await self.writer.flushed()
         return older is not None
 
-    def _enter_payer(self, entry: Entry) -> Participant:
+    def _enter_payer(self, entry: Entry, stream: Stream | None) -> Participant:
         pass_ = entry.pass_
         room = self._room(entry.room)
-        may_publish = room.row.privacy == "confidential" or pass_.may_publish
-        payer = self._participant(room, "payer", pass_.name, may_publish=may_publish)
+        may_publish = stream is None and (room.row.privacy == "confidential" or pass_.may_publish)
+        payer = self._participant(room, "payer", pass_.name, may_publish=may_publish, stream=stream)
         payer.pass_id, payer.granted_ms, payer.paid = pass_.id, pass_.granted_ms, entry.paid
         self._by_pass[pass_.id] = payer
         session = Session(
@@ -234,7 +257,9 @@ class Rooms:
         room.row = row
         return room
 
-    def _participant(self, room: LiveRoom, role: Any, name: str, *, may_publish: bool) -> Participant:
+    def _participant(
+        self, room: LiveRoom, role: Role, name: str, *, may_publish: bool, stream: Stream | None = None
+    ) -> Participant:
         participant = Participant(
             id=new_id("par", self._random_bytes),
             role=role,
@@ -243,6 +268,7 @@ class Rooms:
             may_publish=may_publish,
             resume_key=new_secret(self._random_bytes),
             joined_ms=now_ms(self.clock),
+            stream=stream,
         )
         participant.chat_at_ms = participant.joined_ms
         self.participants[participant.id] = participant
@@ -250,10 +276,12 @@ class Rooms:
         room.add(participant)
         return participant
 
-    async def _welcome(self, participant: Participant, channel: Channel) -> None:
+    async def _welcome(self, participant: Participant, channel: Channel | None) -> None:
         room = participant.room
-        self._attach(participant, channel, resumed=None)
-        room.notice("joined", but=participant, name=participant.name, participant_id=participant.id)
+        if channel is not None:
+            self._attach(participant, channel, resumed=None)
+        if participant is not room.encoder:  # the host's own gear is no person who comes in
+            room.notice("joined", but=participant, name=participant.name, participant_id=participant.id)
         self.notices.publish(RoomChanged(room.id))
         try:
             await self.door.add_participant(
@@ -261,7 +289,8 @@ class Rooms:
                 participant.id,
                 metered=participant.role == "payer",
                 may_publish=participant.may_publish,
-                options=self._options,
+                options=self.options,
+                receives=participant is not room.encoder,
             )
         except MediaError as error:
             log.warning("media_refused", code=error.code, participant=participant.id)
@@ -350,24 +379,31 @@ class Rooms:
         room = participant.room
         if participant.channel is not None:
             participant.channel.end(ending)
+        elif participant.stream is not None:  # told by the end of its media alone
+            conclude(ending, participant=participant.id, room=room.id)
         self.participants.pop(participant.id, None)
         self._by_key.pop(participant.resume_key, None)
         if participant.pass_id is not None and self._by_pass.get(participant.pass_id) is participant:
             del self._by_pass[participant.pass_id]
         room.remove(participant)
-        if ending.code != "replaced":
+        if ending.code != "replaced" and (participant.role == "payer" or participant.stream is None):
             room.notice("left", name=participant.name, participant_id=participant.id)
         self.spawn(self._leave_media(participant))
-        if participant.role == "host" and room.host is None and ending.code != "replaced":
-            self.runner.set_host(room.id, None)
-            room.host_heard_ms = None
-            self.set_live(room, live=False)
+        if participant.role == "host":
+            self._hosts_changed(room)
         if not room.participants:
             room.close()
             self.rooms.pop(room.id, None)
         left = self._leaving.pop(participant.id, None)
         if left is not None and not left.done():
             left.set_result(None)
+
+    def _hosts_changed(self, room: LiveRoom) -> None:
+        """Studio page and encoder keep the room live together; with the last of them gone it is away at once."""
+        self.runner.set_host(room.id, *(host.id for host in room.hosts))
+        if not room.hosts:
+            room.host_heard_ms = None
+            self.set_live(room, live=False)
 
     async def _leave_media(self, participant: Participant) -> None:
         await self.door.remove_participant(participant.id)
@@ -403,8 +439,9 @@ class Rooms:
     def on_poll(self, liveness: Mapping[str, Liveness], at_ms: int) -> None:
         """Four times a second: whose host is live, and who has been gone for too long."""
         for room in tuple(self.rooms.values()):
-            host = room.host
-            heard_ms = None if host is None else liveness.get(host.id, Liveness()).publish_rtp_ms
+            heard_ms = max(
+                (liveness.get(host.id, Liveness()).publish_rtp_ms or 0 for host in room.hosts), default=0
+            )
             # A host who reloads the page is missed for a moment, and not away.
             room.host_heard_ms = heard_ms or room.host_heard_ms
             live = room.host_heard_ms is not None and at_ms - room.host_heard_ms < LEG_TIMEOUT_MS
@@ -481,10 +518,11 @@ class Rooms:
         log.info("media_closed", participant=participant.id, transport=event.transport, reason=event.reason)
         if event.reason == "join_timeout":
             self.end(participant, "media_failed")
-        elif (
-            event.reason == WORKER_LOST
-        ):  # ours to answer for: its seat is kept, and the page comes back by itself
+        elif event.reason == WORKER_LOST:
+            # Ours to answer for: its seat is kept, and the page comes back by itself.
             self.end(participant, "run_lost")
+        elif participant.stream is not None:
+            self.end(participant, "left" if event.reason == "remote_closed" else "connection_lost")
         elif event.transport == "subscribe":
             self.spawn(self._media_left(participant))
 
@@ -498,7 +536,9 @@ class Rooms:
     def _tracks_changed(self, participant: Participant, event: TracksPublished) -> None:
         sources = {track.source for track in event.tracks}
         participant.has_published = participant.has_published or bool(sources)
-        if not sources:
+        if participant.stream is not None:
+            participant.media = wire.MediaFlags("microphone" in sources, "camera" in sources)
+        elif not sources:
             participant.media = wire.MediaFlags()
         participant.room.changed()
 

@@ -223,7 +223,7 @@ MoneyJson = dict[str, Any]
 # Which fields of which message are left out when they are None.
 OPTIONAL = {
     "Joined": {"resumed"},
-    "ParticipantInfo": {"meter", "paid"},
+    "ParticipantInfo": {"via", "meter", "paid"},
     "Notice": {"name", "participant_id", "amount", "seconds", "remaining_ms"},
     "Ended": {"refund"},
 }
@@ -317,6 +317,7 @@ class ParticipantInfo:
     name: str
     publish: bool
     media: MediaFlags
+    via: str | None = None  # whip | whep
     meter: MeterInfo | None = None
     paid: MoneyJson | None = None
 

@@ -209,6 +209,15 @@ used_tokens = Table(
     Column("expires_at_s", BigInteger, nullable=False),
 )
 
+# The keys of encoders (WHIP) and players (WHEP): one a room, one an order.
+stream_keys = Table(
+    "stream_keys",
+    metadata,
+    Column("owner_id", String(64), primary_key=True),  # of a room or an order
+    Column("key_hash", String(64), nullable=False, unique=True),
+    Column("created_at", String(32), nullable=False),
+)
+
 inbox = Table(
     "inbox",
     metadata,

@@ -115,5 +115,11 @@ export const hostToken = (room_id, host_key) => call("POST", "/api/host/token", 
 /** @param {string} room_id @param {string} host_key */
 export const getHostRoom = (room_id, host_key) => call("GET", `/api/host/rooms/${enc(room_id)}`, { secret: host_key });
 
+/** The room's key for an encoder: asked about, made anew, taken back. @param {"GET"|"POST"|"DELETE"} method @param {string} room_id @param {string} host_key @returns {Promise<import("./streamkey.js").StreamKey>} */
+export const roomStreamKey = (method, room_id, host_key) => call(method, `/api/host/rooms/${enc(room_id)}/stream-key`, { secret: host_key });
+
+/** The order's key for a player. @param {"GET"|"POST"|"DELETE"} method @param {string} id @param {string} secret @returns {Promise<import("./streamkey.js").StreamKey>} */
+export const orderStreamKey = (method, id, secret) => call(method, `/api/orders/${enc(id)}/stream-key`, { secret });
+
 /** @param {string} room_id @param {string} host_key @returns {Promise<{host_key: string, host_url: string}>} */
 export const rotateHostKey = (room_id, host_key) => call("POST", `/api/host/rooms/${enc(room_id)}/key`, { secret: host_key, body: {} });

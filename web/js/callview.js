@@ -110,8 +110,7 @@ export class CallView {
     const on = (/** @type {string} */ type, /** @type {(detail: any) => void} */ handle) =>
       this.client.addEventListener(type, (event) => handle(/** @type {CustomEvent} */ (event).detail));
     for (const type of ["state", "media", "meter", "grants", "joined"]) on(type, () => this.refresh());
-    on("participants", () => this.refresh());
-    on("tracks", (tracks) => { this.sounds.show(tracks); this.refresh(); });
+    for (const type of ["participants", "tracks"]) on(type, () => { this._playSounds(); this.refresh(); });
     on("link", (link) => this._link(link));
     on("chat", (message) => this.chat.message(message, message.participant_id === this.client.selfId));
     on("notice", (notice) => this.notice(notice));
@@ -196,10 +195,20 @@ export class CallView {
     this._drawCount();
   }
 
+  /** The host's own encoder is seen in the studio, and not heard: it comes back later than it was said. */
+  _playSounds() {
+    const encoders = this.client.participants.filter(({ via }) => via === "whip").map((person) => person.participant_id);
+    this.sounds.show(this.client.tracks.filter((track) => this.role !== "host" || !encoders.includes(track.participant_id)));
+  }
+
   _drawStage() {
     const conference = this.client.joined?.room.privacy === "conference";
     const others = this.client.participants.filter((person) => person.participant_id !== this.client.selfId);
-    const people = others.filter((person) => !conference || person.publish || person.role === "host");
+    // While an encoder is the host's camera, a studio page that sends nothing has no face to show.
+    const sends = (/** @type {string} */ id) => this.client.tracks.some((track) => track.participant_id === id);
+    const encoder = others.some(({ via }) => via === "whip");
+    const people = others.filter((person) => person.role === "host" ? person.via === "whip" || !encoder || sends(person.participant_id)
+      : person.via !== "whep" && (!conference || person.publish));
     const sorted = people.sort((a, b) => Number(b.role === "host") - Number(a.role === "host"));
     this.stage.show({ people: sorted, tracks: this.client.tracks, self: {
       id: this.client.selfId, shown: this.client.mayPublish && this.client.selfId !== "", camera: this.media.track("camera"),
@@ -220,7 +229,7 @@ export class CallView {
 
   _drawCount() {
     const count = document.getElementById("people-count");
-    const n = this.client.participants.length;
+    const n = this.client.participants.filter(({ via }) => via !== "whip").length;
     if (count) count.textContent = n > 0 ? text.peopleCount(n) : "";
   }
 

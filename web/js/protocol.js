@@ -21,6 +21,7 @@
  * @property {string} name
  * @property {boolean} publish
  * @property {MediaState} media
+ * @property {"whip"|"whep"} [via] an encoder or a player in place of a page
  * @property {MeterInfo|null} [meter] for the host only
  * @property {Money|null} [paid] for the host only
  */

@@ -2,11 +2,12 @@
 
 import { banner, button, byId, h, linkButton, replace, badge, setBusy } from "./dom.js";
 import { icon } from "./icons.js";
-import { getCard, getReceipt, makeLink, refreshOrder, setWait } from "./api.js";
+import { getCard, getReceipt, makeLink, orderStreamKey, refreshOrder, setWait } from "./api.js";
 import { isUnserved, isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
 import { formatClock, formatDateTime, formatLength, formatMoney, formatShortDateTime, formatTime, formatUsed, wholeParts } from "./format.js";
 import { deviceLink } from "./otherdevice.js";
 import { saveOrder, secretOf, storedOrder, takeFragment } from "./orders.js";
+import { streamPanel } from "./streamkey.js";
 import { en, errorText } from "./strings/en.js";
 
 /** @typedef {import("./api.js").Card} Card */
@@ -116,7 +117,7 @@ class ReceiptPage {
   render() {
     byId("main").dataset.orderState = this.order.state;
     document.title = `${t.title} · ${this.receipt.room.title}`;
-    replace(root, this.#notice(), this.#doors(), this.#paper(), this.#device());
+    replace(root, this.#notice(), this.#doors(), this.#paper(), this.#device(), this.#player());
   }
 
   #notice() {
@@ -196,6 +197,11 @@ class ReceiptPage {
   #device() {
     if (!opensRoom(this.order)) return null;
     return h("section", { class: "card card--flat stack no-print" }, h("h2", null, t.device), deviceLink(() => makeLink(order_id, this.secret)));
+  }
+
+  #player() {
+    if (!opensRoom(this.order)) return null;
+    return streamPanel(en.stream.viewer, (method) => orderStreamKey(method, order_id, this.secret));
   }
 }
 

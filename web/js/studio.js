@@ -2,7 +2,7 @@
 
 import { badge, button, byId, copyBox, h, linkButton, openDialog, replace } from "./dom.js";
 import { icon } from "./icons.js";
-import { getHostRoom, hostToken, qrUrl } from "./api.js";
+import { getHostRoom, hostToken, qrUrl, roomStreamKey } from "./api.js";
 import { takeFragment } from "./orders.js";
 import { devicePreview } from "./devices.js";
 import { formatMoney } from "./format.js";
@@ -11,6 +11,7 @@ import { LocalMedia } from "./localmedia.js";
 import { CallView, endingFacts, hideEnding, showEnding } from "./callview.js";
 import { Control } from "./controls.js";
 import { Roster, choices } from "./roster.js";
+import { streamPanel } from "./streamkey.js";
 import { forget, hostKey, rememberLive, wasLive } from "./hostkeys.js";
 import { call as callText, studio as text } from "./strings/call.en.js";
 import { en } from "./strings/en.js";
@@ -33,6 +34,7 @@ class Studio {
     this.why = h("p", { class: "small muted", role: "status" }, text.goLiveNote);
     this.go = button(text.goLive, { kind: "primary wide", icon: "play", "data-action": "go-live", disabled: true, onClick: () => this.goLive() });
     this.share = sharePanel(room);
+    this.streamKey = (/** @type {"GET"|"POST"|"DELETE"} */ method) => roomStreamKey(method, roomId, key);
     this.holder = h("div");
     this.preview = this.makePreview();
     this.media = new LocalMedia();
@@ -53,7 +55,7 @@ class Studio {
   }
 
   makePeoplePanel() {
-    const element = h("div", { class: "people stack" }, this.roster.element, this.share);
+    const element = h("div", { class: "people stack" }, this.roster.element, this.share, streamPanel(en.stream.host, this.streamKey));
     this.view.panel.add("people", { title: text.rosterTitle, element });
     this.view.panel.addEventListener("change", () => this.drawPeople());
     this.drawPeople();
@@ -81,7 +83,7 @@ class Studio {
       h("div", { class: "prelive__head" }, h("p", { class: "prelive__kicker" }, text.title),
         h("h1", null, back ? text.backTitle : text.beforeTitle(this.room.card.title)), back && h("p", { class: "large muted" }, text.back)),
       h("div", { class: "prelive__preview" }, this.holder),
-      h("div", { class: "prelive__side stack" }, h("div", { class: "prelive__go stack stack--tight" }, this.go, this.why), this.checklist(), h("hr"), sharePanel(this.room),
+      h("div", { class: "prelive__side stack" }, h("div", { class: "prelive__go stack stack--tight" }, this.go, this.why), this.checklist(), h("hr"), sharePanel(this.room), this.encoderPanel(),
         h("p", { class: "small muted prelive__key" }, icon("key"), h("span", null, text.privateKey))));
     document.getElementById("prelive")?.remove();
     byId("main").append(before);
@@ -91,6 +93,13 @@ class Studio {
   /** A preview was released when the host went live, so that each time before is a new one. */
   makePreview() {
     return devicePreview(this.holder, { onChange: (stream) => this.ready(stream) });
+  }
+
+  /** Going live from an encoder: then this page needs no camera of its own. */
+  encoderPanel() {
+    const panel = streamPanel(en.stream.host, this.streamKey);
+    panel.append(button(en.stream.withoutCamera, { kind: "small quiet", icon: "arrow-right", "data-action": "no-camera", onClick: () => this.enter(null) }));
+    return panel;
   }
 
   /** What may be wrong, said before it matters. Filled again when the devices change. */
@@ -121,7 +130,13 @@ class Studio {
     // Released, not destroyed: the tracks go on, in the call.
     const stream = this.preview.release();
     Object.assign(this.media.choice, this.preview.choice);
+    this.enter(stream);
+  }
+
+  /** @param {MediaStream|null} stream what is sent from here; without one an encoder sends, or nobody yet */
+  enter(stream) {
     if (stream) this.media.adopt(stream);
+    else this.preview.destroy();
     byId("prelive").remove();
     this.over = null;
     this.client.start();

@@ -14,9 +14,12 @@ from mediaserver.negotiation import (
     Fingerprint,
     LocalTransport,
     OutgoingMedia,
+    read_ice_fragment,
     read_publish_offer,
     read_subscribe_answer,
+    read_watch_offer,
     write_publish_answer,
+    write_watch_answer,
 )
 
 FOLDER = Path(__file__).parents[2] / "unit" / "mediaserver" / "descriptions"
@@ -74,9 +77,33 @@ def check_offer(text: str) -> None:
     assert [media.kind for media in sdp.parse(answer).media] == [media.kind for media in offer.parsed.media]
 
 
+def check_watch_offer(text: str) -> None:
+    try:
+        offer = read_watch_offer(text, CODECS)
+    except NegotiationError:
+        return
+    answer = write_watch_answer(offer, {media.mid: media.codecs for media in offer.watched}, LOCAL, "stream")
+    assert answer.isascii()
+    assert [media.kind for media in sdp.parse(answer).media] == [media.kind for media in offer.parsed.media]
+
+
 @given(st.one_of(st.text(max_size=300), st.text(max_size=300).map(lambda text: "v=0\r\n" + text)))
 def test_any_text(text: str) -> None:
     check_offer(text)
+    check_watch_offer(text)
+
+
+@given(st.one_of(st.text(max_size=300), spoiled()))
+def test_any_fragment(text: str) -> None:
+    with contextlib.suppress(NegotiationError):
+        fragment = read_ice_fragment(text)
+        assert bool(fragment.ufrag) == bool(fragment.password)
+
+
+@settings(max_examples=200, deadline=None)
+@given(spoiled())
+def test_a_spoiled_offer_of_a_viewer(text: str) -> None:
+    check_watch_offer(text.replace("a=sendonly", "a=recvonly").replace("a=sendrecv", "a=recvonly"))
 
 
 @settings(max_examples=400, deadline=None)

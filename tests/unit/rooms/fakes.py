@@ -38,7 +38,14 @@ class Door:
     async def close(self) -> None: ...
 
     async def add_participant(
-        self, room_id: str, participant_id: str, *, metered: bool, may_publish: bool, options: RoomOptions
+        self,
+        room_id: str,
+        participant_id: str,
+        *,
+        metered: bool,
+        may_publish: bool,
+        options: RoomOptions,
+        receives: bool = True,
     ) -> None: ...
 
     async def remove_participant(self, participant_id: str) -> None: ...
@@ -47,6 +54,12 @@ class Door:
         return ""
 
     async def answer(self, participant_id: str, offer_id: int, sdp: str) -> None: ...
+
+    async def watch(self, participant_id: str, sdp: str) -> str:
+        return ""
+
+    async def refresh_ice(self, participant_id: str, transport: Transport) -> str:
+        return ""
 
     async def restart(self, participant_id: str, transport: Transport) -> None: ...
 

@@ -293,6 +293,30 @@ export const en = {
     sandboxNote: "Test payment: no real money has moved.",
   },
 
+  stream: {
+    host: {
+      title: "Stream from OBS",
+      text: "OBS, FFmpeg and other encoders can be your camera by WHIP. In OBS: Settings, Stream, Service “WHIP”, then server and bearer token from here.",
+      more: "Video as H264 baseline or VP8, sound as Opus. This page stays the place to chat and to let people in and out.",
+    },
+    viewer: {
+      title: "Watch in a player",
+      text: "Players that speak WHEP can show the room instead of this browser, on the same pass: the newest connection stays.",
+      more: "Your time counts there as it does here. Whoever has the key watches on your time.",
+    },
+    url: "Server",
+    urlCopied: "Server copied",
+    key: "Key (bearer token)",
+    keyCopied: "Key copied",
+    make: "Make a key",
+    renew: "Make a new key",
+    revoke: "Take the key back",
+    once: "Copy the key now: it is not shown again.",
+    none: "There is no key yet.",
+    madeAt: /** @param {string} when */ (when) => `There is a key, made ${when}. A new one ends what runs on it.`,
+    withoutCamera: "Go in without a camera",
+  },
+
   offline: {
     banner: "No connection. This page tries again by itself.",
     back: "Connected again",
