@@ -41,6 +41,7 @@ from signaling.rooms.recovery import DeathWatch, FileLock, bury_all
 from signaling.rooms.routes import PublicFacts, RoomRoutes
 from signaling.rooms.service import Rooms, RoomsConfig
 from signaling.rooms.tokens import Tokens, load_keys
+from signaling.rooms.turn import Turn
 from signaling.stores import runs
 from signaling.stores.database import Database
 from signaling.stores.migrations import upgrade
@@ -136,7 +137,7 @@ def _parts(
     media = MediaServer(
         media_config(settings), now_ns=clock.now_ns, random_bytes=random_bytes, on_event=on_event
     )
-    config = RoomsConfig(settings.video_codecs, settings.ice_servers)
+    config = RoomsConfig(settings.video_codecs, settings.ice_servers, _turn(settings))
     rooms = Rooms(db, clock, random_bytes, notices, door=media, joining=joining, config=config, run_id=run_id)
 
     def lost() -> None:
@@ -174,6 +175,11 @@ def _parts(
         heartbeat=heartbeat,
         cluster=make_cluster(settings.redis_url.get_secret_value() if settings.redis_url else None, run_id),
     )
+
+
+def _turn(settings: Settings) -> Turn | None:
+    secret = settings.turn_secret
+    return None if secret is None else Turn(settings.turn_urls, secret.get_secret_value())
 
 
 def _payment_service(
