@@ -1,13 +1,14 @@
-"""One Chromium for all browser tests; it ends before other tests go on (its event loop would be in their way)."""
+"""One Chromium and one Firefox for all browser tests; they end before other tests go on, as their event loop would be
+in the way."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.browser.look import Look
-from tests.browser.people import Person, launch
+from tests.browser.people import Person, launch, launch_firefox
 from tests.browser.server import Server
 
 # A whole story on a machine that does other things too.
@@ -24,11 +25,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = launch(playwright)
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
         yield started
-        started.close()
+
+
+@pytest.fixture(scope="package")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    started = launch(playwright)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="package")
+def firefox(playwright: Playwright) -> Iterator[Browser]:
+    started = launch_firefox(playwright)
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="package")
@@ -42,11 +55,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def person(browser: Browser) -> Iterator[NewPerson]:
-    """`person("Ana")`: a new browser profile, closed after the test, failing on its uncaught errors."""
+    """`person("Ana")`: a new browser profile (of Chromium if not `in_browser`), closed after the test, failing on its uncaught errors."""
     with ExitStack() as stack:
 
-        def new(name: str, **size: int) -> Person:
-            someone = Person(browser, name, **size)
+        def new(name: str, in_browser: Browser | None = None, **size: int) -> Person:
+            someone = Person(in_browser or browser, name, **size)
             stack.callback(someone.close)
             return someone
 

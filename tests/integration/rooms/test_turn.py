@@ -21,7 +21,9 @@ def coturn(tmp_path: Path) -> Iterator[Coturn]:
     started.stop()
 
 
-async def relay(coturn: Coturn, secret: str, wall_s: float, transport: str = "udp") -> asyncio.DatagramTransport:
+async def relay(
+    coturn: Coturn, secret: str, wall_s: float, transport: str = "udp"
+) -> asyncio.DatagramTransport:
     server = Turn((), secret).ice_server("par_1", wall_s)
     made, _ = await turn.create_turn_endpoint(
         asyncio.DatagramProtocol,
