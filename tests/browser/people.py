@@ -69,6 +69,18 @@ async () => {
 """
 
 
+ONLY_CANDIDATES = """
+(() => {
+  const native = RTCPeerConnection.prototype.setRemoteDescription;
+  RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+    const lines = description.sdp.split('\\r\\n');
+    const kept = lines.filter((line) => !line.startsWith('a=candidate') || line.includes(' WORD '));
+    return native.call(this, {type: description.type, sdp: kept.join('\\r\\n')});
+  };
+})();
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """What came out of a page's decoders so far, all streams together."""
@@ -103,6 +115,10 @@ class Person:
         self.context.add_init_script(KEEP_PEERS)
         self.context.set_default_timeout(15_000)
         self.page = self.open()
+
+    def reaches_only(self, word: str) -> None:
+        """Of the server's candidates this browser gets no further than to those with `word`: `tcp`, an address."""
+        self.context.add_init_script(ONLY_CANDIDATES.replace("WORD", word))
 
     def open(self, url: str | None = None) -> Page:
         """Another tab."""

@@ -4,7 +4,6 @@ Firefox never uses a loopback address, so the server names this machine's own ad
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -49,6 +48,14 @@ def test_a_payer_with_firefox_meets_a_host_with_chromium(
     moves.call_state(bo.page, "connected")
     sees_and_hears(bo.page)
     wait_until(bo.page, "the pass is used", lambda: reachable.refresh(order)["pass"]["state"] == "active")
+
+
+def test_a_payer_with_firefox_gets_through_where_no_udp_does(
+    reachable: Server, person: NewPerson, firefox: Browser
+) -> None:
+    bo = person("Bo", firefox)
+    bo.reaches_only("tcp")
+    call(reachable, person("Ana"), bo)
 
 
 def test_a_host_with_firefox_meets_a_payer_with_chromium(

@@ -5,11 +5,11 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page
 
 from mediaserver.events import Closed, RoomOptions
+from tests.router import Router
 
 from .chromium import App
 from .client import Hall
 from .client import until as until_here
-from .nat import Router
 from .pages import decodes, enter, frames, until
 
 VIDEO = "publish({audio: true, video: {width: 320, height: 240}})"
