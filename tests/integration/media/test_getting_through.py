@@ -8,7 +8,7 @@ from mediaserver.events import Closed, RoomOptions
 from tests.router import Router
 
 from .chromium import App
-from .client import Hall
+from .client import Hall, Leg
 from .client import until as until_here
 from .pages import decodes, enter, frames, until
 
@@ -48,17 +48,30 @@ async def test_chromium_prefers_udp_where_both_work(browser: Browser) -> None:
 async def test_a_client_on_ipv6_publishes_and_another_watches() -> None:
     async with Hall(addresses=("::1", "127.0.0.1")) as hall:
         await hall.add("host")
-        hall_v4, hall_v6 = hall.address, ("::1", hall.media.port)
-        host = type(hall.leg())(hall_v6)
+        host = Leg(("::1", hall.media.port))
         hall.legs.append(host)
         answer = await hall.media.publish("host", host.offer(), {})
         assert f"udp 2130706431 ::1 {hall.media.port} typ host" in answer
         await host.connect(answer)
         await hall.add("viewer")
         viewer = await hall.view("viewer")
-        assert viewer.leg.server == hall_v4
+        assert viewer.leg.server[0] == "127.0.0.1"
         host.video(1)
         await until_here(lambda: len(viewer.leg.packets) == 1, "a packet from IPv6 to IPv4")
+
+
+@pytest.mark.browser
+async def test_chromium_publishes_and_watches_over_ipv6_by_udp_and_by_tcp(browser: Browser) -> None:
+    app = App(RoomOptions(), addresses=("::1",))
+    async with TestServer(app.application()) as server:
+        context = await browser.new_context()
+        host = await enter(context, server, "host", "&only=tcp")
+        viewer = await enter(context, server, "viewer")
+        assert await host.evaluate(VIDEO) == "ok"
+        await until(lambda: decodes(viewer), "frames are decoded")
+        assert await host.evaluate("paths()") == ["tcp"]
+        assert await viewer.evaluate("paths()") == ["udp"]
+        await context.close()
 
 
 @pytest.mark.browser
