@@ -52,10 +52,12 @@ install-test: .venv/.installed-test
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@ .venv/.installed
 
-# What the tests drive besides Python: a browser, Redis, PostgreSQL, and Node for the pages' modules without a DOM.
+# What the tests drive besides Python: two browsers, a TURN server, Redis, PostgreSQL, and Node for the pages' modules without a DOM.
 system-test:
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v firefox-esr >/dev/null || missing="$$missing firefox-esr"; \
+	command -v turnserver >/dev/null || missing="$$missing coturn"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	command -v node >/dev/null || missing="$$missing nodejs"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \

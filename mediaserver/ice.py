@@ -1,4 +1,5 @@
 """ICE-lite on shared UDP sockets (RFC 8445 section 2.5): one socket per local address, all peers on one port.
+What comes by TCP (`icetcp.py`) is checked here in the same way.
 
 A check is routed by the ufrag in its USERNAME and believed only by its MESSAGE-INTEGRITY. Everything else is
 routed by an address that such a check has verified; what comes from elsewhere, is empty or over 1500 bytes
@@ -11,7 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from aioice import stun
 
@@ -26,6 +27,8 @@ ADDRESSES_PER_AGENT_MAX = 8
 FORMER_CREDENTIALS_MAX = 2
 # An address stays with its owner while that one was heard there: browsers check every 2.5 to 5 s.
 OWNER_LIVE_NS = 6_000_000_000
+# Browsers that nominate every pair (RFC 5245 section 8.1.1.2) do so at the start, within this time.
+NOMINATIONS_TOGETHER_NS = 2_000_000_000
 _STUN_COOKIE = b"\x21\x12\xa4\x42"
 _STUN_FIRST_BYTE_MAX = 3
 
@@ -42,8 +45,28 @@ class Receiver(Protocol):
         """An authenticated check came; a route to the client exists."""
 
 
+class Port(Protocol):
+    """Where packets come in and leave: a UDP socket for many clients, or one client's TCP connection."""
+
+    protocol: ClassVar[str]
+    agents: "dict[Address, IceAgent]"
+    dropped: int
+
+    @property
+    def send_to(self) -> Callable[[bytes | memoryview, Address], object]:
+        """Send one packet; OSError when it was lost here."""
+
+    def send(self, data: bytes, address: Address, /) -> None:
+        """Send one packet; lost without a word when it cannot leave."""
+
+    def forget(self, address: Address, /) -> None:
+        """Its agent no longer wants what comes from there."""
+
+
 class UdpPort:
     """One bound socket, and the agents by the addresses they verified on it."""
+
+    protocol: ClassVar[str] = "udp"
 
     def __init__(self, address: str, port: int, now_ns: Callable[[], int]) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -56,7 +79,7 @@ class UdpPort:
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             self._socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
         self._bind(address, port)
-        self.send_to = self._socket.sendto
+        self.send_to: Callable[[bytes | memoryview, Address], object] = self._socket.sendto
 
     def _bind(self, address: str, port: int) -> None:
         try:
@@ -104,6 +127,9 @@ class UdpPort:
         else:
             self.dropped += 1
 
+    def forget(self, address: Address) -> None:
+        self.agents.pop(address, None)
+
     def send(self, data: bytes, address: Address) -> None:
         """Best effort, like the network: a full socket buffer or an unreachable client loses the packet."""
         try:
@@ -119,15 +145,22 @@ class IceAgent:
     receiver: Receiver
     ufrag: str
     password: str
-    route: tuple[UdpPort, Address] | None = None
-    verified: list[tuple[UdpPort, Address]] = field(default_factory=list)
+    route: tuple[Port, Address] | None = None
+    verified: list[tuple[Port, Address]] = field(default_factory=list)
     heard_ns: int = 0
+    nominated_ns: int = 0
     # Credentials of before a restart: they live until the new ones are nominated.
     former: list[str] = field(default_factory=list)
 
     def send(self, data: bytes) -> None:
         if self.route is not None:
             self.route[0].send(data, self.route[1])
+
+    def lost(self, port: Port, address: Address) -> None:
+        """Nothing comes from there any more, and nothing can be sent there."""
+        self.verified.remove((port, address))
+        if self.route == (port, address):
+            self.route = None
 
 
 class IceServer:
@@ -153,12 +186,13 @@ class IceServer:
 
     def start(self, addresses: tuple[str, ...], port: int) -> None:
         """Bind every address to one port; 0 takes a free one. Raises PortInUseError."""
+        self._ports = []
         try:
             for address in addresses:
                 bound = UdpPort(address, port, self._now_ns)
                 self._ports.append(bound)
                 port = bound.port
-                bound.start(self._on_check)
+                bound.start(self.check)
         except (OSError, PortInUseError):
             self.close()
             raise
@@ -184,14 +218,15 @@ class IceServer:
         for ufrag in (agent.ufrag, *agent.former):
             self._agents.pop(ufrag, None)
         for port, address in agent.verified:
-            port.agents.pop(address, None)
+            port.forget(address)
         agent.verified.clear()
         agent.route = None
 
     def _credentials(self) -> tuple[str, str]:
         return self._random_bytes(8).hex(), self._random_bytes(16).hex()
 
-    def _on_check(self, port: UdpPort, data: bytes, address: Address) -> None:
+    def check(self, port: Port, data: bytes, address: Address) -> None:
+        """A STUN message came: when it is a valid check, answer it and note where its agent can be reached."""
         found = self._authenticate(data)
         if found is None or not self._may_own(found[1], port, address):
             port.dropped += 1
@@ -199,7 +234,7 @@ class IceServer:
         message, agent, password = found
         self._verify(agent, port, address)
         agent.heard_ns = self._now_ns()
-        if "USE-CANDIDATE" in message.attributes or agent.route is None:
+        if agent.route is None or ("USE-CANDIDATE" in message.attributes and self._prefers(agent, port)):
             self._nominate(agent, message, port, address)
         port.send(_success(message, address, password), address)
         agent.receiver.on_checked()
@@ -219,28 +254,34 @@ class IceServer:
             return None
         return message, agent, password
 
-    def _may_own(self, agent: IceAgent, port: UdpPort, address: Address) -> bool:
+    def _prefers(self, agent: IceAgent, port: Port) -> bool:
+        """TCP does not take the place of UDP when a browser nominates both at once."""
+        assert agent.route is not None
+        together = self._now_ns() - agent.nominated_ns < NOMINATIONS_TOGETHER_NS
+        return not (together and agent.route[0].protocol == "udp" and port.protocol == "tcp")
+
+    def _may_own(self, agent: IceAgent, port: Port, address: Address) -> bool:
         """Nobody takes over the address of another live peer (a client with valid credentials of its own
         could otherwise forge the source of a neighbour)."""
         owner = port.agents.get(address)
         return owner is None or owner is agent or self._now_ns() - owner.heard_ns > OWNER_LIVE_NS
 
-    def _verify(self, agent: IceAgent, port: UdpPort, address: Address) -> None:
+    def _verify(self, agent: IceAgent, port: Port, address: Address) -> None:
         owner = port.agents.get(address)
         if owner is agent:
             return
         if owner is not None:
-            owner.verified.remove((port, address))
-            owner.route = None if owner.route == (port, address) else owner.route
+            owner.lost(port, address)
         if len(agent.verified) >= ADDRESSES_PER_AGENT_MAX:
             oldest = next(entry for entry in agent.verified if entry != agent.route)
             agent.verified.remove(oldest)
-            oldest[0].agents.pop(oldest[1], None)
+            oldest[0].forget(oldest[1])
         agent.verified.append((port, address))
         port.agents[address] = agent
 
-    def _nominate(self, agent: IceAgent, message: stun.Message, port: UdpPort, address: Address) -> None:
+    def _nominate(self, agent: IceAgent, message: stun.Message, port: Port, address: Address) -> None:
         agent.route = (port, address)
+        agent.nominated_ns = self._now_ns()
         if str(message.attributes["USERNAME"]).startswith(agent.ufrag + ":"):
             for ufrag in agent.former:
                 self._agents.pop(ufrag, None)

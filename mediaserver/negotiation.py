@@ -553,12 +553,19 @@ def _transport_lines(local: LocalTransport, setup: Setup) -> list[str]:
 
 
 def _candidate_lines(local: LocalTransport) -> list[str]:
-    lines = []
-    for place, (address, port) in enumerate(local.candidates):
-        # Host candidates, type preference 126 (RFC 8445 section 5.1.2.1), earlier addresses preferred.
-        priority = (126 << 24) + ((65535 - place) << 8) + 255
-        lines.append(f"a=candidate:{place + 1} 1 udp {priority} {address} {port} typ host")
-    return [*lines, "a=end-of-candidates"]
+    """Host candidates, earlier addresses preferred; each as UDP first, and as passive TCP for who gets no UDP out.
+    Preferences: type 126 (RFC 8445 section 5.1.2.1), below it 90 for TCP, with direction 4 (RFC 6544 section 4.2)."""
+    places = list(enumerate(local.candidates))
+    udp = [
+        f"a=candidate:{place + 1} 1 udp {(126 << 24) + ((65535 - place) << 8) + 255} {address} {port} typ host"
+        for place, (address, port) in places
+    ]
+    tcp = [
+        f"a=candidate:{len(places) + place + 1} 1 tcp {(90 << 24) + (((4 << 13) + 8191 - place) << 8) + 255} "
+        f"{address} {port} typ host tcptype passive"
+        for place, (address, port) in places
+    ]
+    return [*udp, *tcp, "a=end-of-candidates"]
 
 
 def _codec_lines(codec: Codec, feedback: Sequence[str]) -> list[str]:

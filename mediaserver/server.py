@@ -28,6 +28,7 @@ from mediaserver.events import (
 from mediaserver.forwarder import PacketForwarder
 from mediaserver.gate import MS, Gate, Lease
 from mediaserver.ice import IceServer
+from mediaserver.icetcp import TcpServer, open_ports
 from mediaserver.negotiation import read_publish_offer, read_watch_offer, write_ice_fragment
 from mediaserver.peer import Peer
 from mediaserver.publisher import Publisher
@@ -175,6 +176,7 @@ class MediaServer:
         self._lease = Lease()
         self._forwarder = PacketForwarder(self._lease, now_ns)
         self._ice = IceServer(now_ns, random_bytes)
+        self._tcp = TcpServer(self._ice, now_ns)
         self._context = Context(
             config, self._forwarder, self._ice, now_ns=now_ns, random_bytes=random_bytes, emit=self._emit
         )
@@ -187,7 +189,7 @@ class MediaServer:
 
     @property
     def port(self) -> int:
-        """The UDP port in use (of interest when the configured one was 0)."""
+        """The UDP and TCP port in use (of interest when the configured one was 0)."""
         return self._ice.port
 
     def stats(self) -> MediaStats:
@@ -196,13 +198,13 @@ class MediaServer:
                 participant.participant_id: {name: _stats(peer) for name, peer in participant.peers()}
                 for participant in self._participants.values()
             },
-            self._ice.dropped,
+            self._ice.dropped + self._tcp.dropped,
         )
 
     # --- life ---
 
     async def start(self) -> None:
-        self._ice.start(self._config.addresses, self._config.port)
+        await open_ports(self._ice, self._tcp, self._config.addresses, self._config.port)
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     async def close(self) -> None:
@@ -212,6 +214,7 @@ class MediaServer:
         for participant_id in list(self._participants):
             self._drop(participant_id)
         await _all_done(self._closings)
+        self._tcp.close()
         self._ice.close()
 
     def _tick(self) -> None:

@@ -45,6 +45,7 @@ from signaling.rooms.streamkeys import StreamKeys
 from signaling.rooms.streamroutes import StreamRoutes
 from signaling.rooms.streams import Streams
 from signaling.rooms.tokens import Tokens, load_keys
+from signaling.rooms.turn import Turn
 from signaling.stores import runs
 from signaling.stores.database import Database
 from signaling.stores.migrations import upgrade
@@ -138,7 +139,7 @@ def _parts(
         rooms.on_media(event)
 
     media = _media(settings, clock, random_bytes, on_event)
-    config = RoomsConfig(settings.video_codecs, settings.ice_servers)
+    config = RoomsConfig(settings.video_codecs, settings.ice_servers, _turn(settings))
     rooms = Rooms(db, clock, random_bytes, notices, door=media, joining=joining, config=config, run_id=run_id)
 
     def lost() -> None:
@@ -197,6 +198,11 @@ def _log_worker(change: WorkerChange) -> None:
 async def _media_stats(media: MediaServer | MediaPool) -> Mapping[int, MediaStats]:
     """By worker; the server in this process is number 0."""
     return await media.stats() if isinstance(media, MediaPool) else {0: media.stats()}
+
+
+def _turn(settings: Settings) -> Turn | None:
+    secret = settings.turn_secret
+    return None if secret is None else Turn(settings.turn_urls, secret.get_secret_value())
 
 
 def _payment_service(

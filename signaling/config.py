@@ -25,6 +25,8 @@ ACCOUNT_CHARS = 16
 TOKEN_SECRET_CHARS_MIN = 32
 MEDIA_WORKERS_MAX = 64
 PORT_MAX = 65_535
+# RFC 7065 section 3.1; browsers refuse to open any connection when one URL is wrong.
+TURN_URL = re.compile(r"turns?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(\?transport=(udp|tcp))?\Z")
 
 Words = Annotated[tuple[str, ...], NoDecode]
 
@@ -46,6 +48,8 @@ class Settings(BaseSettings):
     media_workers: int = Field(0, ge=0, le=MEDIA_WORKERS_MAX)
     video_codecs: Words = ("VP8", "H264")
     ice_servers: tuple[dict[str, Any], ...] = ()
+    turn_urls: Words = ()
+    turn_secret: SecretStr | None = None
     database_url: str = "sqlite:///var/tollroom.db"
     redis_url: SecretStr | None = None
     payments: Literal["", "stripe", "sandbox"] = ""
@@ -61,7 +65,7 @@ class Settings(BaseSettings):
     token_secret: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @pydantic.field_validator("media_address", "video_codecs", "trusted_proxies", mode="before")
+    @pydantic.field_validator("media_address", "video_codecs", "turn_urls", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Lists are written with commas."""
@@ -77,6 +81,7 @@ class Settings(BaseSettings):
         "stripe_webhook_secret",
         "metrics_token",
         "token_secret",
+        "turn_secret",
         mode="before",
     )
     @classmethod
@@ -136,7 +141,7 @@ def load(**overrides: Any) -> Settings:
             f"{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
         )
         raise ConfigError(faults) from None
-    for refuse in (_refuse_urls, _refuse_payments, _refuse_sandbox, _refuse_lists):
+    for refuse in (_refuse_urls, _refuse_payments, _refuse_sandbox, _refuse_lists, _refuse_turn):
         refuse(settings)
     return settings
 
@@ -212,6 +217,18 @@ def _refuse_lists(settings: Settings) -> None:
         and len(settings.token_secret.get_secret_value()) < TOKEN_SECRET_CHARS_MIN
     ):
         raise ConfigError(f"TOKEN_SECRET must have at least {TOKEN_SECRET_CHARS_MIN} characters")
+
+
+def _refuse_turn(settings: Settings) -> None:
+    if bool(settings.turn_urls) != (settings.turn_secret is not None):
+        raise ConfigError(
+            "TURN_URLS and TURN_SECRET belong together: where the TURN server is, and what it shares with us"
+        )
+    for url in settings.turn_urls:
+        if not TURN_URL.match(url):
+            raise ConfigError(
+                f"TURN_URLS: {url!r} is not of the form turn:HOST:PORT?transport=udp (or tcp, or turns:)"
+            )
 
 
 def _refuse_address(name: str, word: str) -> None:

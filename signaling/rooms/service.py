@@ -38,6 +38,7 @@ from signaling.rooms.room import LiveRoom, Participant, Stream
 from signaling.rooms.runner import MeterRunner, Stay
 from signaling.rooms.socket import Channel
 from signaling.rooms.tokens import Claims, Role
+from signaling.rooms.turn import Turn
 from signaling.rooms.writer import MeterWriter
 from signaling.stores import passes
 from signaling.stores import rooms as room_store
@@ -65,6 +66,7 @@ class RoomsConfig:
 
     video_codecs: tuple[str, ...]
     ice_servers: tuple[dict[str, Any], ...]
+    turn: Turn | None = None
 
 
 class Rooms:
@@ -335,7 +337,7 @@ class Rooms:
                     row.currency,
                     row.tariff,
                 ),
-                ice_servers=list(self._config.ice_servers),
+                ice_servers=self._ice_servers(participant),
                 meter=room.meter_info(participant.show),
                 resumed=resumed,
             )
@@ -345,6 +347,11 @@ class Rooms:
             self.spawn(self.tell_earnings(room))
         if resumed and participant.offer is not None:
             self._send_offer(participant, participant.offer)
+
+    def _ice_servers(self, participant: Participant) -> list[dict[str, Any]]:
+        turn = self._config.turn
+        own = [] if turn is None else [turn.ice_server(participant.id, self.clock.wall_s())]
+        return [*self._config.ice_servers, *own]
 
     def detach(self, participant: Participant, channel: Channel) -> None:
         """The WebSocket is gone; the participant stays for `resume`."""

@@ -1,14 +1,15 @@
-"""One Chromium for all browser tests; it ends before other tests go on (its event loop would be in their way)."""
+"""One Chromium and one Firefox for all browser tests; they end before other tests go on, as their event loop would be
+in the way."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from tests.browser.look import Look
-from tests.browser.people import Person, launch
+from tests.browser.people import Person, launch, launch_firefox
 from tests.browser.server import Server
 
 # A whole story on a machine that does other things too.
@@ -27,12 +28,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
     expect.set_options(timeout=EXPECT_MS)
-    with sync_playwright() as playwright:
-        started = launch(playwright)
+    with sync_playwright() as started:
         yield started
-        started.close()
+
+
+@pytest.fixture(scope="package")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    started = launch(playwright)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="package")
+def firefox(playwright: Playwright) -> Iterator[Browser]:
+    started = launch_firefox(playwright)
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="package")
@@ -60,11 +73,11 @@ def own_server(tmp_path: Path) -> Iterator[NewServer]:
 
 @pytest.fixture
 def person(browser: Browser) -> Iterator[NewPerson]:
-    """`person("Ana")`: a new browser profile, closed after the test, failing on its uncaught errors."""
+    """`person("Ana")`: a new browser profile (of Chromium if not `in_browser`), closed after the test, failing on its uncaught errors."""
     with ExitStack() as stack:
 
-        def new(name: str, **size: int) -> Person:
-            someone = Person(browser, name, **size)
+        def new(name: str, in_browser: Browser | None = None, **size: int) -> Person:
+            someone = Person(in_browser or browser, name, **size)
             stack.callback(someone.close)
             return someone
 

@@ -1,4 +1,4 @@
-"""People with browsers: Chromium with fake camera and microphone, and what they can see and hear."""
+"""People with browsers: Chromium or Firefox with fake camera and microphone, and what they can see and hear."""
 
 import time
 from collections.abc import Callable
@@ -10,6 +10,22 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 T = TypeVar("T")
 
 CHROMIUM = "/usr/bin/chromium"
+FIREFOX = "/usr/bin/firefox-esr"
+FIREFOX_PREFS: dict[str, str | float | bool] = {
+    "media.navigator.streams.fake": True,
+    "media.navigator.permission.disabled": True,
+    "media.autoplay.default": 0,
+    "media.peerconnection.ice.obfuscate_host_addresses": False,
+    # Without a network of its own the machine is not "offline".
+    "network.manage-offline-status": False,
+    "app.update.enabled": False,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "toolkit.telemetry.enabled": False,
+    "browser.safebrowsing.update.enabled": False,
+    "services.settings.server": "http://127.0.0.1:9/",
+}
+# What Chromium has to be asked for; Firefox is told by its preferences and knows only some of these names.
+PERMISSIONS = ["camera", "microphone", "clipboard-read", "clipboard-write"]
 FLAGS = [
     "--no-sandbox",
     "--allow-loopback-in-peer-connection",
@@ -53,6 +69,18 @@ async () => {
 """
 
 
+ONLY_CANDIDATES = """
+(() => {
+  const native = RTCPeerConnection.prototype.setRemoteDescription;
+  RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+    const lines = description.sdp.split('\\r\\n');
+    const kept = lines.filter((line) => !line.startsWith('a=candidate') || line.includes(' WORD '));
+    return native.call(this, {type: description.type, sdp: kept.join('\\r\\n')});
+  };
+})();
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """What came out of a page's decoders so far, all streams together."""
@@ -66,6 +94,13 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
 
+def launch_firefox(playwright: Playwright) -> Browser:
+    """Debian's own Firefox, over WebDriver BiDi."""
+    return playwright.firefox.launch(
+        channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=FIREFOX_PREFS
+    )
+
+
 class Person:
     """One browser profile with its pages. A page error (an uncaught exception) fails the test at `close`."""
 
@@ -74,12 +109,16 @@ class Person:
         self.errors: list[str] = []
         self.context: BrowserContext = browser.new_context(
             viewport={"width": width, "height": height},
-            permissions=["camera", "microphone", "clipboard-read", "clipboard-write"],
+            permissions=PERMISSIONS if browser.browser_type.name == "chromium" else None,
             locale="en-GB",
         )
         self.context.add_init_script(KEEP_PEERS)
         self.context.set_default_timeout(15_000)
         self.page = self.open()
+
+    def reaches_only(self, word: str) -> None:
+        """Of the server's candidates this browser gets no further than to those with `word`: `tcp`, an address."""
+        self.context.add_init_script(ONLY_CANDIDATES.replace("WORD", word))
 
     def open(self, url: str | None = None) -> Page:
         """Another tab."""

@@ -119,8 +119,8 @@ export class CallView {
     this.sounds.addEventListener("blocked", () => this.refresh());
     this.chat.addEventListener("line", () => this._lineAdded());
     this.panel.addEventListener("change", () => this._panelChanged());
-    addEventListener("online", () => this.client.connection.retryNow());
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.client.connection.retryNow(); });
+    addEventListener("online", () => this.client.networkBack());
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.client.networkBack(); });
     this._wakeLock();
   }
 

@@ -40,6 +40,11 @@ class Peer extends EventTarget {
     return this.pc.connectionState;
   }
 
+  /** Fresh credentials for the relay, used by the next ICE restart. @param {RTCIceServer[]} iceServers */
+  setIceServers(iceServers) {
+    this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+  }
+
   close() {
     clearTimeout(this._patience);
     this.pc.close();

@@ -127,7 +127,8 @@ export class RoomClient extends EventTarget {
   _joined(joined) {
     const resumed = joined.resumed === true && this._subscribe !== null;
     this.joined = joined;
-    if (!resumed) this._newPeers(joined.ice_servers ?? []);
+    if (!resumed) this._newPeers();
+    this._setIceServers(joined.ice_servers ?? []);
     this.meter = joined.meter ?? null;
     this._emit("joined", joined);
     if (joined.meter) this._emit("meter", joined.meter);
@@ -141,10 +142,15 @@ export class RoomClient extends EventTarget {
   }
 
   /** @param {RTCIceServer[]} iceServers */
-  _newPeers(iceServers) {
-    this._closePeers();
+  _setIceServers(iceServers) {
     this._iceServers = iceServers;
-    this._subscribe = new SubscribePeer(iceServers);
+    this._subscribe?.setIceServers(iceServers);
+    this._publish?.setIceServers(iceServers);
+  }
+
+  _newPeers() {
+    this._closePeers();
+    this._subscribe = new SubscribePeer([]);
     this._subscribe.addEventListener("tracks", (event) => this._tracksChanged(/** @type {CustomEvent} */ (event).detail));
     this._subscribe.addEventListener("state", (event) => this._sideChanged("mediaState", "media", event));
     this._subscribe.addEventListener("restart", () => this._restart("subscribe"));
@@ -277,10 +283,18 @@ export class RoomClient extends EventTarget {
       console.warn("publish answer not accepted", error);
       this._publish?.forgetOffer();
     }
+    if (this._restartDue.has("publish")) this._restart("publish");
     if (this._changedWhileAsking) this._sync(true);
   }
 
   // ---- a connection in trouble
+
+  /** The browser has a network again, perhaps another one: the old addresses are not waited for. */
+  networkBack() {
+    this.connection.retryNow();
+    if (this._subscribe) this._restart("subscribe");
+    if (this._publish) this._restart("publish");
+  }
 
   /** @param {import("./protocol.js").Transport} transport */
   _restart(transport) {
@@ -294,7 +308,10 @@ export class RoomClient extends EventTarget {
   }
 
   async _restartPublish() {
-    if (this._publish) await this._sendOffer(this._publish, { iceRestart: true });
+    if (!this._publish) return;
+    // Its answer would be taken for that of the restart.
+    if (this._publish.negotiating) this._restartDue.add("publish");
+    else await this._sendOffer(this._publish, { iceRestart: true });
   }
 
   // ---- how good the line is, and who speaks

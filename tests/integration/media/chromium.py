@@ -27,6 +27,10 @@ FLAGS = [
 
 PAGE = """<!doctype html><title>media test</title><body><script type="module">
 const id = new URLSearchParams(location.search).get("id");
+// "tcp": as in a network that lets no UDP out.
+const only = new URLSearchParams(location.search).get("only");
+const reachable = (sdp) => sdp.split("\\r\\n").filter(
+  line => !only || !line.startsWith("a=candidate") || line.split(" ")[2] === only).join("\\r\\n");
 const ws = new WebSocket(`ws://${location.host}/ws?id=${id}`);
 const published = [];
 let sub = new RTCPeerConnection();
@@ -45,7 +49,7 @@ sub.ontrack = ({track, streams}) => {
 ws.onmessage = async ({data}) => {
   const message = JSON.parse(data);
   if (message.type === "offer") {
-    await sub.setRemoteDescription({type: "offer", sdp: message.sdp});
+    await sub.setRemoteDescription({type: "offer", sdp: reachable(message.sdp)});
     await sub.setLocalDescription();
     window.tracks = message.tracks;
     ws.send(JSON.stringify({type: "answer", offer_id: message.offer_id, sdp: sub.localDescription.sdp}));
@@ -70,7 +74,7 @@ window.renegotiate = async () => {
   ws.send(JSON.stringify({type: "publish", sdp: pub.localDescription.sdp}));
   const answer = await answered;
   if (answer.error) return answer.error;
-  await pub.setRemoteDescription({type: "answer", sdp: answer.sdp});
+  await pub.setRemoteDescription({type: "answer", sdp: reachable(answer.sdp)});
   return "ok";
 };
 window.inbound = async (kind) => {
@@ -80,6 +84,13 @@ window.inbound = async (kind) => {
     energy: s.totalAudioEnergy ?? 0, nacks: s.nackCount ?? 0, rtx: s.retransmittedPacketsReceived ?? 0,
     codec: report.find(c => c.id === s.codecId)?.mimeType ?? "", plis: s.pliCount ?? 0,
     skew: s.estimatedPlayoutTimestamp ?? 0}));
+};
+window.paths = async () => {
+  const reports = [];
+  for (const pc of [sub, pub]) if (pc) reports.push(...(await pc.getStats()).values());
+  const pairs = reports.filter(s => s.type === "transport").map(s => s.selectedCandidatePairId);
+  const used = reports.filter(s => pairs.includes(s.id)).map(s => s.localCandidateId);
+  return reports.filter(s => used.includes(s.id)).map(s => s.protocol);
 };
 window.outbound = async () => {
   const report = [...(await pub.getStats()).values()];
@@ -92,14 +103,16 @@ window.outbound = async () => {
 class App:
     """Participants get their gate-less place in one room by opening `/ws?id=…`."""
 
-    def __init__(self, options: RoomOptions, metered: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, options: RoomOptions, metered: frozenset[str] = frozenset(), **config: tuple[str, ...]
+    ) -> None:
         self.options = options
         self.metered = metered
         self.sockets: dict[str, web.WebSocketResponse] = {}
         self.events: list[MediaEvent] = []
         self._sends: set[asyncio.Task[None]] = set()
         self.media = MediaServer(
-            MediaConfig(port=0, addresses=("127.0.0.1",)),
+            MediaConfig(port=0, **{"addresses": ("127.0.0.1",)} | config),
             now_ns=lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME),
             random_bytes=os.urandom,
             on_event=self._on_event,

@@ -14,9 +14,9 @@ async def until(check: Callable[[], Awaitable[bool]], what: str, seconds: float 
         await asyncio.sleep(0.1)
 
 
-async def enter(context: BrowserContext, server: TestServer, participant_id: str) -> Page:
+async def enter(context: BrowserContext, server: TestServer, participant_id: str, more: str = "") -> Page:
     page = await context.new_page()
-    await page.goto(f"http://127.0.0.1:{server.port}/?id={participant_id}")
+    await page.goto(f"http://127.0.0.1:{server.port}/?id={participant_id}{more}")
     await page.evaluate("window.open_")
     return page
 

@@ -100,8 +100,9 @@ def test_the_answer_is_ice_lite_bundled_and_lists_every_address():
     assert lines.count("a=end-of-candidates") == 2
     assert lines.count("a=rtcp-mux") == 2
     assert lines.count("a=recvonly") == 2
-    candidates = [line.split()[4] for line in lines if line.startswith("a=candidate")]
-    assert candidates == ["192.0.2.1", "2001:db8::1"] * 2
+    candidates = [tuple(line.split()[2:5:2]) for line in lines if line.startswith("a=candidate")]
+    addresses = ("192.0.2.1", "2001:db8::1")
+    assert candidates == [(protocol, address) for protocol in ("udp", "tcp") for address in addresses] * 2
 
 
 def test_a_data_channel_is_rejected_and_the_rest_taken():

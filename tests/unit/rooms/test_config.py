@@ -52,6 +52,10 @@ def settings(**values: Any) -> Settings:
         ({"trusted_proxies": "everybody"}, "TRUSTED_PROXIES"),
         ({"token_secret": "short"}, "TOKEN_SECRET"),
         ({"ice_servers": "turn"}, "ICE_SERVERS"),
+        ({"turn_urls": "turn:turn.example.org"}, "TURN_SECRET"),
+        ({"turn_secret": "s"}, "TURN_URLS"),
+        ({"turn_urls": "https://turn.example.org", "turn_secret": "s"}, "turn:HOST"),
+        ({"turn_urls": "turn:a,turn://b", "turn_secret": "s"}, "turn://b"),
     ],
 )
 def test_contradictions_are_refused_in_words(values: dict[str, Any], sentence: str) -> None:
