@@ -1,4 +1,7 @@
-"""The media server alone in a process, driven through its door. Started by `bench.media`."""
+"""The media server alone in a process, driven through its door. Started by `bench.media`.
+
+    python -m bench.media_server PORT ADDRESS
+"""
 
 import asyncio
 import os
@@ -73,8 +76,8 @@ async def keep_lease(door: MediaDoor) -> None:
         await asyncio.sleep(1)
 
 
-async def main(port: int) -> None:
-    config = MediaConfig(port=port, addresses=("127.0.0.1",))
+async def main(port: int, address: str) -> None:
+    config = MediaConfig(port=port, addresses=(address,))
     door = MediaServer(config, now_ns=now_ns, random_bytes=os.urandom, on_event=send_event)
     await door.start()
     lease = asyncio.create_task(keep_lease(door))
@@ -86,4 +89,4 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1])))
+    uvloop.run(main(int(sys.argv[1]), sys.argv[2]))
