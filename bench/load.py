@@ -93,14 +93,19 @@ class Load:
         if viewer is not None:
             await viewer.close(notify=notify)
 
-    async def _reset(self) -> None:
+    async def _collect(self) -> None:
         # Everything is set up: what a collection would visit now is only in the way of the packets.
         gc.collect()
         gc.freeze()
+
+    async def _reset(self) -> Message:
+        """Begin a new window; counts as `counts`."""
+        counts = await self._counts()
         if self._sink is not None:
             self._sink.reset()
         for viewer in self._viewers.values():
             viewer.reset()
+        return counts
 
     async def _counts(self) -> Message:
         """Of the window since `reset`, all viewers together; delays in microseconds."""

@@ -28,11 +28,14 @@ VIEWERS_PER_PROCESS = {"native": 500, "python": 150}
 JOINS_AT_ONCE = 8
 WARM_UP_S = 2.0
 LOSS_GIVEN_UP = 0.05
-SERVERS: dict[str, tuple[str, int]] = {
-    "tollroom": ("defaults", 0),
-    "janus": ("defaults", 0),
-    "janus2": ("event_loops=2", 2),
+# Name to server, setting, and what its process is told: the data plane, or the number of event loops.
+SERVERS = {
+    "tollroom": ("tollroom", "defaults", "auto"),
+    "tollroom-python": ("tollroom", "python plane", "python"),
+    "janus": ("janus", "defaults", "0"),
+    "janus2": ("janus", "event_loops=2", "2"),
 }
+SERVERS_USUAL = ("tollroom", "janus", "janus2")
 COLUMNS = [
     "server", "setting", "traffic", "viewers", "packets_per_s", "us_per_packet", "softirq_us_per_packet", "loss",
     "delay_p50_ms", "delay_p99_ms", "kb_per_viewer", "join_cpu_ms", "cpu_share", "load_cpu_share", "srtp_profile",
@@ -114,11 +117,11 @@ class Bench:
     def _server(self) -> Child:
         network, options = self._options.network, self._options
         prefix = (*network.server_prefix, *(on_cores(cores()[:1]) if options.one_core else ()))
-        if options.server == "tollroom":
-            command = ("bench.media_server", str(free_port()), network.server_address)
+        server, _, told = SERVERS[options.server]
+        if server == "tollroom":
+            command = ("bench.media_server", str(free_port()), network.server_address, told)
         else:
-            loops = SERVERS[options.server][1]
-            command = ("bench.janus_server", str(loops), network.server_address)
+            command = ("bench.janus_server", told, network.server_address)
         return Child(*command, prefix=prefix, on_event=self._on_event)
 
     def _load(self, seed: int, kind: str) -> Child:
@@ -196,10 +199,10 @@ class Bench:
 
     async def window(self, seconds: float) -> Message:
         """Counts of one window: the server's CPU and everything the viewers saw."""
-        await asyncio.gather(*(load.request("reset") for load in self.loads))
-        before = await self._totals()
+        await asyncio.gather(*(load.request("collect") for load in self.loads))
+        before = await self._totals("reset")
         await asyncio.sleep(seconds)
-        after = await self._totals()
+        after = await self._totals("counts")
         parts = after["parts"]
         summed = {key: sum(part[key] for part in parts) for key in parts[0] if isinstance(parts[0][key], int)}
         self.profiles.update(name for part in parts for name in part["srtp_profiles"])
@@ -214,11 +217,14 @@ class Bench:
             "closed": list(self.closed),
         }
 
-    async def _totals(self) -> Message:
-        usage = await self.server.request("usage")
+    async def _totals(self, op: str) -> Message:
+        """Asked of all at once, so that all speak of the same window."""
         softirq = softirq_ns(cores()[0])
-        parts = await asyncio.gather(*(load.request("counts") for load in self.loads))
-        host = await self._host.request("host_counts")
+        usage, host, *parts = await asyncio.gather(
+            self.server.request("usage"),
+            self._host.request("host_counts"),
+            *(load.request(op) for load in self.loads),
+        )
         return {
             "server": usage["cpu_ns"],
             "load": sum(part["cpu_ns"] for part in parts),
@@ -257,8 +263,8 @@ def result(
         raise RuntimeError(f"the legs do not use one SRTP profile: {sorted(profiles)}")
     delays, received = seen["delays_us"], seen["received"]
     return {
-        "server": options.server.rstrip("2"),
-        "setting": SERVERS[options.server][0],
+        "server": SERVERS[options.server][0],
+        "setting": SERVERS[options.server][1],
         "traffic": options.traffic_name,
         "network": options.network.name + (", one core" if options.one_core else ""),
         "viewers": viewers,
@@ -289,7 +295,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--viewers", type=int, nargs="+", default=[20, 100, 300, 600])
     parser.add_argument("--seconds", type=float, default=6)
-    parser.add_argument("--servers", nargs="+", choices=[*SERVERS], default=[*SERVERS])
+    parser.add_argument("--servers", nargs="+", choices=[*SERVERS], default=[*SERVERS_USUAL])
     parser.add_argument("--traffic", nargs="+", choices=[*CASES, "all"], default=["paced", "burst"])
     parser.add_argument("--one-core", action="store_true", help="the server on the first core, the load on the others")
     found = parser.parse_args(arguments)
@@ -312,7 +318,8 @@ def possible(options: Options) -> Options:
         print(f"no network namespaces ({lacks}): Tollroom alone, on loopback", file=sys.stderr)
     else:
         return options
-    return _replace(options, servers=("tollroom",))
+    own = tuple(name for name in options.servers if SERVERS[name][0] == "tollroom")
+    return _replace(options, servers=own or ("tollroom",))
 
 
 def _replace(options: Options, **changes: object) -> Options:

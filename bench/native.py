@@ -16,6 +16,7 @@ BUILD = Path(__file__).parent.parent / "build" / "bench"
 RECORD = struct.Struct("=iiq")
 OUT_BYTES = 1 << 20
 RTCP_BYTES = 1500
+STREAMS_MAX = 12
 KINDS = {"audio": 1, "video": 2, "rtx": 3}
 
 OnRecord = Callable[[bytes, int], None]
@@ -53,7 +54,7 @@ def _typed(lib: ctypes.CDLL) -> ctypes.CDLL:
         "sink_drain": (number, [pointer, pointer, number]),
         "sink_feedback": (number, [pointer, number, pointer]),
         "sink_nack": (number, [pointer, number, pointer]),
-        "sink_report": (number, [pointer, number, pointer]),
+        "sink_report": (number, [pointer, number, number, pointer]),
         "sink_reset": (None, [pointer]),
         "sink_counts": (None, [pointer, pointer]),
         "sink_times": (None, [pointer, number, pointer]),
@@ -116,8 +117,12 @@ class Sink:
     def nack(self, index: int) -> bytes:
         return self._written(self._lib.sink_nack(self._sink, index, self._rtcp))
 
-    def report(self, index: int) -> bytes:
-        return self._written(self._lib.sink_report(self._sink, index, self._rtcp))
+    def reports(self, index: int) -> Iterator[bytes]:
+        for n in range(STREAMS_MAX):
+            length = self._lib.sink_report(self._sink, index, n, self._rtcp)
+            if not length:
+                return
+            yield self._written(length)
 
     def _written(self, length: int) -> bytes:
         return ctypes.string_at(self._rtcp, length)

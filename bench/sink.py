@@ -7,6 +7,7 @@ feedback every 100 ms (when the server negotiated it) and NACKs for 0.5 % of the
 import asyncio
 import random
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aiortc import RTCCertificate
@@ -141,23 +142,23 @@ class Viewer:
         await asyncio.sleep(self._rng.random())
         turns = 0
         while not self.transport.closed.is_set():
-            if turns % round(REPORT_S / FEEDBACK_S) == 0:
-                self._send(self._receiver_report())
-            if self._sink is not None and self._index >= 0:
-                self._send(self._sink.feedback(self._index))
-                self._send(self._sink.nack(self._index))
+            for rtcp in self._due(report=turns % round(REPORT_S / FEEDBACK_S) == 0):
+                self.feedback_sent += 1
+                self.transport.send_rtcp(rtcp)
             turns += 1
             await asyncio.sleep(FEEDBACK_S)
 
-    def _send(self, rtcp: bytes) -> None:
-        if rtcp:
-            self.feedback_sent += 1
-            self.transport.send_rtcp(rtcp)
+    def _due(self, *, report: bool) -> Iterator[bytes]:
+        if self._sink is None or self._index < 0:
+            if report:
+                yield self._receiver_report()
+            return
+        if report:
+            yield from self._sink.reports(self._index)
+        yield from filter(None, (self._sink.feedback(self._index), self._sink.nack(self._index)))
 
     def _receiver_report(self) -> bytes:
         """RFC 3550 section 6.4.2, without loss figures: nothing is to be retransmitted here."""
-        if self._sink is not None and self._index >= 0:
-            return self._sink.report(self._index)
         blocks = b"".join(
             struct.pack("!IIIIII", ssrc, 0, counter.highest & 0xFFFFFFFF, 0, 0, 0)
             for ssrc, counter in list(self.counters.items())[:31]

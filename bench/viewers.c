@@ -288,32 +288,38 @@ int sink_feedback(struct sink *sink, int index, uint8_t *out) {
     return (int)(p - out);
 }
 
-/* A generic NACK (RFC 4585 section 6.2.1) for what was drawn since the last call; 0 when nothing was. */
+/* A receiver report (RFC 3550 section 6.4.2) on one stream, without loss. A browser reports on each stream by itself. */
+static uint8_t *write_report(uint8_t *out, uint32_t ssrc, const struct stream *stream) {
+    uint8_t *p = put32(put32(out + 4, ssrc), stream->ssrc);
+    p = put32(put32(p, 0), (uint32_t)(stream->highest - 65536));
+    p = put32(put32(put32(p, 0), 0), 0);
+    out[0] = 0x81;
+    out[1] = 201;
+    put16(out + 2, 7);
+    return p;
+}
+
+/* A receiver report and a generic NACK (RFC 4585 section 6.2.1) for what was drawn since the last call; 0 when nothing was.
+ * Together, because not every server offers reduced-size RTCP. */
 int sink_nack(struct sink *sink, int index, uint8_t *out) {
     struct viewer *viewer = sink->viewer[index];
-    if (!viewer->nacks) return 0;
-    uint8_t *p = put32(put32(out + 4, viewer->ssrc), viewer->video_ssrc);
+    struct stream *stream = viewer->nacks ? find_stream(viewer, viewer->video_ssrc) : NULL;
+    if (!stream || stream->first < 0) return 0;
+    uint8_t *nack = write_report(out, viewer->ssrc, stream);
+    uint8_t *p = put32(put32(nack + 4, viewer->ssrc), viewer->video_ssrc);
     for (int i = 0; i < viewer->nacks; i++) p = put16(put16(p, viewer->nack[i]), 0);
     viewer->nacks = 0;
-    out[0] = 0x81;
-    out[1] = 205;
-    put16(out + 2, (uint32_t)((p - out) / 4 - 1));
+    nack[0] = 0x81;
+    nack[1] = 205;
+    put16(nack + 2, (uint32_t)((p - nack) / 4 - 1));
     return (int)(p - out);
 }
 
-/* A receiver report (RFC 3550 section 6.4.2) on every stream, without loss. */
-int sink_report(struct sink *sink, int index, uint8_t *out) {
+/* A receiver report on the nth stream; 0 when there is none. */
+int sink_report(struct sink *sink, int index, int n, uint8_t *out) {
     struct viewer *viewer = sink->viewer[index];
-    uint8_t *p = put32(out + 4, viewer->ssrc);
-    for (int i = 0; i < viewer->streams; i++) {
-        p = put32(put32(p, viewer->stream[i].ssrc), 0);
-        p = put32(p, (uint32_t)(viewer->stream[i].highest - 65536));
-        p = put32(put32(put32(p, 0), 0), 0);
-    }
-    out[0] = (uint8_t)(0x80 | viewer->streams);
-    out[1] = 201;
-    put16(out + 2, (uint32_t)((p - out) / 4 - 1));
-    return (int)(p - out);
+    if (n >= viewer->streams || viewer->stream[n].first < 0) return 0;
+    return (int)(write_report(out, viewer->ssrc, &viewer->stream[n]) - out);
 }
 
 /* Begin a new window. Streams are found again by their next packet. */
