@@ -204,7 +204,9 @@ class LightTransport:
             request.check_message_integrity(self.local.pwd.encode())
         except (ValueError, KeyError):
             return
-        response = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=request.transaction_id)
+        response = stun.Message(
+            stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=request.transaction_id
+        )
         response.attributes["XOR-MAPPED-ADDRESS"] = (self._remote.host, self._remote.port)
         response.add_message_integrity(self.local.pwd.encode())
         response.add_fingerprint()

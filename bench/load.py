@@ -128,8 +128,10 @@ class Load:
         for host in self._hosts.values():
             host.stop()
         await asyncio.gather(*self._sending, return_exceptions=True)
-        for closing in [*self._publishing.values(), *self._viewers.values()]:
-            await closing.close()
+        for transport in self._publishing.values():
+            await transport.close()
+        for viewer in self._viewers.values():
+            await viewer.close()
 
 
 def buffer_drops() -> int:

@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from bench import janus_server, native, netns
@@ -118,6 +118,7 @@ class Bench:
         network, options = self._options.network, self._options
         prefix = (*network.server_prefix, *(on_cores(cores()[:1]) if options.one_core else ()))
         server, _, told = SERVERS[options.server]
+        command: tuple[str, ...]
         if server == "tollroom":
             command = ("bench.media_server", str(free_port()), network.server_address, told)
         else:
@@ -292,12 +293,16 @@ def _short(seen: Message) -> Message:
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--viewers", type=int, nargs="+", default=[20, 100, 300, 600])
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--servers", nargs="+", choices=[*SERVERS], default=[*SERVERS_USUAL])
     parser.add_argument("--traffic", nargs="+", choices=[*CASES, "all"], default=["paced", "burst"])
-    parser.add_argument("--one-core", action="store_true", help="the server on the first core, the load on the others")
+    parser.add_argument(
+        "--one-core", action="store_true", help="the server on the first core, the load on the others"
+    )
     found = parser.parse_args(arguments)
     traffic = tuple(CASES) if "all" in found.traffic else tuple(found.traffic)
     return Options(
@@ -319,12 +324,7 @@ def possible(options: Options) -> Options:
     else:
         return options
     own = tuple(name for name in options.servers if SERVERS[name][0] == "tollroom")
-    return _replace(options, servers=own or ("tollroom",))
-
-
-def _replace(options: Options, **changes: object) -> Options:
-    fields = {name: getattr(options, name) for name in Options.__dataclass_fields__}
-    return Options(**{**fields, **changes})  # type: ignore[arg-type]
+    return replace(options, servers=own or ("tollroom",))
 
 
 @contextmanager
@@ -346,7 +346,7 @@ async def run(options: Options) -> tuple[list[Message], int]:
                 if (traffic, server) in given_up:
                     continue
                 with network(CASES[traffic]) as net:
-                    one = _replace(options, case=traffic, server=server, network=net)
+                    one = replace(options, case=traffic, server=server, network=net)
                     try:
                         line = await measure(viewers, one)
                     except (RuntimeError, TimeoutError, ConnectionError) as error:

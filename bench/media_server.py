@@ -1,6 +1,6 @@
 """The media server alone in a process, driven through its door. Started by `bench.media`.
 
-    python -m bench.media_server PORT ADDRESS (auto | native | python)
+python -m bench.media_server PORT ADDRESS (auto | native | python)
 """
 
 import asyncio
@@ -98,14 +98,16 @@ async def keep_lease(door: MediaDoor) -> None:
 def config(port: int, address: str, plane: str) -> MediaConfig:
     chosen = MediaConfig(port=port, addresses=(address,))
     if any(item.name == "plane" for item in fields(MediaConfig)):
-        return replace(chosen, **{"plane": plane})
+        return replace(chosen, plane=plane)
     if plane != "auto":
         raise ValueError("this media server has one data plane only")
     return chosen
 
 
 async def main(port: int, address: str, plane: str) -> None:
-    door = MediaServer(config(port, address, plane), now_ns=now_ns, random_bytes=os.urandom, on_event=send_event)
+    door = MediaServer(
+        config(port, address, plane), now_ns=now_ns, random_bytes=os.urandom, on_event=send_event
+    )
     await door.start()
     lease = asyncio.create_task(keep_lease(door))
     try:

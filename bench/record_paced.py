@@ -112,9 +112,7 @@ class Relay(asyncio.DatagramProtocol):
 
 async def relay() -> tuple[Relay, Relay]:
     loop = asyncio.get_running_loop()
-    ends = [
-        (await loop.create_datagram_endpoint(Relay, local_addr=("127.0.0.1", 0)))[1] for _ in range(2)
-    ]
+    ends = [(await loop.create_datagram_endpoint(Relay, local_addr=("127.0.0.1", 0)))[1] for _ in range(2)]
     ends[0].other, ends[1].other = ends[1], ends[0]
     return ends[0], ends[1]
 
@@ -122,20 +120,22 @@ async def relay() -> tuple[Relay, Relay]:
 def rows(seen: Sequence[tuple[int, bytes, int]], tag_bytes: int) -> list[dict[str, int | str]]:
     """The trace from a frame's first packet on. Video is the busier of the payload types, audio the next."""
     per_type = sorted({head[1] & 127 for _, head, _ in seen}, key=lambda pt: -_bytes(seen, pt))
-    kinds = {pt: kind for pt, kind in zip(per_type, ("video", "audio"), strict=False)}
+    kinds = dict(zip(per_type, ("video", "audio"), strict=False))
     kept = [(at, head, size) for at, head, size in seen if head[1] & 127 in kinds]
     frames: dict[bytes, int] = {}
     found: list[dict[str, int | str]] = []
     for at, head, size in kept:
         kind = kinds[head[1] & 127]
         frame = frames.setdefault(head[4:8], len(frames)) if kind == "video" else 0
-        found.append({
-            "us": (at - kept[0][0]) // 1000,
-            "bytes": size - tag_bytes,
-            "kind": kind,
-            "frame": frame,
-            "marker": head[1] >> 7,
-        })
+        found.append(
+            {
+                "us": (at - kept[0][0]) // 1000,
+                "bytes": size - tag_bytes,
+                "kind": kind,
+                "frame": frame,
+                "marker": head[1] >> 7,
+            }
+        )
     return found
 
 
@@ -163,7 +163,9 @@ async def record(seconds: float, out: Path) -> None:
         writer = csv.DictWriter(file, fieldnames=list(found[0]))
         writer.writeheader()
         writer.writerows(found)
-    print(state, len(found), "packets,", sum(int(row["bytes"]) for row in found) * 8 / seconds / 1e6, "Mbit/s")
+    print(
+        state, len(found), "packets,", sum(int(row["bytes"]) for row in found) * 8 / seconds / 1e6, "Mbit/s"
+    )
 
 
 async def _secure_page(page: Any) -> Any:
@@ -174,7 +176,9 @@ async def _secure_page(page: Any) -> Any:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("paced.csv"))
     options = parser.parse_args()

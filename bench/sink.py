@@ -92,7 +92,11 @@ class Viewer:
 
     def times(self) -> tuple[int | None, int | None]:
         """When the first and the last packet came."""
-        return self._sink.times(self._index) if self._sink and self._index >= 0 else (self._first_ns, self._last_ns)
+        return (
+            self._sink.times(self._index)
+            if self._sink and self._index >= 0
+            else (self._first_ns, self._last_ns)
+        )
 
     def reset(self) -> None:
         """Begin a new window (the sink's own counters apart)."""

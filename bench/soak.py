@@ -114,7 +114,9 @@ async def left_behind(bench: Bench, before: Message) -> Message:
     until_s = time.monotonic() + GONE_WITHIN_S
     while True:
         after = await bench.server.request("census")
-        more = {key: after[key] - before[key] for key in before if key not in USAGE and after[key] > before[key]}
+        more = {
+            key: after[key] - before[key] for key in before if key not in USAGE and after[key] > before[key]
+        }
         if not more or time.monotonic() > until_s:
             return more
         await asyncio.sleep(1)
@@ -143,14 +145,18 @@ async def soak(minutes: float, viewers: int, seed: int) -> list[str]:
         await bench.server.request("remove", participant_id="host")
         more = await left_behind(bench, before)
     grown = growth(samples)
-    print(f"memory {samples[0]} kB at first, {samples[-1]} kB at last, {grown:+.1%} after the warm-up; {churn.tally}")
+    print(
+        f"memory {samples[0]} kB at first, {samples[-1]} kB at last, {grown:+.1%} after the warm-up; {churn.tally}"
+    )
     faults = [f"memory changed by {grown:+.1%} after the warm-up"] if abs(grown) > FLAT_PART else []
     faults += [f"left behind: {more}"] if more else []
     return faults + ([f"{churn.tally.failed} could not join"] if churn.tally.failed else [])
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--viewers", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
