@@ -22,7 +22,7 @@ from bench import janus_server, native, netns
 from bench.cases import CASES, Case
 from bench.netns import Network
 from bench.pipe import Child, Message
-from bench.usage import softirq_ns
+from bench.usage import backlog_drops, softirq_ns
 
 VIEWERS_PER_PROCESS = {"native": 500, "python": 150}
 JOINS_AT_ONCE = 8
@@ -212,6 +212,7 @@ class Bench:
             "server_cpu_ns": after["server"] - before["server"],
             "load_cpu_ns": after["load"] - before["load"],
             "softirq_ns": after["softirq"] - before["softirq"],
+            "backlog_drops": after["backlog"] - before["backlog"],
             "sent": after["sent"] - before["sent"],
             "buffer_drops": parts[0]["buffer_drops"] - before["parts"][0]["buffer_drops"],
             "delays_us": sorted(d for part in parts for d in part["delays_us"]),
@@ -220,7 +221,7 @@ class Bench:
 
     async def _totals(self, op: str) -> Message:
         """Asked of all at once, so that all speak of the same window."""
-        softirq = softirq_ns(cores()[0])
+        softirq, backlog = softirq_ns(cores()[0]), backlog_drops()
         usage, host, *parts = await asyncio.gather(
             self.server.request("usage"),
             self._host.request("host_counts"),
@@ -231,6 +232,7 @@ class Bench:
             "load": sum(part["cpu_ns"] for part in parts),
             "sent": host["sent"],
             "softirq": softirq,
+            "backlog": backlog,
             "parts": parts,
         }
 
@@ -277,6 +279,7 @@ def result(
         "load_cpu_share": round(seen["load_cpu_ns"] / 1e9 / options.seconds, 3),
         "loss": round(1 - received / seen["expected"], 5),
         "lost_by_load": seen["buffer_drops"],
+        "lost_by_kernel": seen["backlog_drops"],
         "delay_p50_ms": round(percentile(delays, 0.5) / 1000, 2),
         "delay_p99_ms": round(percentile(delays, 0.99) / 1000, 2),
         "kb_per_viewer": round((usage["after"]["rss_kb"] - usage["idle"]["rss_kb"]) / viewers),

@@ -22,3 +22,10 @@ def softirq_ns(core: int) -> int:
     lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
     line = next(line for line in lines if line.startswith(f"cpu{core} "))
     return int(line.split()[7]) * TICK_NS
+
+
+def backlog_drops() -> int:
+    """Packets that the kernel dropped between the two ends of a veth pair or of loopback, on all cores, since boot: its
+    per-core backlog (net.core.netdev_max_backlog) was full."""
+    lines = Path("/proc/net/softnet_stat").read_text(encoding="ascii").splitlines()
+    return sum(int(line.split()[1], 16) for line in lines)
