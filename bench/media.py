@@ -27,6 +27,7 @@ from bench.usage import backlog_drops, softirq_ns
 VIEWERS_PER_PROCESS = {"native": 500, "python": 150}
 JOINS_AT_ONCE = 8
 WARM_UP_S = 2.0
+JOIN_S = 20
 LOSS_GIVEN_UP = 0.05
 # Name to server, setting, and what its process is told: the data plane, or the number of event loops.
 SERVERS = {
@@ -162,7 +163,8 @@ class Bench:
     async def join(self, name: str, load: Child, *, gates: bool = True) -> str:
         self._owner[name] = load
         await self.server.request("add", participant_id=name, host=False)
-        await load.request("connected", participant_id=name)
+        async with asyncio.timeout(JOIN_S):
+            await load.request("connected", participant_id=name)
         if gates:
             await self.open_gates({name: None})
         return name
@@ -184,7 +186,7 @@ class Bench:
     def _on_event(self, message: Message) -> None:
         # Publishers here only send: their subscribe transports stay unanswered, and end after a while.
         name = message.get("participant_id")
-        if name not in self._owner:
+        if name not in self._owner and message.get("transport") != "publish":
             return
         if message["event"] == "Offer":
             task = asyncio.create_task(self._pass_on(message))
