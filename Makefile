@@ -1,10 +1,11 @@
-.PHONY: run test check browser simulate bench-media bench-meter certs clean install install-test system-test
+.PHONY: run test check browser simulate bench-media bench-meter soak certs clean install install-test system-test
 
 PYTHON ?= python3
 PY := .venv/bin/python
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 FIRST ?= 1
 SEEDS ?= 1000
+MINUTES ?= 30
 
 run: install certs
 	$(PY) -m signaling serve
@@ -22,8 +23,12 @@ browser: install-test system-test
 simulate: install-test
 	$(PY) -m tests.simulation --first $(FIRST) --seeds $(SEEDS)
 
+# As root with Debian's janus and ethtool: Tollroom and Janus in turn, in network namespaces. Else Tollroom alone on loopback.
 bench-media: install-test
-	$(PY) -m bench.media
+	$(PY) -m bench.media $(BENCH)
+
+soak: install-test
+	$(PY) -m bench.soak --minutes $(MINUTES)
 
 bench-meter: install-test
 	$(PY) -m bench.meter

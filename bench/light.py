@@ -6,6 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pylibsrtp
 from aioice import stun
@@ -49,8 +50,19 @@ class _Ice:
 class LightTransport:
     """One UDP socket. `on_rtp` gets SRTP as it came, `on_rtcp` gets decrypted RTCP. Close it with `close`."""
 
-    def __init__(self, certificate: RTCCertificate, on_rtp: OnPacket, on_rtcp: OnPacket) -> None:
+    def __init__(
+        self,
+        certificate: RTCCertificate,
+        on_rtp: OnPacket,
+        on_rtcp: OnPacket,
+        *,
+        address: str = "127.0.0.1",
+        controlling: bool = True,
+    ) -> None:
+        """`controlling`: who decides on the pair; a full ICE server that made the offer does so itself."""
         self.local = local_credentials(certificate)
+        self.controlling = controlling
+        self.srtp_profile = ""
         self.connected = asyncio.Event()
         self.closed = asyncio.Event()
         self._certificate = certificate
@@ -59,6 +71,9 @@ class LightTransport:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        self._socket.bind((address, 0))
+        host, port = self._socket.getsockname()
+        self.local = replace(self.local, candidate=f"1 1 udp 2130706431 {host} {port} typ host")
         self._ice = _Ice(self._send)
         self._dtls: RTCDtlsTransport | None = None
         self._checked = asyncio.Event()
@@ -76,6 +91,15 @@ class LightTransport:
             await self._checked.wait()
             await self._handshake(remote)
         self.connected.set()
+
+    def hand_over(self) -> int:
+        """The socket's descriptor, for someone else to read from now on and to pass what is not RTP to `take`."""
+        asyncio.get_running_loop().remove_reader(self._socket)
+        return self._socket.fileno()
+
+    def take(self, data: bytes) -> None:
+        """A datagram that is not RTP."""
+        self._on_other(data[0] if data else 255, data)
 
     def send_rtp(self, packet: bytes) -> None:
         assert self._tx is not None
@@ -117,6 +141,8 @@ class LightTransport:
         if dtls.state != "connected":
             raise ConnectionError(f"DTLS {dtls.state}")
         self._rx, self._tx = dtls._rx_srtp, dtls._tx_srtp  # noqa: SLF001
+        assert dtls._ssl is not None  # noqa: SLF001
+        self.srtp_profile = dtls._ssl.get_selected_srtp_profile().decode()  # noqa: SLF001
         dtls.on("statechange", self._on_dtls_state)
 
     def _on_dtls_state(self) -> None:
@@ -132,8 +158,11 @@ class LightTransport:
         request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
         request.attributes["USERNAME"] = f"{self._remote.ufrag}:{self.local.ufrag}"
         request.attributes["PRIORITY"] = 1853824767
-        request.attributes["ICE-CONTROLLING"] = 4611686018427387904
-        request.attributes["USE-CANDIDATE"] = None
+        if self.controlling:
+            request.attributes["ICE-CONTROLLING"] = 4611686018427387904
+            request.attributes["USE-CANDIDATE"] = None
+        else:
+            request.attributes["ICE-CONTROLLED"] = 4611686018427387904
         request.add_message_integrity(self._remote.pwd.encode())
         request.add_fingerprint()
         return bytes(request)
@@ -163,8 +192,25 @@ class LightTransport:
         elif 19 < first < 64:
             if not self._ice.inbox.full():
                 self._ice.inbox.put_nowait(data)
-        elif first < 4:
+        elif first == 1:
             self._checked.set()
+        elif first == 0:
+            self._answer_check(data)
+
+    def _answer_check(self, data: bytes) -> None:
+        """A server with full ICE checks us too (RFC 8445 section 7.3). Its address is the one we are connected to."""
+        try:
+            request = stun.parse_message(data)
+            request.check_message_integrity(self.local.pwd.encode())
+        except (ValueError, KeyError):
+            return
+        response = stun.Message(
+            stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=request.transaction_id
+        )
+        response.attributes["XOR-MAPPED-ADDRESS"] = (self._remote.host, self._remote.port)
+        response.add_message_integrity(self.local.pwd.encode())
+        response.add_fingerprint()
+        self._send(bytes(response))
 
     def _on_srtcp(self, data: bytes) -> None:
         if self._rx is None:

@@ -1,22 +1,29 @@
-"""The media server alone in a process, driven through its door. Started by `bench.media`."""
+"""The media server alone in a process, driven through its door. Started by `bench.media`.
+
+python -m bench.media_server PORT ADDRESS (auto | native | python)
+"""
 
 import asyncio
+import gc
 import os
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from bench.pipe import Message, emit, serve
+from bench.usage import process_usage
 from mediaserver.events import MediaConfig, MediaEvent, RoomOptions
 from mediaserver.server import MediaDoor, MediaServer
 
 ROOM = "room_bench"
 LEASE_MS = 5_000
-PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
+# One peer's belongings: the Python objects, and the native sessions and entries behind them.
+HELD = ("Participant", "Subscriber", "Publisher", "Peer", "IceAgent", "Gate", "RTCDtlsTransport", "Session", "SrtpSender",
+        "Subscription", "Port", "PeerLink", "PublicationLink", "SubscriptionLink")  # fmt: skip
 
 
 def now_ns() -> int:
@@ -29,8 +36,20 @@ def send_event(event: MediaEvent) -> None:
 
 def usage() -> Message:
     """CPU time of this process since its start, and its resident memory."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return {"cpu_ns": time.clock_gettime_ns(time.CLOCK_PROCESS_CPUTIME_ID), "rss_kb": pages * PAGE_KB}
+    return process_usage(os.getpid())
+
+
+def census(door: MediaDoor) -> Message:
+    """What the server holds: nothing of it may stay behind when everybody has left."""
+    gc.collect()
+    held = [type(item).__name__ for item in gc.get_objects()]
+    return {
+        "tasks": len(asyncio.all_tasks()),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "participants": len(door.stats().participants) if isinstance(door, MediaServer) else 0,
+        **{name: held.count(name) for name in HELD},
+        **usage(),
+    }
 
 
 class Driver:
@@ -66,6 +85,9 @@ class Driver:
     async def _usage(self) -> Message:
         return usage()
 
+    async def _census(self) -> Message:
+        return census(self._door)
+
 
 async def keep_lease(door: MediaDoor) -> None:
     while True:
@@ -73,9 +95,19 @@ async def keep_lease(door: MediaDoor) -> None:
         await asyncio.sleep(1)
 
 
-async def main(port: int) -> None:
-    config = MediaConfig(port=port, addresses=("127.0.0.1",))
-    door = MediaServer(config, now_ns=now_ns, random_bytes=os.urandom, on_event=send_event)
+def config(port: int, address: str, plane: str) -> MediaConfig:
+    chosen = MediaConfig(port=port, addresses=(address,))
+    if any(item.name == "plane" for item in fields(MediaConfig)):
+        return replace(chosen, plane=plane)
+    if plane != "auto":
+        raise ValueError("this media server has one data plane only")
+    return chosen
+
+
+async def main(port: int, address: str, plane: str) -> None:
+    door = MediaServer(
+        config(port, address, plane), now_ns=now_ns, random_bytes=os.urandom, on_event=send_event
+    )
     await door.start()
     lease = asyncio.create_task(keep_lease(door))
     try:
@@ -86,4 +118,4 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1])))
+    uvloop.run(main(int(sys.argv[1]), sys.argv[2], sys.argv[3]))

@@ -3,12 +3,12 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 Message = dict[str, Any]
 Handler = Callable[[str, Message], Awaitable[Message]]
-LINE_MAX = 1 << 20
+LINE_MAX = 1 << 24  # the delays of a window with a thousand viewers come in one line
 
 
 def emit(message: Message) -> None:
@@ -41,8 +41,15 @@ async def _answer(handle: Handler, request: Message) -> None:
 class Child:
     """A process that answers requests. Use as an async context manager; leaving ends the process."""
 
-    def __init__(self, *command: str, on_event: Callable[[Message], None] = lambda _message: None) -> None:
+    def __init__(
+        self,
+        *command: str,
+        prefix: Sequence[str] = (),
+        on_event: Callable[[Message], None] = lambda _message: None,
+    ) -> None:
+        """`command`: a module and its arguments; `prefix`: what starts it elsewhere (`ip netns exec NAME`)."""
         self._command = command
+        self._prefix = prefix
         self._on_event = on_event
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._number = 0
@@ -50,7 +57,7 @@ class Child:
     async def __aenter__(self) -> Self:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *self._command, stdin=pipe, stdout=pipe, limit=LINE_MAX
+            *self._prefix, sys.executable, "-m", *self._command, stdin=pipe, stdout=pipe, limit=LINE_MAX
         )
         self._reading = asyncio.create_task(self._read())
         return self
@@ -83,14 +90,15 @@ class Child:
         while line := await self._process.stdout.readline():
             self._take(json.loads(line))
         for future in self._waiting.values():
-            future.set_exception(RuntimeError(f"{self._command[0]} ended"))
+            if not future.done():
+                future.set_exception(RuntimeError(f"{self._command[0]} ended"))
 
     def _take(self, message: Message) -> None:
         if "re" not in message:
             self._on_event(message)
             return
         future = self._waiting.pop(message.pop("re"))
-        if future.cancelled():
+        if future.done():
             return
         if "error" in message:
             future.set_exception(RuntimeError(message["error"]))

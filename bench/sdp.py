@@ -21,12 +21,15 @@ class Local:
     ufrag: str
     pwd: str
     fingerprint: str
+    candidate: str = ""
 
     def lines(self, setup: str) -> list[str]:
+        """Candidates are for a server with full ICE; an ICE-lite one has no use for them."""
+        candidates = [f"a=candidate:{self.candidate}"] if self.candidate else []
         return [
+            *candidates,
             f"a=ice-ufrag:{self.ufrag}",
             f"a=ice-pwd:{self.pwd}",
-            "a=ice-options:trickle",
             f"a=fingerprint:sha-256 {self.fingerprint}",
             f"a=setup:{setup}",
             "a=rtcp-mux",
@@ -109,6 +112,20 @@ def extension_ids(sdp: str, kind: str) -> dict[str, int]:
     return {uri: int(number) for number, uri in found}
 
 
+def is_lite(sdp: str) -> bool:
+    return "a=ice-lite" in sdp
+
+
+def payload_kinds(sdp: str) -> dict[int, str]:
+    """Payload type to audio, video or rtx, as the server offers them."""
+    found: dict[int, str] = {}
+    for section in re.split(r"\r?\n(?=m=)", sdp.strip())[1:]:
+        kind = section[2 : section.index(" ")]
+        for pt, name in re.findall(r"a=rtpmap:(\d+) ([^/\s]+)/", section):
+            found[int(pt)] = "rtx" if name == "rtx" else kind
+    return found
+
+
 def _answer_section(section: str, local: Local) -> list[str]:
     old = section.splitlines()
     active = any(line in ("a=sendonly", "a=sendrecv") for line in old)
@@ -119,7 +136,7 @@ def _answer_section(section: str, local: Local) -> list[str]:
 def _section(kind: str, mid: int, pts: list[int], body: list[str], local: Local) -> list[str]:
     numbers = " ".join(str(pt) for pt in pts)
     head = [f"m={kind} 9 UDP/TLS/RTP/SAVPF {numbers}", "c=IN IP4 0.0.0.0", f"a=mid:{mid}", "a=sendonly"]
-    return [*head, f"a=msid:load {kind}", *local.lines("actpass"), *body]
+    return [*head, f"a=msid:load {kind}", *local.lines("active"), *body]
 
 
 def _extensions() -> list[str]:

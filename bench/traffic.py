@@ -1,18 +1,17 @@
 """What the host sends: VP8-shaped frames and Opus-shaped packets, each carrying its send time."""
 
-import asyncio
 import struct
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from bench.cases import FRAMES_PER_S, Send
 from bench.light import LightTransport, monotonic_ns
 from bench.sdp import AUDIO_LEVEL, AUDIO_PT, MID, SEND_TIME, TRANSPORT_SEQ, VIDEO_PT
 
 AUDIO_SSRC = 0x0A0D_1001
 VIDEO_SSRC = 0x0F1D_2001
-FRAMES_PER_S = 30
-AUDIO_PER_S = 50
-AUDIO_BYTES = 140
 TIME = struct.Struct("!Q")
 HEADER = struct.Struct("!BBHII")
 
@@ -46,12 +45,12 @@ class Stream:
     filler: bytes = field(default=bytes(range(256)) * 6)
 
     def packet(self, body: bytes, size: int, timestamp: int, *, marker: bool, now_ns: int) -> bytes:
-        """An RTP packet of `size` bytes in all (before SRTP's tag) that starts its payload with `body`."""
+        """An RTP packet of `size` bytes in all (before SRTP's tag; more when it must) that starts its payload with `body`."""
         self.seq = (self.seq + 1) & 0xFFFF
         self.sent += 1
         header = HEADER.pack(0x90, self.pt | marker << 7, self.seq, timestamp & 0xFFFFFFFF, self.ssrc)
         head = header + self._extension(now_ns) + body
-        return head + self.filler[: size - len(head) - 8] + TIME.pack(now_ns)
+        return head + self.filler[: max(0, size - len(head) - 8)] + TIME.pack(now_ns)
 
     def _extension(self, now_ns: int) -> bytes:
         """RFC 8285 one-byte header, with the values a browser would send."""
@@ -70,68 +69,60 @@ class Stream:
         return struct.pack("!HH", 0xBEDE, len(body) // 4) + body
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Video packets per second and bytes each; Opus is 50 packets of 140 bytes per second."""
-
-    video_per_s: int = 290
-    video_bytes: int = 1100
-
-
 class Host:
-    """Sends until cancelled. A keyframe request makes the next frame a keyframe."""
+    """One publisher: plays a case from a thread of its own, since an event loop wakes too coarsely for it. A keyframe
+    request makes the next frame a keyframe."""
 
-    def __init__(self, transport: LightTransport, rate: Rate, extensions: dict[str, dict[str, int]]) -> None:
-        self.audio = Stream(AUDIO_SSRC, AUDIO_PT, 48_000, "0", extensions["audio"])
-        self.video = Stream(VIDEO_SSRC, VIDEO_PT, 90_000, "1", extensions["video"])
+    def __init__(self, transport: LightTransport, number: int, extensions: dict[str, dict[str, int]]) -> None:
+        self.audio = Stream(AUDIO_SSRC + number, AUDIO_PT, 48_000, "0", extensions["audio"])
+        self.video = Stream(VIDEO_SSRC + 16 * number, VIDEO_PT, 90_000, "1", extensions["video"])
         self.keyframes = 0
         self._transport = transport
-        self._rate = rate
         self._wants_keyframe = True
-        self._picture = 0
+        self._key = False
+        self._stopped = threading.Event()
+
+    @property
+    def sent(self) -> int:
+        return self.audio.sent + self.video.sent
 
     def on_rtcp(self, rtcp: bytes) -> None:
         if is_keyframe_request(rtcp):
             self._wants_keyframe = True
 
-    async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._paced(FRAMES_PER_S, self._send_frame))
-            group.create_task(self._paced(AUDIO_PER_S, self._send_audio))
+    def stop(self) -> None:
+        self._stopped.set()
 
-    async def _paced(self, per_s: int, send: Callable[[int], None]) -> None:
-        """Calls `send(n)` at n / per_s after the start; never drifts, catches up after a stall."""
+    def run(self, sends: Iterable[Send]) -> None:
+        """Until stopped. Never drifts; catches up after a stall."""
         start_ns = monotonic_ns()
-        n = 0
-        while True:
-            send(n)
-            n += 1
-            await asyncio.sleep(start_ns / 1e9 + n / per_s - monotonic_ns() / 1e9)
+        for send in sends:
+            wait_s = start_ns / 1e9 + send.at_s - monotonic_ns() / 1e9
+            if wait_s > 0:
+                time.sleep(wait_s)
+            if self._stopped.is_set():
+                return
+            self._send_audio(send) if send.kind == "audio" else self._send_video(send)
 
-    def _send_audio(self, n: int) -> None:
-        packet = self.audio.packet(b"", AUDIO_BYTES, n * 960, marker=False, now_ns=monotonic_ns())
+    def _send_audio(self, send: Send) -> None:
+        packet = self.audio.packet(b"", send.bytes, send.frame * 960, marker=False, now_ns=monotonic_ns())
         self._transport.send_rtp(packet)
 
-    def _send_frame(self, n: int) -> None:
-        count = self._rate.video_per_s * (n + 1) // FRAMES_PER_S - self._rate.video_per_s * n // FRAMES_PER_S
-        key, self._wants_keyframe = self._wants_keyframe, False
-        self.keyframes += key
-        self._picture = (self._picture + 1) & 0x7FFF
-        for i in range(count):
-            self._send_video(n, self._vp8(key, first=i == 0), last=i == count - 1)
-
-    def _send_video(self, n: int, body: bytes, *, last: bool) -> None:
-        now_ns = monotonic_ns()
-        packet = self.video.packet(
-            body, self._rate.video_bytes, n * 90_000 // FRAMES_PER_S, marker=last, now_ns=now_ns
-        )
+    def _send_video(self, send: Send) -> None:
+        if send.first:
+            self._key, self._wants_keyframe = self._wants_keyframe, False
+            self.keyframes += self._key
+        body = vp8(send.frame, key=self._key, first=send.first)
+        timestamp = send.frame * 90_000 // FRAMES_PER_S
+        packet = self.video.packet(body, send.bytes, timestamp, marker=send.last, now_ns=monotonic_ns())
         self._transport.send_rtp(packet)
 
-    def _vp8(self, key: bool, *, first: bool) -> bytes:
-        """RFC 7741: descriptor with a 15-bit picture id, and a payload header on the frame's first packet."""
-        descriptor = bytes((0x80 | first << 4, 0x80)) + (0x8000 | self._picture).to_bytes(2, "big")
-        if not first:
-            return descriptor
-        if key:
-            return descriptor + b"\x10\x02\x00\x9d\x01\x2a" + struct.pack("<HH", 640, 360)
-        return descriptor + b"\x11\x02\x00"
+
+def vp8(frame: int, *, key: bool, first: bool) -> bytes:
+    """RFC 7741: descriptor with a 15-bit picture id, and a payload header on the frame's first packet."""
+    descriptor = bytes((0x80 | first << 4, 0x80)) + (0x8000 | frame & 0x7FFF).to_bytes(2, "big")
+    if not first:
+        return descriptor
+    if key:
+        return descriptor + b"\x10\x02\x00\x9d\x01\x2a" + struct.pack("<HH", 640, 360)
+    return descriptor + b"\x11\x02\x00"
