@@ -32,6 +32,7 @@ from mediaserver.events import (
     MediaConfig,
     MediaEvent,
     RoomOptions,
+    Source,
     TracksPublished,
     Transport,
 )
@@ -304,7 +305,14 @@ class MediaPool:
     # --- participants ---
 
     async def add_participant(
-        self, room_id: str, participant_id: str, *, metered: bool, may_publish: bool, options: RoomOptions
+        self,
+        room_id: str,
+        participant_id: str,
+        *,
+        metered: bool,
+        may_publish: bool,
+        options: RoomOptions,
+        receives: bool = True,
     ) -> None:
         await self.remove_participant(participant_id)
         if len(self._members) >= self._config.peers_max:
@@ -324,6 +332,7 @@ class MediaPool:
                     metered=metered,
                     may_publish=may_publish,
                     options=options,
+                    receives=receives,
                 ),
             )
         except BaseException:
@@ -407,6 +416,17 @@ class MediaPool:
 
     async def restart(self, participant_id: str, transport: Transport) -> None:
         await self._ask("restart", participant_id, transport=transport)
+
+    async def watch(self, participant_id: str, sdp: str) -> str:
+        answer: str = await self._ask("watch", participant_id, sdp=sdp)
+        return answer
+
+    async def refresh_ice(self, participant_id: str, transport: Transport) -> str:
+        fragment: str = await self._ask("refresh_ice", participant_id, transport=transport)
+        return fragment
+
+    async def set_muted(self, participant_id: str, source: Source, muted: bool) -> None:
+        await self._ask("set_muted", participant_id, source=source, muted=muted)
 
     async def set_may_publish(self, participant_id: str, may_publish: bool) -> None:
         await self._ask("set_may_publish", participant_id, may_publish=may_publish)
