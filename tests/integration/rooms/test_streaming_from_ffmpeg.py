@@ -67,7 +67,7 @@ async def ffmpeg(
 async def test_a_host_goes_live_from_ffmpeg(tmp_path: Path) -> None:
     async with running_app(tmp_path) as app:
         room = await app.create_room()
-        async with ffmpeg(app, await room_key(app, room), tmp_path, seconds=6) as encoder:
+        async with ffmpeg(app, await room_key(app, room), tmp_path, seconds=4) as encoder:
             await app.until_state(room, "live")
             payer = await app.payer(await app.buy(room))
             await payer.watching()
