@@ -1,7 +1,10 @@
-"""FFmpeg's own WHIP muxer, as PyAV brings it, in a process of its own because it blocks: python -m … url key seconds
-cert_file key_file."""
+"""FFmpeg's own WHIP muxer, as PyAV brings it, in a process of its own because it blocks: python -m … url key
+cert_file key_file. It sends until SIGTERM, and then says goodbye."""
 
+import itertools
+import signal
 import sys
+import threading
 import time
 from fractions import Fraction
 
@@ -12,7 +15,9 @@ SAMPLES = 960  # 20 ms
 SAMPLES_PER_S = 48_000
 
 
-def main(url: str, key: str, seconds: float, cert_file: str, key_file: str) -> None:
+def main(url: str, key: str, cert_file: str, key_file: str) -> None:
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     options = {"authorization": key, "cert_file": cert_file, "key_file": key_file}
     with av.open(url, "w", format="whip", options=options) as out:
         settings = {"preset": "ultrafast", "tune": "zerolatency", "bf": "0", "g": "25", "profile": "baseline"}
@@ -21,7 +26,7 @@ def main(url: str, key: str, seconds: float, cert_file: str, key_file: str) -> N
         audio = out.add_stream("libopus", rate=SAMPLES_PER_S, layout="stereo")
         began = time.monotonic()
         samples = 0
-        for number in range(int(seconds * FRAMES_PER_S)):
+        for number in itertools.count():
             picture = av.VideoFrame(320, 240, "yuv420p")
             for plane in picture.planes:
                 plane.update(bytes([number * 5 % 200]) * plane.buffer_size)
@@ -37,8 +42,9 @@ def main(url: str, key: str, seconds: float, cert_file: str, key_file: str) -> N
                 )
                 out.mux(audio.encode(sound))
                 samples += SAMPLES
-            time.sleep(max(0.0, began + (number + 1) / FRAMES_PER_S - time.monotonic()))
+            if stopped.wait(max(0.0, began + (number + 1) / FRAMES_PER_S - time.monotonic())):
+                break
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], float(sys.argv[3]), *sys.argv[4:6])
+    main(*sys.argv[1:5])

@@ -105,6 +105,7 @@ async def test_a_session_obeys_the_key_it_began_with(app: App) -> None:
     room, elsewhere = await app.create_room(), await app.create_room()
     async with encoder(app, await room_key(app, room)) as live:
         await live.start()
+        await app.until_state(room, "live")
         session = live.location.rsplit("/", 1)[1]
         live.key, own = await room_key(app, elsewhere), live.key
         assert await live.stop() == 403
@@ -141,6 +142,7 @@ async def test_the_answer_names_the_ice_servers_and_a_session_url_of_the_callers
     room = await app.create_room()
     async with encoder(app, await room_key(app, room)) as live:
         await live.start()
+        await app.until_state(room, "live")
         assert live.headers.getall("Link") == [
             '<turn:turn.example.org?transport=udp>; rel="ice-server"; username="a\\"b"; credential="c"; credential-type="password"',
             '<stun:stun.example.org>; rel="ice-server"',

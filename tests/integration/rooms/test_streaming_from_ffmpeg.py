@@ -47,12 +47,10 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @asynccontextmanager
-async def ffmpeg(
-    app: App, key: str, folder: Path, seconds: float
-) -> AsyncIterator[asyncio.subprocess.Process]:
+async def ffmpeg(app: App, key: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.integration.rooms.ffmpeg_encoder"),
-        *(f"{app.url}/whip", key, str(seconds), *map(str, certificate(folder))),
+        *(f"{app.url}/whip", key, *map(str, certificate(folder))),
         cwd=ROOT,
     )
     try:
@@ -67,11 +65,12 @@ async def ffmpeg(
 async def test_a_host_goes_live_from_ffmpeg(tmp_path: Path) -> None:
     async with running_app(tmp_path) as app:
         room = await app.create_room()
-        async with ffmpeg(app, await room_key(app, room), tmp_path, seconds=6) as encoder:
+        async with ffmpeg(app, await room_key(app, room), tmp_path) as encoder:
             await app.until_state(room, "live")
             payer = await app.payer(await app.buy(room))
             await payer.watching()
             await payer.wait("meter", state="counting")
+            encoder.terminate()
             assert await encoder.wait() == 0
             await app.until_state(room, "away")  # it said goodbye with DELETE
             await payer.wait("notice", kind="host_away")
