@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import struct
 from contextlib import ExitStack
 
 import pytest
@@ -206,6 +207,16 @@ async def test_broken_framing_after_a_valid_check_ends_that_connection_only(hall
     second.close()
     await host.nominate()
     assert hall.of(Closed, "host") == []
+
+
+async def test_connections_that_are_reset_at_once_or_half_way_leave_nothing(hall):
+    for data in [b"", b"\x00", framed(bytes(20))[:9]] * 20:
+        caller = Caller(hall)
+        caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        caller.send(data)
+        caller.close()
+    await settle()
+    await until(lambda: connections(hall) == 0, "all are gone")
 
 
 async def test_idle_strangers_make_room_for_newcomers_and_are_hung_up_on_in_time(hall, monkeypatch):
