@@ -53,10 +53,15 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._address = transport.get_extra_info("peername") or ()
         connected = transport.get_extra_info("socket")
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_UNSENT_BYTES)
         self._timer = asyncio.get_running_loop().call_later(UNVERIFIED_S, self.end)
         self._server.opened(self)
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_UNSENT_BYTES)
+        except OSError:
+            self._address = ()
+        if not self._address:  # reset before it was accepted
+            self.end()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self.end()

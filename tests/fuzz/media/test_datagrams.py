@@ -55,7 +55,7 @@ class Agent:
 
 def test_the_check_that_the_others_are_spoiled_from_is_answered():
     target = Agent()
-    target.server._on_check(target.port, target.request(), ADDRESS)
+    target.server.check(target.port, target.request(), ADDRESS)
     assert (len(target.port.sent), target.checked) == (1, 1)
     assert target.agent.route == (target.port, ADDRESS)
 
@@ -74,8 +74,8 @@ def test_a_spoiled_check_is_never_answered(data: st.DataObject) -> None:
     if spoiled[:signed] == original[:signed]:
         return
     crc = stun.message_fingerprint(spoiled[:signed]) if data.draw(st.booleans()) else 0
-    target.server._on_check(target.port, spoiled[:signed] + struct.pack("!HHI", 0x8028, 4, crc), ADDRESS)
-    target.server._on_check(target.port, spoiled, ADDRESS)
+    target.server.check(target.port, spoiled[:signed] + struct.pack("!HHI", 0x8028, 4, crc), ADDRESS)
+    target.server.check(target.port, spoiled, ADDRESS)
     assert target.port.sent == []
     assert target.agent.route is None
     assert target.agent.heard_ns == 0
@@ -85,8 +85,8 @@ def test_a_spoiled_check_is_never_answered(data: st.DataObject) -> None:
 @example(b"\x00\x01\x00\x08\x21\x12\xa4\x42" + bytes(12) + b"\x00\x24\x00\x02\xff\xff\x00\x00")
 def test_any_bytes_as_a_check(data: bytes) -> None:
     target = Agent()
-    target.server._on_check(target.port, data, ADDRESS)
-    target.server._on_check(target.port, b"\x00\x01" + data[2:4] + b"\x21\x12\xa4\x42" + data[4:], ADDRESS)
+    target.server.check(target.port, data, ADDRESS)
+    target.server.check(target.port, b"\x00\x01" + data[2:4] + b"\x21\x12\xa4\x42" + data[4:], ADDRESS)
     assert target.port.sent == []
 
 
