@@ -1,6 +1,7 @@
 """The media server over worker processes: real processes, sockets and media; killed, stopped, orphaned."""
 
 import asyncio
+import inspect
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from mediaserver.errors import (
 )
 from mediaserver.events import Closed, Forwarding, MediaConfig, Offer, RoomOptions, TracksPublished
 from mediaserver.pool import MediaPool, WorkerChange
+from mediaserver.server import MediaDoor
 from tests.browser.server import free_media_port
 
 from .client import Hall, settle, until
@@ -131,6 +133,22 @@ async def test_the_door_works_as_in_one_process(hall: PoolHall) -> None:
     assert set(await hall.media.liveness()) == {"room-host"}
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, item in vars(MediaDoor).items() if inspect.iscoroutinefunction(item)]
+)
+def test_the_pool_has_every_call_of_the_door(name: str) -> None:
+    """With the same arguments, so that a call added to the door is not forgotten here."""
+    assert inspect.signature(getattr(MediaPool, name)) == inspect.signature(getattr(MediaDoor, name))
+
+
+async def test_a_muted_source_is_off_the_air(hall: PoolHall) -> None:
+    host, payer = await hall.call()
+    await hall.media.set_muted("room-host", "camera", muted=True)
+    host.video(1, 2)
+    await settle()
+    assert payer.leg.payloads() == []
+
+
 async def test_nothing_passes_without_a_lease_in_any_worker(hall: PoolHall) -> None:
     calls = [await hall.call("a"), await hall.call("b")]
     await hall.media.set_lease(hall.clock.ms)
@@ -219,7 +237,7 @@ async def test_a_worker_that_hangs_is_replaced_and_holds_up_nobody(
 ) -> None:
     await hall.enter("a", "a-host")
     await hall.enter("b", "b-host")
-    monkeypatch.setattr(pool_module, "PING_S", 0.1)
+    monkeypatch.setattr(pool_module, "PING_S", 0.5)
     worker = hall.media.worker_of("a-host")
     os.kill(hall.media.pids[worker], signal.SIGSTOP)
     loop = asyncio.get_running_loop()
@@ -227,7 +245,7 @@ async def test_a_worker_that_hangs_is_replaced_and_holds_up_nobody(
     for _ in range(3):
         assert set(await hall.media.liveness()) >= {"b-host"}
     await hall.media.set_lease(hall.clock.ms + 5_000)
-    assert loop.time() - began < 0.3, "one that hangs is waited for once, and not for long"
+    assert loop.time() - began < 1, "one that hangs is waited for once, and not for long"
     await until(lambda: hall.reasons("a-host"), "Closed")
     await until(lambda: hall.states() == ["hangs", "lost", "ready"], "a new worker")
     assert hall.reasons("b-host") == []
