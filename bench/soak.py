@@ -150,7 +150,9 @@ async def soak(minutes: float, viewers: int, seed: int) -> list[str]:
     )
     faults = [f"memory changed by {grown:+.1%} after the warm-up"] if abs(grown) > FLAT_PART else []
     faults += [f"left behind: {more}"] if more else []
-    faults += [f"the host lost its connection: {gone}" for gone in bench.closed if gone["transport"] == "publish"]
+    faults += [
+        f"the host lost its connection: {gone}" for gone in bench.closed if gone["transport"] == "publish"
+    ]
     return faults + ([f"{churn.tally.failed} could not join"] if churn.tally.failed else [])
 
 
