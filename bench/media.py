@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,6 +112,8 @@ class Bench:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        # What the server says from now on concerns nobody: the others are leaving.
+        self._owner.clear()
         for task in self._tasks:
             task.cancel()
         await self._stack.aclose()
@@ -186,13 +189,11 @@ class Bench:
     def _on_event(self, message: Message) -> None:
         # Publishers here only send: their subscribe transports stay unanswered, and end after a while.
         name = message.get("participant_id")
-        if name not in self._owner and message.get("transport") != "publish":
-            return
-        if message["event"] == "Offer":
+        if message["event"] == "Offer" and name in self._owner:
             task = asyncio.create_task(self._pass_on(message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        elif message["event"] == "Closed":
+        elif message["event"] == "Closed" and (name in self._owner or message["transport"] == "publish"):
             self.closed.append(message)
 
     async def _pass_on(self, offer: Message) -> None:
@@ -376,6 +377,8 @@ def table(lines: Sequence[Message]) -> str:
 
 
 def main(options: Options) -> int:
+    # Asked to stop, it still takes its namespaces away.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     lines, failures = asyncio.run(run(possible(options)))
     print(table(lines))
     profiles = {line["srtp_profile"] for line in lines}

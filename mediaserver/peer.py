@@ -104,6 +104,7 @@ class Peer:
             self._ice_farewell()
             await self._secure.close()
             self._owner.on_closed(reason)
+            self._part()
 
     async def _live(self) -> str:
         try:
@@ -191,7 +192,14 @@ class Peer:
             await self._secure.close()
             # A handshake ends by the ConnectionError of its channel; the waits before and after it, by this.
             self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._part()
         await asyncio.gather(self._task, return_exceptions=True)
+
+    def _part(self) -> None:
+        """Nobody calls either way any more. Otherwise a closed peer, with 100 kB and more of OpenSSL's behind it, would
+        wait in a reference cycle for a full collection, which a live server hardly ever makes (`signaling.serve`)."""
+        del self._owner, self.agent.receiver
 
     def _ice_farewell(self) -> None:
         """Unhook from the sockets but keep the route, so that close_notify still finds its way."""

@@ -218,6 +218,8 @@ class SecureTransport:
         outgoing.ssrc_type = Policy.SSRC_ANY_OUTBOUND
         self.receiver = SrtpReceiver(Session(incoming), self._scratch)
         self.sender = SrtpSender(Session(outgoing), self._scratch, self._agent)
+        # aiortc's own pair, made of the same keys, never sees a packet: only DTLS records are fed to it.
+        self._dtls._rx_srtp = self._dtls._tx_srtp = cast("Session", None)
 
     async def closed_by_remote(self) -> None:
         """Returns when the client has sent close_notify (or its records cannot be read any more)."""
@@ -232,6 +234,8 @@ class SecureTransport:
         self._channel.close()
         if pump is not None:
             await asyncio.gather(pump, return_exceptions=True)
+        # Its 100 kB are out of the collector's sight, and must not wait for it.
+        self._dtls._ssl = None
 
 
 def _policy(key: bytes, profile: int) -> Policy:
