@@ -431,9 +431,6 @@ class MediaPool:
     async def set_may_publish(self, participant_id: str, may_publish: bool) -> None:
         await self._ask("set_may_publish", participant_id, may_publish=may_publish)
 
-    async def set_muted(self, participant_id: str, source: Source, muted: bool) -> None:
-        await self._ask("set_muted", participant_id, source=source, muted=muted)
-
     async def _ask(self, name: str, participant_id: str, **arguments: Any) -> Any:
         link = self._member(participant_id).link
         if link is None:
