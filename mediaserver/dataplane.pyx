@@ -757,6 +757,7 @@ cdef class DataPlane:
         _open_table(&self.streams, 256, seed)
         _open_table(&self.subscriptions, 256, seed)
         self.ports, self.links = {}, set()
+        self.call = 1
         self.buffers = <uint8_t *>calloc(POOL, BUFFER_BYTES)
         self.packets = <Received *>calloc(POOL, sizeof(Received))
         self.jobs = <Job *>calloc(JOBS, sizeof(Job))
