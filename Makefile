@@ -52,9 +52,11 @@ install-test: .venv/.installed-test
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@ .venv/.installed
 
-# What the tests drive besides Python: a browser, Redis, PostgreSQL.
+# What the tests drive besides Python: a browser, Redis, PostgreSQL, and Node for the pages' modules without a DOM.
 system-test:
 	@missing=""; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v node >/dev/null || missing="$$missing nodejs"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	[ -z "$$missing" ] || { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends $$missing; }

@@ -13,6 +13,7 @@ from mediaserver.events import (
     MediaEvent,
     Offer,
     RoomOptions,
+    Source,
     TracksPublished,
     Transport,
 )
@@ -72,6 +73,8 @@ class PaperDoor:
     async def restart(self, participant_id: str, transport: Transport) -> None: ...
 
     async def set_may_publish(self, participant_id: str, may_publish: bool) -> None: ...
+
+    async def set_muted(self, participant_id: str, source: Source, muted: bool) -> None: ...
 
     async def open_gate(self, participant_id: str, allow_ms: int | None) -> None:
         now_ns = self._now_ns()

@@ -21,6 +21,7 @@ from mediaserver.events import (
     MediaConfig,
     MediaEvent,
     RoomOptions,
+    Source,
     TracksPublished,
     Transport,
 )
@@ -74,6 +75,10 @@ class MediaDoor(Protocol):
     async def set_may_publish(self, participant_id: str, may_publish: bool) -> None:
         """Grant or take the right to publish; taking it closes the publish transport at once."""
 
+    async def set_muted(self, participant_id: str, source: Source, muted: bool) -> None:
+        """Take what the participant publishes from this source off the air at once, or let it pass again. Unlike
+        `set_may_publish` it leaves the transport as it is."""
+
     async def open_gate(self, participant_id: str, allow_ms: int | None) -> None:
         """Let media pass for `allow_ms` from the first forwarded packet (None: until closed), and ask the
         publishers for keyframes. Opening an open gate replaces its allowance, counted from the same first
@@ -124,6 +129,7 @@ class Participant:
         self.options = options
         self.gate = gate
         self.may_publish = may_publish
+        self.muted: set[Source] = set()
         self.publisher: Publisher | None = None
         self.subscriber: Subscriber | None = None
 
@@ -291,6 +297,7 @@ class MediaServer:
                     for other in self._rooms[participant.room_id].values()
                     if other is not participant and other.publisher is not None
                     for publication in other.publisher.publications.values()
+                    if publication.info.source not in other.muted
                 }
             )
 
@@ -353,6 +360,12 @@ class MediaServer:
             self._emit(TracksPublished(participant_id))
             self._update_room(participant.room_id)
             await _all_done([self._close_soon(publisher)])
+
+    async def set_muted(self, participant_id: str, source: Source, muted: bool) -> None:
+        participant = self._participant(participant_id)
+        if (source in participant.muted) != muted:
+            participant.muted ^= {source}
+            self._update_room(participant.room_id)
 
     # --- gates and lease ---
 

@@ -98,19 +98,19 @@ class Application:
         )
         granted = await passes.pass_of_order(self._tx, order)
         assert granted is not None, "granted above"
-        await self._paid(granted.id, granted_before_ms=0)
+        await self._paid(granted, granted_before_ms=0)
 
     async def extend(self, decision: ExtendPass) -> None:
         found = await passes.get_pass(self._tx, decision.pass_id)
         assert found is not None, "orders refer to the pass that they extend"
-        await self._paid(found.id, granted_before_ms=found.granted_ms or 0)
+        await self._paid(found, granted_before_ms=found.granted_ms or 0)
         await passes.extend_pass(self._tx, found.id, decision.seconds)
         if found.state in {"refunded", "disputed", "revoked"}:  # it ended while the payer was paying
             now_s, now_text = self._stamp.now_s, self._stamp.now_text
             await outbox.ask_refund(self._tx, self._order.id, "unserved", now_s=now_s, created_at=now_text)
             self.notices.append(OutboxFilled())
 
-    async def _paid(self, pass_id: str, *, granted_before_ms: int) -> None:
+    async def _paid(self, pass_: passes.Pass, *, granted_before_ms: int) -> None:
         order = self._order
         self._values |= {
             "granted": True,
@@ -124,15 +124,15 @@ class Application:
             OrderPaid(
                 order_id=order.id,
                 room_id=order.room_id,
-                pass_id=pass_id,
-                name=order.name,
+                pass_id=pass_.id,
+                name=pass_.name,  # as the others in the room know who paid
                 amount_minor=order.amount_minor,
                 currency=order.currency,
                 seconds=order.seconds,
                 extends=extends,
             )
         )
-        self.notices.append(PassChanged(pass_id, order.room_id))
+        self.notices.append(PassChanged(pass_.id, order.room_id))
 
     async def record_refund(self, decision: RecordRefund) -> None:
         order, delta_minor = self._order, decision.amount_minor_delta

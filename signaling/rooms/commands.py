@@ -77,6 +77,7 @@ class Commands:
     async def _media(self, participant: Participant, message: wire.Media) -> None:
         if participant.may_publish:
             participant.media = wire.MediaFlags(message.microphone, message.camera, message.screen)
+            await self._rooms.unmute(participant)
             participant.room.changed()
 
     async def _chat(self, participant: Participant, message: wire.Chat) -> None:

@@ -10,6 +10,7 @@ from mediaserver.errors import MediaError
 from signaling.clock import Clock, rfc3339
 from signaling.notices import OutboxFilled, PassChanged, RoomChanged
 from signaling.rooms import wire
+from signaling.rooms.refunds import orders_behind
 from signaling.rooms.room import LiveRoom, Participant
 from signaling.rooms.service import Rooms
 from signaling.stores import meter, outbox, passes
@@ -27,10 +28,12 @@ class Moderation:
         self._clock = clock
 
     async def mute(self, host: Participant, message: wire.Mute) -> None:
-        """Tell the page to switch the source off, and everybody that it is off."""
+        """Off the air at once, whatever the page does; its owner may switch it on again. To silence for good, take
+        the grant."""
         target = self._target(host, message.participant_id, message.type)
         if target is None:
             return
+        await self._rooms.mute(target, message.source)
         flags = {name: getattr(target.media, name) for name in ("microphone", "camera", "screen")}
         target.media = wire.MediaFlags(**flags | {message.source: False})
         target.send(host.room.make_notice("muted", participant_id=target.id, name=message.source))
@@ -60,6 +63,8 @@ class Moderation:
             return
         pass_id = target.pass_id
         async with self._rooms.turn(pass_id):
+            if message.refund:
+                await self._promise_refunds([target])
             self._rooms.end(target, "kicked")
             await self._rooms.ended(target)
             await self._take_back([pass_id], "kicked" if message.refund else None)
@@ -78,6 +83,8 @@ class Moderation:
         room.closing = True  # nobody comes in while the others go out
         try:
             payers = list(room.payers)
+            if message.refund:
+                await self._promise_refunds(payers)
             for payer in payers:
                 self._rooms.end(payer, "host_ended")
             for payer in payers:
@@ -87,6 +94,13 @@ class Moderation:
             room.closing = False
         self._rooms.end(host, "host_ended")
         self._tell(room, pass_ids, refund=message.refund)
+
+    async def _promise_refunds(self, payers: Sequence[Participant]) -> None:
+        """So that their endings can say what goes back; it is asked for once their meters have settled."""
+        async with self._db.read() as tx:
+            for payer in payers:
+                assert payer.pass_id is not None
+                payer.refundable = await orders_behind(tx, payer.pass_id)
 
     async def _close_row(self, room: LiveRoom, refund: RefundReason | None) -> list[str]:
         wall_s = self._clock.wall_s()

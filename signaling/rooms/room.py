@@ -10,6 +10,7 @@ from typing import Any
 
 from mediaserver.events import Offer
 from metering.events import Show
+from metering.orders import OrderSnapshot
 from signaling.clock import Clock, now_ms, rfc3339
 from signaling.rooms import wire
 from signaling.rooms.socket import Channel
@@ -35,8 +36,10 @@ class Participant:
     channel: Channel | None = None
     detached_ms: int | None = None
     media: wire.MediaFlags = field(default_factory=wire.MediaFlags)
+    muted: set[wire.Muteable] = field(default_factory=set)
     show: Show | None = None
     paid: dict[str, Any] | None = None
+    refundable: tuple[OrderSnapshot, ...] = ()  # whose unused part goes back when this stay ends
     offer: Offer | None = None
     has_published: bool = False
     ended: bool = False

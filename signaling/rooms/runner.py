@@ -149,6 +149,12 @@ class MeterRunner:
             self._starts[stay.segment_id] = since_ms
         self.feed(stay, Forwarding(since_ms))
 
+    def connected(self, participant_id: str, at_ms: int) -> None:
+        """The receiving transport came up: its clock need not wait for the next poll."""
+        stay = self._stays.get(participant_id)
+        if stay is not None:
+            self.feed(stay, Alive("payer", at_ms))
+
     def lease_lost(self, at_ms: int) -> None:
         for stay in tuple(self._stays.values()):
             self.feed(stay, LeaseLost(at_ms))

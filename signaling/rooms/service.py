@@ -12,7 +12,17 @@ from typing import Any
 import structlog
 
 from mediaserver.errors import MediaError
-from mediaserver.events import Closed, Forwarding, Liveness, MediaEvent, Offer, RoomOptions, TracksPublished
+from mediaserver.events import (
+    Closed,
+    Connected,
+    Forwarding,
+    Liveness,
+    MediaEvent,
+    Offer,
+    RoomOptions,
+    Source,
+    TracksPublished,
+)
 from mediaserver.server import MediaDoor
 from metering.events import EndCode, Extended, Finish, Show
 from metering.session import Session
@@ -22,6 +32,7 @@ from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RoomChang
 from signaling.rooms import wire
 from signaling.rooms.endings import Ending, meter_code
 from signaling.rooms.joining import Entry, Joining, RefusedJoinError, paid_for
+from signaling.rooms.refunds import given_back, orders_behind
 from signaling.rooms.room import LiveRoom, Participant
 from signaling.rooms.runner import MeterRunner, Stay
 from signaling.rooms.socket import Channel
@@ -37,6 +48,12 @@ log = structlog.get_logger()
 LEG_TIMEOUT_MS = 12_000
 RESUME_MS = 30_000
 REPLACE_WAIT_S = 5.0
+# A shared screen may come with its sound.
+_SOURCES: Mapping[wire.Muteable, tuple[Source, ...]] = {
+    "microphone": ("microphone",),
+    "camera": ("camera",),
+    "screen": ("screen", "screen_audio"),
+}
 GONE_STATES = {"refunded", "disputed", "revoked"}
 MEDIA_LEFT_S = 1.0
 
@@ -379,7 +396,8 @@ class Rooms:
     def on_end(self, stay: Stay, code: EndCode, used_ms: int) -> None:
         payer = self.participants.get(stay.participant_id)
         if payer is not None:
-            self._gone(payer, Ending(stay.word(code), used_ms=used_ms, charged=payer.paid))
+            refund = given_back(payer.refundable, stay.pass_id, payer.granted_ms, used_ms)
+            self._gone(payer, Ending(stay.word(code), used_ms=used_ms, charged=payer.paid, refund=refund))
 
     def on_poll(self, liveness: Mapping[str, Liveness], at_ms: int) -> None:
         """Four times a second: whose host is live, and who has been gone for too long."""
@@ -399,6 +417,22 @@ class Rooms:
         last_ms = max(heard.publish_any_ms or 0, heard.subscribe_any_ms or 0)
         if at_ms - last_ms >= RESUME_MS:
             self.end(participant, "connection_lost")
+
+    # --- off the air --------------------------------------------------------------------------------------
+
+    async def mute(self, participant: Participant, source: wire.Muteable) -> None:
+        """Stop forwarding this source until its owner switches it on (`unmute`)."""
+        participant.muted.add(source)
+        for taken in _SOURCES[source]:
+            await self.door.set_muted(participant.id, taken, muted=True)
+
+    async def unmute(self, participant: Participant) -> None:
+        """What its owner has switched on is forwarded again."""
+        for source in tuple(participant.muted):
+            if getattr(participant.media, source):
+                participant.muted.discard(source)
+                for freed in _SOURCES[source]:
+                    await self.door.set_muted(participant.id, freed, muted=False)
 
     # --- the host is here, or not -------------------------------------------------------------------------
 
@@ -425,6 +459,8 @@ class Rooms:
         if isinstance(event, Forwarding):
             self.runner.forwarding(event.participant_id, event.since_ms)
             return
+        if isinstance(event, Connected) and event.transport == "subscribe":
+            self.runner.connected(event.participant_id, event.at_ms)
         participant = self.participants.get(event.participant_id)
         if participant is None:
             return
@@ -473,22 +509,28 @@ class Rooms:
         room = self.rooms.get(notice.room_id)
         if room is None:
             return
+        kind: wire.NoticeKind = "extended" if notice.extends else "paid"
         amount = {"amount_minor": notice.amount_minor, "currency": notice.currency}
-        about = {"name": notice.name, "seconds": notice.seconds}
+        payer = self._by_pass.get(notice.pass_id)
+        payer_id = None if payer is None else payer.id
+        about: dict[str, Any] = {"name": notice.name, "participant_id": payer_id, "seconds": notice.seconds}
         for participant in tuple(room.participants.values()):
             if participant.role == "host":  # what somebody paid is nobody else's business
-                participant.send(room.make_notice("paid", amount=amount, **about))
+                participant.send(room.make_notice(kind, amount=amount, **about))
             else:
-                participant.send(room.make_notice("paid", **about))
+                participant.send(room.make_notice(kind, **about))
         self.spawn(self.tell_earnings(room))
 
     async def _pass_changed(self, pass_id: str, room_id: str) -> None:
         async with self.db.read() as tx:
             pass_ = await passes.get_pass(tx, pass_id)
             paid = await paid_for(tx, pass_id)
+            behind = await orders_behind(tx, pass_id)
         payer = self._by_pass.get(pass_id)
         if pass_ is not None and payer is not None:
             payer.paid = paid
+            if pass_.state == "refunded":
+                payer.refundable = behind
             self._apply_pass(payer, pass_)
         room = self.rooms.get(room_id)
         if room is not None:
@@ -503,9 +545,6 @@ class Rooms:
             before_ms, payer.granted_ms = payer.granted_ms, pass_.granted_ms
             by_ms = None if pass_.granted_ms is None or before_ms is None else pass_.granted_ms - before_ms
             self.runner.feed(stay, Extended(by_ms))
-            if by_ms is None or by_ms > 0:
-                seconds = None if by_ms is None else by_ms // 1000
-                payer.room.notice("extended", name=payer.name, participant_id=payer.id, seconds=seconds)
             payer.send(payer.room.meter_message(stay.session.view(now_ms(self.clock))))
 
     async def tell_earnings(self, room: LiveRoom) -> None:

@@ -71,11 +71,18 @@ class Database:
             await tx.run_sync(metadata.create_all)
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run `work` in one transaction: committed when it returns, rolled back when it raises."""
-        if self.is_sqlite:
-            async with self._turn, self._writer.begin() as tx:
-                return await work(tx)
-        return await self._write_retrying(work)
+        """Run `work` in one transaction: committed when it returns, rolled back when it raises. A caller that is
+        cancelled waits for the end first: a connection left in the middle would keep SQLite's only write lock."""
+        task = asyncio.create_task(self._write_alone(work) if self.is_sqlite else self._write_retrying(work))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+
+    async def _write_alone(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        async with self._turn, self._writer.begin() as tx:
+            return await work(tx)
 
     async def _write_retrying(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         for attempt in range(1, ATTEMPTS_MAX + 1):

@@ -303,6 +303,27 @@ async def test_taking_the_right_to_publish_closes_the_transport_at_once(hall):
     await hall.publish("guest")
 
 
+async def test_a_muted_source_is_off_the_air_at_once_and_comes_back_when_it_may(hall):
+    await hall.add("guest")
+    guest = await hall.publish("guest")
+    await hall.add("viewer")
+    viewer = await hall.view("viewer")
+    guest.video(1)
+    await until(lambda: len(viewer.leg.packets) == 1, "media")
+    await hall.media.set_muted("guest", "camera", True)
+    guest.video(2, 3)
+    await settle()
+    assert len(viewer.leg.packets) == 1
+    await viewer.follow()
+    await hall.media.set_muted("guest", "camera", False)
+    await settle()
+    await viewer.follow()
+    guest.video(4)
+    await until(lambda: len(viewer.leg.packets) == 2, "media after the mute")
+    with pytest.raises(UnknownParticipantError):
+        await hall.media.set_muted("nobody", "camera", True)
+
+
 async def test_an_ice_restart_of_the_publisher_keeps_media_flowing_on_both_credentials(hall):
     await hall.add("host")
     host = await hall.publish("host")

@@ -39,7 +39,8 @@ class Picture(MediaStreamTrack):
 
 
 class Client:
-    """`messages` are everything the server said, by type. Frames are counted by kind as they are decoded."""
+    """`messages` are everything the server said, by type. Frames are counted by kind as they are decoded; `media_s`
+    are the times at which RTP packets came."""
 
     def __init__(self, http: aiohttp.ClientSession, ws_url: str, *, media: bool = True) -> None:
         self._http = http
@@ -49,6 +50,7 @@ class Client:
         self.messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.frames: dict[str, int] = defaultdict(int)
         self.last_frame_s = 0.0
+        self.media_s: list[float] = []
         self.publisher: RTCPeerConnection | None = None
         self.subscriber: RTCPeerConnection | None = None
         self.said = asyncio.Condition()
@@ -139,10 +141,23 @@ class Client:
         if self.subscriber is None:
             self.subscriber = RTCPeerConnection(RTCConfiguration(iceServers=[]))
             self.subscriber.on("track", self._watch)
-        await self.subscriber.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
+            await self.subscriber.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
+            self._note_media(self.subscriber.getTransceivers()[0].receiver.transport)
+        else:
+            await self.subscriber.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
         await self.subscriber.setLocalDescription(await self.subscriber.createAnswer())
         with contextlib.suppress(ConnectionError):  # it may have ended meanwhile
             await self.send("answer", offer_id=offer["offer_id"], sdp=self.subscriber.localDescription.sdp)
+
+    def _note_media(self, transport: Any) -> None:
+        """Keep in `media_s` when each RTP packet came (loop time), decoded or not."""
+        handle = transport._handle_rtp_data
+
+        async def noted(*args: Any, **named: Any) -> None:
+            self.media_s.append(asyncio.get_running_loop().time())
+            await handle(*args, **named)
+
+        transport._handle_rtp_data = noted
 
     def _watch(self, track: MediaStreamTrack) -> None:
         self._spawn(self._count(track))

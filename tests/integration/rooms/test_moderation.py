@@ -24,6 +24,7 @@ async def test_a_kick_ends_the_stay_revokes_the_pass_and_refunds_the_unused_part
         await payer.wait("meter", state="counting")
         await host.send("kick", participant_id=payer.messages["joined"][0]["participant_id"])
         assert await payer.ended() == ("kicked", 4403)
+        promised = payer.messages["ended"][0]["refund"]
         async with asyncio.timeout(15):
             while (await app.rows(passes))[0].state != "revoked":
                 await asyncio.sleep(0.05)
@@ -33,6 +34,7 @@ async def test_a_kick_ends_the_stay_revokes_the_pass_and_refunds_the_unused_part
         async with asyncio.timeout(15):
             while not 490 <= (await app.rows(orders))[0].refunded_minor <= 500:
                 await asyncio.sleep(0.05)
+        assert promised == {"amount_minor": (await app.rows(orders))[0].refunded_minor, "currency": "eur"}
         await host.wait("earnings", payers=1)
 
 
@@ -44,6 +46,7 @@ async def test_ending_the_room_ends_every_stay_and_gives_unused_time_back(tmp_pa
         payer = await app.payer(inside)
         await host.send("close_room")
         assert await payer.ended() == ("host_ended", 4000)
+        assert payer.messages["ended"][0]["refund"] == {"amount_minor": 500, "currency": "eur"}
         assert await host.ended() == ("host_ended", 4000)
         await app.until_state(room, "closed")
         assert {row.state for row in await app.rows(rooms)} == {"closed"}
@@ -106,24 +109,83 @@ async def test_a_refund_in_the_dashboard_ends_a_live_stay(tmp_path: Path) -> Non
         ) as answer:
             assert answer.status == 200, await answer.text()
         assert await payer.ended() == ("refunded", 4403)
+        ended = payer.messages["ended"][0]
+        assert ended["refund"] == ended["charged"] == {"amount_minor": 500, "currency": "eur"}
+
+
+async def test_a_dispute_ends_a_live_stay_and_promises_nothing(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room()
+        await app.host(room)
+        payer = await app.payer(await app.buy(room))
+        await payer.wait("meter", state="counting")
+        (row,) = await app.rows(orders)
+        async with app.http.post(
+            f"{app.sandbox_url}/_control/dispute", json={"payment_intent": row.payment_intent_id}
+        ) as answer:
+            assert answer.status == 200, await answer.text()
+        assert await payer.ended() == ("disputed", 4403)
+        assert "refund" not in payer.messages["ended"][0]
+
+
+async def test_removed_without_a_refund_is_told_of_none(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room()
+        host = await app.host(room)
+        payer = await app.payer(await app.buy(room))
+        me = payer.messages["joined"][0]["participant_id"]
+        await host.send("kick", participant_id=me, refund=False)
+        assert await payer.ended() == ("kicked", 4403)
+        assert "refund" not in payer.messages["ended"][0]
 
 
 async def test_time_added_beside_the_call_extends_the_same_stay(tmp_path: Path) -> None:
     async with running_app(tmp_path) as app:
         room = await app.create_room()
-        await app.host(room)
+        host = await app.host(room)
         order = await app.buy(room)
         payer = await app.payer(order)
         before = (await payer.wait("meter", state="counting"))["remaining_ms"]
         (row,) = await app.rows(passes)
         more, answer = await app.order(
-            room, "Ben", extends=row.id, extends_secret=order.secret, ui="embedded"
+            room, "Guest", extends=row.id, extends_secret=order.secret, ui="embedded"
         )
         await app.pay(answer)
         notice = await payer.wait("notice", kind="extended")
         assert notice["seconds"] == 1800
+        assert "amount" not in notice
+        told = await host.wait("notice", kind="extended")
+        # The others know the payer by the pass's name, whatever the second order says.
+        assert (told["name"], told["amount"]) == ("Ben", {"amount_minor": 500, "currency": "eur"})
+        assert len([one for one in host.messages["notice"] if one["kind"] == "paid"]) == 1
         meters = payer.messages["meter"]
+        async with asyncio.timeout(5):
+            while meters[-1]["remaining_ms"] <= before:
+                await asyncio.sleep(0.02)
         assert meters[-1]["state"] == "counting"
         assert before + 1_700_000 < meters[-1]["remaining_ms"] <= 3_600_000
         assert not payer.messages["ended"]
         assert (await app.state(more))["state"] == "paid"
+
+
+async def test_a_muted_payer_is_off_the_air_until_it_switches_itself_on(tmp_path: Path) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room()
+        host = await app.host(room)
+        payer = await app.payer(await app.buy(room))
+        await payer.publish()
+        await payer.send("media", microphone=True, camera=True, screen=False)
+        me = payer.messages["joined"][0]["participant_id"]
+        await host.receiving()
+        for source in ("camera", "microphone"):
+            await host.send("mute", participant_id=me, source=source)
+            await payer.wait("notice", kind="muted", name=source)
+        seen = host.packets
+        await asyncio.sleep(0.5)
+        assert host.packets <= seen + 4, (
+            "the payer's page goes on sending, and nobody receives it but a report"
+        )
+        await payer.send("media", microphone=True, camera=False, screen=False)
+        async with asyncio.timeout(10):
+            while host.packets < seen + 20:
+                await asyncio.sleep(0.05)

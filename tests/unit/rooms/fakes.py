@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mediaserver.errors import UnknownParticipantError
-from mediaserver.events import GateReport, Liveness, RoomOptions, Transport
+from mediaserver.events import GateReport, Liveness, RoomOptions, Source, Transport
 from metering.events import EndCode, Show
 from signaling.rooms.runner import Stay
 from signaling.rooms.writer import Opened
@@ -51,6 +51,8 @@ class Door:
     async def restart(self, participant_id: str, transport: Transport) -> None: ...
 
     async def set_may_publish(self, participant_id: str, may_publish: bool) -> None: ...
+
+    async def set_muted(self, participant_id: str, source: Source, muted: bool) -> None: ...
 
     async def open_gate(self, participant_id: str, allow_ms: int | None) -> None:
         if participant_id in self.unknown:

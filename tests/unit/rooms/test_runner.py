@@ -78,6 +78,16 @@ async def test_nothing_opens_while_one_leg_was_never_heard(missing: str) -> None
     assert bench.writer.waiting == []
 
 
+async def test_a_transport_that_comes_up_need_not_wait_for_the_next_poll() -> None:
+    bench = Bench()
+    bench.silent = {"payer"}
+    await bench.run(1_000)
+    bench.clock.at_ms += 10
+    bench.runner.connected(PAYER, bench.clock.at_ms)
+    await bench.runner.step()
+    assert len(bench.writer.waiting) == 1
+
+
 async def test_at_the_limit_the_gate_closes_and_the_whole_limit_is_used() -> None:
     bench = Bench()
     await bench.count()
