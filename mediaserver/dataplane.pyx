@@ -574,6 +574,21 @@ cdef class PeerLink:
     def failed(self):
         return self.c.failed
 
+    def secure(self, sessions, uintptr_t incoming, uintptr_t outgoing, *, bint feedback):
+        """The handshake is done. `sessions` are kept as long as their handles are used; `feedback`: the peer is
+        a viewer, whose RTCP is answered here and whose RTP goes nowhere."""
+        if self in self.plane.links:
+            self.keep = sessions
+            self.c.incoming, self.c.outgoing, self.c.feedback = <void *>incoming, <void *>outgoing, feedback
+
+    def know(self, uint32_t ssrc):
+        """Python has admitted an SSRC of the peer: its packets are decrypted here from now on."""
+        self.plane._know(self, ssrc)
+
+    def forget(self, uint32_t ssrc):
+        """The SSRC is no longer admitted."""
+        self.plane._forget(self, ssrc)
+
     @property
     def feedback_counts(self):
         """(receiver reports, transport-wide feedbacks) of a viewer."""
@@ -813,18 +828,12 @@ cdef class DataPlane:
         self.links.add(link)
         return link
 
-    def secure(self, PeerLink link not None, sessions, uintptr_t incoming, uintptr_t outgoing, *, bint feedback):
-        """The handshake is done. `sessions` are kept as long as their handles are used; `feedback`: the peer is
-        a viewer, whose RTCP is answered here and whose RTP goes nowhere."""
-        link.keep = sessions
-        link.c.incoming, link.c.outgoing, link.c.feedback = <void *>incoming, <void *>outgoing, feedback
-
     def close_peer(self, PeerLink link not None):
         """From now on nothing is received from it or sent to it. May be called twice."""
         for subscription in list(link.subscriptions):
             self.unsubscribe(subscription)
         for ssrc in list(link.streams):
-            self.forget(link, ssrc)
+            self._forget(link, ssrc)
         for index, address in list(link.addresses):
             self.remove_address(index, address)
         link.c.incoming = link.c.outgoing = NULL
@@ -863,12 +872,11 @@ cdef class DataPlane:
         )
         link.c.route = port.c
 
-    def know(self, PeerLink link not None, uint32_t ssrc):
-        """Python has admitted an SSRC of the peer: its packets are decrypted here from now on."""
+    cdef _know(self, PeerLink link, uint32_t ssrc):
         cdef uint64_t key[3]
         cdef Stream *stream
         key[0], key[1], key[2] = link.c.key, ssrc, 0
-        if ssrc in link.streams:
+        if link not in self.links or ssrc in link.streams:
             return
         stream = <Stream *>calloc(1, sizeof(Stream))
         if stream == NULL:
@@ -877,8 +885,7 @@ cdef class DataPlane:
         _put(&self.streams, key, stream)
         link.streams[ssrc] = None
 
-    def forget(self, PeerLink link not None, uint32_t ssrc):
-        """The peer's SSRC is no longer admitted."""
+    cdef _forget(self, PeerLink link, uint32_t ssrc):
         cdef uint64_t key[3]
         key[0], key[1], key[2] = link.c.key, ssrc, 0
         cdef Stream *stream = <Stream *>_find(&self.streams, key)

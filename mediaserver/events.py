@@ -10,12 +10,14 @@ from typing import Literal
 Transport = Literal["publish", "subscribe"]
 Kind = Literal["audio", "video"]
 Source = Literal["microphone", "camera", "screen", "screen_audio"]
+PlaneChoice = Literal["auto", "native", "python"]
 
 
 @dataclass(frozen=True, slots=True)
 class MediaConfig:
     """Where media is received. `addresses` are the local addresses to bind (one socket each); `advertised`
-    replaces them in candidates when a router translates addresses (`MEDIA_ADDRESS`)."""
+    replaces them in candidates when a router translates addresses (`MEDIA_ADDRESS`). `plane`: what forwards
+    packets; "auto" is the native data plane where it was compiled, else Python."""
 
     port: int
     addresses: tuple[str, ...]
@@ -23,6 +25,7 @@ class MediaConfig:
     join_timeout_s: float = 15.0
     peers_max: int = 2000
     streams_per_peer_max: int = 8
+    plane: PlaneChoice = "auto"
 
 
 @dataclass(frozen=True, slots=True)

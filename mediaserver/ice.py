@@ -42,15 +42,48 @@ class Receiver(Protocol):
         """An authenticated check came; a route to the client exists."""
 
 
-class UdpPort:
-    """One bound socket, and the agents by the addresses they verified on it."""
+class NativeSockets(Protocol):
+    """A native plane that reads the sockets in place of `UdpPort`: it is told what it must know of peers, each of
+    which it knows by a link of its own making."""
 
-    def __init__(self, address: str, port: int, now_ns: Callable[[], int]) -> None:
+    def open_port(self, port: "UdpPort") -> Any: ...
+
+    def close_port(self, port: "UdpPort") -> None: ...
+
+    def drain(self, port: "UdpPort") -> None:
+        """One wake-up: what is not its own to handle goes to the port's and the agents' receivers."""
+
+    def open_peer(self, receiver: Receiver) -> Any: ...
+
+    def close_peer(self, link: Any) -> None: ...
+
+    def add_address(self, link: Any, port: "UdpPort", address: Address) -> None: ...
+
+    def remove_address(self, port: "UdpPort", address: Address) -> None: ...
+
+    def set_route(self, link: Any, route: "tuple[UdpPort, Address] | None") -> None: ...
+
+
+class UdpPort:
+    """One bound socket, and the agents by the addresses they verified on it. With `native` that reads it; `index`
+    tells the ports of a server apart."""
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        now_ns: Callable[[], int],
+        native: NativeSockets | None = None,
+        index: int = 0,
+    ) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.address = address
         self._now_ns = now_ns
         self.agents: dict[Address, IceAgent] = {}
         self.dropped = 0
+        self.index = index
+        self.link: Any = None
+        self._native = native
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
@@ -72,17 +105,27 @@ class UdpPort:
         number: int = self._socket.getsockname()[1]
         return number
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     def start(self, on_check: Callable[["UdpPort", bytes, Address], None]) -> None:
-        self._on_check = on_check
+        self.on_check = on_check
+        if self._native is not None:
+            self.link = self._native.open_port(self)
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._drain)
 
     def close(self) -> None:
         if self._socket.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            if self._native is not None:
+                self._native.close_port(self)
             self._socket.close()
 
     def _drain(self) -> None:
         """Read what has arrived; bounded, so that timers and other sockets get their turn."""
+        if self._native is not None:
+            self._native.drain(self)
+            return
         receive = self._socket.recvfrom
         until_ns = self._now_ns() + DRAIN_NS_MAX
         for _ in range(DRAIN_PACKETS_MAX):
@@ -98,7 +141,7 @@ class UdpPort:
         if not 0 < len(data) <= DATAGRAM_BYTES_MAX:
             self.dropped += 1
         elif data[0] <= _STUN_FIRST_BYTE_MAX:
-            self._on_check(self, data, address)
+            self.on_check(self, data, address)
         elif (agent := self.agents.get(address)) is not None:
             agent.receiver.on_datagram(data)
         else:
@@ -124,6 +167,12 @@ class IceAgent:
     heard_ns: int = 0
     # Credentials of before a restart: they live until the new ones are nominated.
     former: list[str] = field(default_factory=list)
+    # What a native plane keeps of the peer; it hears SRTP by itself.
+    link: Any = None
+
+    @property
+    def last_heard_ns(self) -> int:
+        return self.heard_ns if self.link is None else max(self.heard_ns, self.link.heard_ns)
 
     def send(self, data: bytes) -> None:
         if self.route is not None:
@@ -133,7 +182,13 @@ class IceAgent:
 class IceServer:
     """All sockets and agents of a media server."""
 
-    def __init__(self, now_ns: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        now_ns: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+        native: NativeSockets | None = None,
+    ) -> None:
+        self._native = native
         self._now_ns = now_ns
         self._random_bytes = random_bytes
         self._ports: list[UdpPort] = []
@@ -149,13 +204,13 @@ class IceServer:
 
     @property
     def dropped(self) -> int:
-        return sum(port.dropped for port in self._ports)
+        return sum(port.dropped + (port.link.dropped if port.link else 0) for port in self._ports)
 
     def start(self, addresses: tuple[str, ...], port: int) -> None:
         """Bind every address to one port; 0 takes a free one. Raises PortInUseError."""
         try:
-            for address in addresses:
-                bound = UdpPort(address, port, self._now_ns)
+            for index, address in enumerate(addresses):
+                bound = UdpPort(address, port, self._now_ns, self._native, index)
                 self._ports.append(bound)
                 port = bound.port
                 bound.start(self._on_check)
@@ -169,6 +224,8 @@ class IceServer:
 
     def open_agent(self, receiver: Receiver) -> IceAgent:
         agent = IceAgent(receiver, *self._credentials())
+        if self._native is not None:
+            agent.link = self._native.open_peer(receiver)
         self._agents[agent.ufrag] = (agent, agent.password.encode())
         return agent
 
@@ -183,6 +240,8 @@ class IceServer:
     def close_agent(self, agent: IceAgent) -> None:
         for ufrag in (agent.ufrag, *agent.former):
             self._agents.pop(ufrag, None)
+        if self._native is not None:
+            self._native.close_peer(agent.link)
         for port, address in agent.verified:
             port.agents.pop(address, None)
         agent.verified.clear()
@@ -223,7 +282,7 @@ class IceServer:
         """Nobody takes over the address of another live peer (a client with valid credentials of its own
         could otherwise forge the source of a neighbour)."""
         owner = port.agents.get(address)
-        return owner is None or owner is agent or self._now_ns() - owner.heard_ns > OWNER_LIVE_NS
+        return owner is None or owner is agent or self._now_ns() - owner.last_heard_ns > OWNER_LIVE_NS
 
     def _verify(self, agent: IceAgent, port: UdpPort, address: Address) -> None:
         owner = port.agents.get(address)
@@ -231,16 +290,26 @@ class IceServer:
             return
         if owner is not None:
             owner.verified.remove((port, address))
-            owner.route = None if owner.route == (port, address) else owner.route
+            if owner.route == (port, address):
+                self._set_route(owner, None)
         if len(agent.verified) >= ADDRESSES_PER_AGENT_MAX:
             oldest = next(entry for entry in agent.verified if entry != agent.route)
             agent.verified.remove(oldest)
             oldest[0].agents.pop(oldest[1], None)
+            if self._native is not None:
+                self._native.remove_address(*oldest)
         agent.verified.append((port, address))
         port.agents[address] = agent
+        if self._native is not None:
+            self._native.add_address(agent.link, port, address)
+
+    def _set_route(self, agent: IceAgent, route: tuple[UdpPort, Address] | None) -> None:
+        agent.route = route
+        if self._native is not None:
+            self._native.set_route(agent.link, route)
 
     def _nominate(self, agent: IceAgent, message: stun.Message, port: UdpPort, address: Address) -> None:
-        agent.route = (port, address)
+        self._set_route(agent, (port, address))
         if str(message.attributes["USERNAME"]).startswith(agent.ufrag + ":"):
             for ufrag in agent.former:
                 self._agents.pop(ufrag, None)

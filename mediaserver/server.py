@@ -25,11 +25,11 @@ from mediaserver.events import (
     TracksPublished,
     Transport,
 )
-from mediaserver.forwarder import PacketForwarder
 from mediaserver.gate import MS, Gate, Lease
 from mediaserver.ice import IceServer
 from mediaserver.negotiation import read_publish_offer
 from mediaserver.peer import Peer
+from mediaserver.planes import open_plane
 from mediaserver.publisher import Publisher
 from mediaserver.subscriber import Available, Subscriber
 
@@ -156,8 +156,8 @@ class MediaServer:
         self._now_ns = now_ns
         self._on_event = on_event
         self._lease = Lease()
-        self._forwarder = PacketForwarder(self._lease, now_ns)
-        self._ice = IceServer(now_ns, random_bytes)
+        self._forwarder, native = open_plane(config.plane, self._lease, now_ns, random_bytes)
+        self._ice = IceServer(now_ns, random_bytes, native)
         self._context = Context(
             config, self._forwarder, self._ice, now_ns=now_ns, random_bytes=random_bytes, emit=self._emit
         )
@@ -419,8 +419,8 @@ def _liveness(participant: Participant) -> Liveness:
     subscribe = participant.subscriber.peer if participant.subscriber is not None else None
     return Liveness(
         publish_rtp_ms=_ms(publish.rtp_ns if publish is not None else 0),
-        publish_any_ms=_ms(publish.agent.heard_ns if publish is not None else 0),
-        subscribe_any_ms=_ms(subscribe.agent.heard_ns if subscribe is not None else 0),
+        publish_any_ms=_ms(publish.heard_ns if publish is not None else 0),
+        subscribe_any_ms=_ms(subscribe.heard_ns if subscribe is not None else 0),
     )
 
 
@@ -429,12 +429,11 @@ def _ms(time_ns: int) -> int | None:
 
 
 def _stats(peer: Peer) -> TransportStats:
-    sender = peer.sender
     return TransportStats(
         packets_in=peer.packets_in,
         bytes_in=peer.bytes_in,
-        packets_out=sender.packets if sender is not None else 0,
-        bytes_out=sender.bytes if sender is not None else 0,
+        packets_out=peer.packets_out,
+        bytes_out=peer.bytes_out,
     )
 
 

@@ -121,7 +121,7 @@ class Leg:
         self.receiving = self.open_socket()
         # What SecureTransport needs of an ICE agent.
         port = SimpleNamespace(send_to=self._send_to, dropped=0)
-        self._agent = SimpleNamespace(send=self.send, route=(port, server))
+        self._agent = SimpleNamespace(send=self.send, route=(port, server), link=None)
         self._secure = SecureTransport(self._agent, self._certificate, Scratch())
         self._gone: asyncio.Task[None] | None = None
 
