@@ -30,6 +30,7 @@ class Options:
     seconds: float
     video_per_s: int
     video_bytes: int
+    plane: str = "auto"
 
 
 def free_port() -> int:
@@ -51,7 +52,7 @@ class Bench:
 
     async def __aenter__(self) -> Self:
         enter = self._stack.enter_async_context
-        self.server = await enter(Child("bench.media_server", str(free_port()), on_event=self._on_event))
+        self.server = await enter(Child("bench.media_server", str(free_port()), self._options.plane, on_event=self._on_event))
         self._host = await enter(Child("bench.load", "0"))
         processes = -(-self._count // VIEWERS_PER_PROCESS)
         self.loads = [await enter(Child("bench.load", str(n + 1))) for n in range(processes)]
@@ -160,6 +161,7 @@ def result(viewers: int, options: Options, seen: Message, usage: dict[str, Messa
     delays = seen["delays_us"]
     return {
         "server": "tollroom",
+        "plane": options.plane,
         "setting": f"{options.seconds:g} s, uvloop, loopback, {FRAMES_PER_S} frames/s",
         "traffic": f"{options.video_per_s} x {options.video_bytes} B + {AUDIO_PER_S} x {AUDIO_BYTES} B per s",
         "viewers": viewers,
@@ -180,8 +182,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--video-per-s", type=int, default=290)
     parser.add_argument("--video-bytes", type=int, default=1100)
+    parser.add_argument("--plane", choices=("auto", "native", "python"), default="auto")
     found = parser.parse_args(arguments)
-    return Options(tuple(found.viewers), found.seconds, found.video_per_s, found.video_bytes)
+    return Options(tuple(found.viewers), found.seconds, found.video_per_s, found.video_bytes, found.plane)
 
 
 async def main(options: Options) -> None:

@@ -6,12 +6,12 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
 from bench.pipe import Message, emit, serve
-from mediaserver.events import MediaConfig, MediaEvent, RoomOptions
+from mediaserver.events import MediaConfig, MediaEvent, PlaneChoice, RoomOptions
 from mediaserver.server import MediaDoor, MediaServer
 
 ROOM = "room_bench"
@@ -73,8 +73,8 @@ async def keep_lease(door: MediaDoor) -> None:
         await asyncio.sleep(1)
 
 
-async def main(port: int) -> None:
-    config = MediaConfig(port=port, addresses=("127.0.0.1",))
+async def main(port: int, plane: PlaneChoice) -> None:
+    config = MediaConfig(port=port, addresses=("127.0.0.1",), plane=plane)
     door = MediaServer(config, now_ns=now_ns, random_bytes=os.urandom, on_event=send_event)
     await door.start()
     lease = asyncio.create_task(keep_lease(door))
@@ -86,4 +86,4 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1])))
+    uvloop.run(main(int(sys.argv[1]), cast("PlaneChoice", sys.argv[2])))

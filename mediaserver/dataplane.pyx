@@ -755,6 +755,7 @@ cdef class DataPlane:
     cdef Item *items
     cdef int item_count
     cdef Subscription *marked
+    cdef Subscription *last_marked
     cdef Publication *to_free
     cdef readonly uint64_t dropped
 
@@ -1184,16 +1185,24 @@ cdef class DataPlane:
 
     cdef void _mark(self, Subscription *to, int mark) noexcept nogil:
         if to.marks == 0:
-            to.next_marked, self.marked = self.marked, to
+            to.next_marked = NULL
+            if self.marked == NULL:
+                self.marked = to
+            else:
+                self.last_marked.next_marked = to
+            self.last_marked = to
         to.marks |= mark
 
     cdef void _unmark(self, Subscription *to) noexcept nogil:
         cdef Subscription **at = &self.marked
+        cdef Subscription *before = NULL
         while at[0] != NULL:
             if at[0] == to:
                 at[0] = to.next_marked
+                if self.last_marked == to:
+                    self.last_marked = before
                 return
-            at = &at[0].next_marked
+            before, at = at[0], &at[0].next_marked
 
     # --- buffers ---
 

@@ -223,7 +223,8 @@ class PacketForwarder:
         subscription.until_ns = 0
 
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
-        return now_ns < subscription.until_ns
+        running = not subscription.withheld and all(gate.is_running for gate in subscription.gates)
+        return running and now_ns < self._until(subscription, now_ns)
 
     def highest(self, fanout: Fanout) -> int:
         return fanout.highest
@@ -293,7 +294,7 @@ class PacketForwarder:
             number = subscription.number_of(unwrap_sequence(sequence, reference))
             packet = None if number is None else fanout.cached(number)
             now_ns = self._now_ns()
-            if now_ns >= subscription.until_ns or not subscription.may_resend(now_ns):
+            if not self.passing(subscription, now_ns) or not subscription.may_resend(now_ns):
                 return
             if packet is not None:
                 self._resend(subscription, packet, sequence, now_ns)
@@ -312,7 +313,7 @@ class PacketForwarder:
         fanout.last_report = report
         now_ns = self._now_ns()
         for to in fanout.subscriptions:
-            if now_ns < to.until_ns:
+            if self.passing(to, now_ns):
                 send_report(fanout, to, report, to.packets, to.octets)
 
 

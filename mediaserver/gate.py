@@ -56,6 +56,11 @@ class Gate:
     def is_open(self) -> bool:
         return bool(self.state[0])
 
+    @property
+    def is_running(self) -> bool:
+        """A packet has passed since it was opened (it may have reached its limit)."""
+        return self.state[2] >= 0
+
     def open(self, allow_ms: int | None) -> None:
         """Open, or replace the allowance of an open gate: it still counts from the same first packet."""
         self.state[0] = 1

@@ -44,12 +44,12 @@ class Clock:
 class Hall:
     """A media server on loopback with its events, and helpers to fill its rooms."""
 
-    def __init__(self, **config: object) -> None:
-        self.clock = Clock()
+    def __init__(self, clock: Clock | None = None, **config: object) -> None:
+        self.clock = clock or Clock()
         self.events: list[MediaEvent] = []
         fields = {"port": 0, "addresses": ("127.0.0.1",)} | config
         self.media = MediaServer(
-            MediaConfig(**fields), now_ns=self.clock, random_bytes=os.urandom, on_event=self.events.append
+            MediaConfig(**fields), now_ns=self.clock, random_bytes=self.random_bytes, on_event=self.events.append
         )
         self.legs: list[Leg] = []
         self.faults: list[dict[str, object]] = []
@@ -67,6 +67,9 @@ class Hall:
             await leg.close()
         asyncio.get_running_loop().set_exception_handler(None)
         assert self.faults == [], "nothing may escape into the event loop"
+
+    def random_bytes(self, count: int) -> bytes:
+        return os.urandom(count)
 
     @property
     def address(self) -> tuple[str, int]:
