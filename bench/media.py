@@ -52,7 +52,9 @@ class Bench:
 
     async def __aenter__(self) -> Self:
         enter = self._stack.enter_async_context
-        self.server = await enter(Child("bench.media_server", str(free_port()), self._options.plane, on_event=self._on_event))
+        self.server = await enter(
+            Child("bench.media_server", str(free_port()), self._options.plane, on_event=self._on_event)
+        )
         self._host = await enter(Child("bench.load", "0"))
         processes = -(-self._count // VIEWERS_PER_PROCESS)
         self.loads = [await enter(Child("bench.load", str(n + 1))) for n in range(processes)]

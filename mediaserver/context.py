@@ -47,7 +47,9 @@ class Context:
             self._certificate, self._certificate_ns = generate_certificate(), now_ns
         return self._certificate
 
-    def open_peer(self, owner: PeerOwner, certificate: RTCCertificate, *, streams_max: int, viewer: bool) -> Peer:
+    def open_peer(
+        self, owner: PeerOwner, certificate: RTCCertificate, *, streams_max: int, viewer: bool
+    ) -> Peer:
         return Peer(
             owner,
             self.ice,

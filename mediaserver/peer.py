@@ -120,11 +120,11 @@ class Peer:
 
     @property
     def packets_out(self) -> int:
-        return 0 if self._secure.sender is None else self._secure.sender.packets
+        return 0 if self._secure.sender is None else self._secure.sender.packets_out
 
     @property
     def bytes_out(self) -> int:
-        return 0 if self._secure.sender is None else self._secure.sender.bytes
+        return 0 if self._secure.sender is None else self._secure.sender.bytes_out
 
     def trust(self, fingerprints: Sequence[Fingerprint], role: Role) -> None:
         """The client's description came: the handshake may begin. Later calls change nothing."""

@@ -7,7 +7,7 @@ decided here; it hands on what the native call says that Python must see.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from mediaserver.errors import NoNativePlaneError
 from mediaserver.events import PlaneChoice
@@ -24,7 +24,7 @@ from mediaserver.forwarder import (
 from mediaserver.gate import Lease
 from mediaserver.ice import Address, NativeSockets, Receiver, UdpPort
 from mediaserver.rtcp import SenderReport
-from mediaserver.transport import srtp_functions
+from mediaserver.transport import SrtpSender, srtp_functions
 
 try:
     from mediaserver import dataplane
@@ -41,9 +41,13 @@ def open_plane(
 ) -> tuple[Forwarder, NativeSockets | None]:
     """The forwarder, and what reads the sockets for it (None: Python does). Raises NoNativePlaneError."""
     if choice == "native" and dataplane is None:
-        raise NoNativePlaneError("the native data plane is not compiled (it needs a C compiler and Python's headers)")
+        raise NoNativePlaneError(
+            "the native data plane is not compiled (it needs a C compiler and Python's headers)"
+        )
     if choice == "python" or dataplane is None:
-        logger.info("packets are forwarded in Python%s", "" if dataplane else ": the native plane is not compiled")
+        logger.info(
+            "packets are forwarded in Python%s", "" if dataplane else ": the native plane is not compiled"
+        )
         return PacketForwarder(lease, now_ns), None
     logger.info("packets are forwarded by the native data plane")
     native = NativePlane(lease, now_ns, int.from_bytes(random_bytes(8), "big"))
@@ -117,10 +121,8 @@ class NativePlane:
     def _on_rtcp(self, peer: Any, data: bytes, now_ns: int) -> None:
         peer.on_clear(data, now_ns, control=True)
 
-    def _on_forwarded(
-        self, peer: Any, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int
-    ) -> None:
-        peer.on_forwarded(ssrc, number, timestamp, transport_cc, now_ns)
+    def _on_forwarded(self, peer: Any, *what: int) -> None:
+        peer.on_forwarded(*what)
 
     def _on_keyframe(self, peer: Any, ssrc: int, now_ns: int) -> None:
         peer.on_keyframe_request(ssrc, now_ns)
@@ -160,7 +162,7 @@ class NativePlane:
         return fanout.link
 
     def add(self, fanout: Fanout, subscription: Subscription) -> None:
-        peer = subscription.egress.link
+        peer = cast("SrtpSender", subscription.egress).link
         subscription.link = self.native.subscribe(
             self._publication(fanout),
             peer,

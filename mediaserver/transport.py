@@ -126,12 +126,12 @@ class SrtpSender:
         return self._agent.link
 
     @property
-    def packets(self) -> int:
+    def packets_out(self) -> int:
         """RTP packets sent."""
         return self._packets + (0 if self.link is None else self.link.packets_out)
 
     @property
-    def bytes(self) -> int:
+    def bytes_out(self) -> int:
         """Encrypted bytes of RTP sent."""
         return self._bytes + (0 if self.link is None else self.link.bytes_out)
 

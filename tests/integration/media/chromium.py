@@ -5,6 +5,7 @@ import json
 import os
 import time
 from dataclasses import asdict
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -92,14 +93,14 @@ window.outbound = async () => {
 class App:
     """Participants get their gate-less place in one room by opening `/ws?id=…`."""
 
-    def __init__(self, options: RoomOptions, metered: frozenset[str] = frozenset()) -> None:
+    def __init__(self, options: RoomOptions, metered: frozenset[str] = frozenset(), **config: Any) -> None:
         self.options = options
         self.metered = metered
         self.sockets: dict[str, web.WebSocketResponse] = {}
         self.events: list[MediaEvent] = []
         self._sends: set[asyncio.Task[None]] = set()
         self.media = MediaServer(
-            MediaConfig(port=0, addresses=("127.0.0.1",)),
+            MediaConfig(port=0, addresses=("127.0.0.1",), **config),
             now_ns=lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME),
             random_bytes=os.urandom,
             on_event=self._on_event,

@@ -49,7 +49,10 @@ class Hall:
         self.events: list[MediaEvent] = []
         fields = {"port": 0, "addresses": ("127.0.0.1",)} | config
         self.media = MediaServer(
-            MediaConfig(**fields), now_ns=self.clock, random_bytes=self.random_bytes, on_event=self.events.append
+            MediaConfig(**fields),
+            now_ns=self.clock,
+            random_bytes=self.random_bytes,
+            on_event=self.events.append,
         )
         self.legs: list[Leg] = []
         self.faults: list[dict[str, object]] = []

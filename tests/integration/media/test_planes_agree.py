@@ -102,7 +102,11 @@ class World(Hall):
             views[name] = sorted(leg.feedback, key=repr)  # between streams their order is nobody's concern
         self.host._read(self.host._sockets[0])
         counted = {
-            name: (stats["subscribe"].packets_out, stats["subscribe"].bytes_out, stats["subscribe"].packets_in)
+            name: (
+                stats["subscribe"].packets_out,
+                stats["subscribe"].bytes_out,
+                stats["subscribe"].packets_in,
+            )
             for name, stats in self.media.stats().participants.items()
         }
         events = [event for event in self.events if not isinstance(event, Offer)]
@@ -127,7 +131,12 @@ class Play:
         for _ in range(self.chance.randint(1, 14)):
             ssrc = self.chance.choice([self.camera] * 5 + [HOST_AUDIO])
             self.number[ssrc] = (self.number[ssrc] + 1) & 0xFFFF
-            packet = (ssrc, OPUS if ssrc == HOST_AUDIO else VP8, self.number[ssrc], self.chance.randbytes(self._size()))
+            packet = (
+                ssrc,
+                OPUS if ssrc == HOST_AUDIO else VP8,
+                self.number[ssrc],
+                self.chance.randbytes(self._size()),
+            )
             fate = self.chance.random()
             if fate < 0.1:
                 self.late.append(packet)
@@ -162,11 +171,17 @@ class Play:
 
     def _send(self, ssrc, payload_type, sequence, payload):
         extension = self.chance.choice(
-            [b"", b"\xbe\xde\x00\x02\x40v\x51" + (sequence ^ 77).to_bytes(2, "big") + b"\0\0\0", b"\x10\0\0\0"]
+            [
+                b"",
+                b"\xbe\xde\x00\x02\x40v\x51" + (sequence ^ 77).to_bytes(2, "big") + b"\0\0\0",
+                b"\x10\0\0\0",
+            ]
         )
         if ssrc not in (HOST_VIDEO, HOST_AUDIO, HOST_RTX):
             extension = b"\xbe\xde\x00\x01\x40v\x00\x00"  # bound by its mid
-        self._each(lambda world: world.host.send_rtp(ssrc, payload_type, sequence, payload, extension=extension))
+        self._each(
+            lambda world: world.host.send_rtp(ssrc, payload_type, sequence, payload, extension=extension)
+        )
 
     def camera_anew(self):
         self.camera = self.chance.randrange(1 << 20, 1 << 21)
@@ -185,7 +200,9 @@ class Play:
         packets = self.worlds[0].viewers[name].leg.packets
         own = self.worlds[0].viewers[name].ssrc(kind)
         highest = next((p.sequence for p in reversed(packets) if p.ssrc == own), 0)
-        lost = sorted((highest - self.chance.randint(-3, 60)) & 0xFFFF for _ in range(self.chance.randint(1, 30)))
+        lost = sorted(
+            (highest - self.chance.randint(-3, 60)) & 0xFFFF for _ in range(self.chance.randint(1, 30))
+        )
         target = self.chance.choice([own] * 6 + [HOST_VIDEO, self.worlds[0].viewers["cohost"].ssrc()])
         packets = [
             rtcp.receiver_report(7, [rtcp.ReportBlock(target, 1, 2, 3, 4, 5, 6)]),
@@ -194,7 +211,11 @@ class Play:
             rtcp._packet(4, 206, bytes(8) + target.to_bytes(4, "big") + bytes(4)),
             rtcp.transport_cc(7, target, 1, [(5, 1000), (6, 2000)]),
             self.chance.randbytes(4 * self.chance.randint(1, 8)),
-            b"\xa1\xcd\x00\x04" + bytes(4) + target.to_bytes(4, "big") + lost[0].to_bytes(2, "big") + b"\xff\xff\0\0\0\4",
+            b"\xa1\xcd\x00\x04"
+            + bytes(4)
+            + target.to_bytes(4, "big")
+            + lost[0].to_bytes(2, "big")
+            + b"\xff\xff\0\0\0\4",
         ]
         compound = b"".join(self.chance.sample(packets, self.chance.randint(1, 3)))
         if compound[1] not in range(192, 224):
@@ -203,7 +224,9 @@ class Play:
         self._each(World.deliver)
 
     async def gate(self):
-        name = self.chance.choice([name for name in ("payer", "guest") if name in self.worlds[0].media._participants])
+        name = self.chance.choice(
+            [name for name in ("payer", "guest") if name in self.worlds[0].media._participants]
+        )
         allow_ms = self.chance.choice([None, 0, 40, 300, 300, 5000])
         opens = self.chance.random() < 0.6
         for world in self.worlds:
