@@ -15,8 +15,9 @@ from signaling.payments.context import Context
 from signaling.payments.port import OutcomeUnknownError, PaymentService
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.settle import settle
+from signaling.stores import passes
 from signaling.stores.database import Database, Transaction
-from signaling.stores.orders import UNPAID, Order, get_order, update_order
+from signaling.stores.orders import UNPAID, Order, get_order, orders_of_pass, update_order
 
 log = structlog.get_logger()
 
@@ -154,8 +155,17 @@ class Payments:
             raise ApiError(409, "already_paid", "this order is paid")
 
     async def set_waits(self, order: Order, *, waits: bool) -> None:
-        """Keep the paid time while the host is away, or give it back when the patience is over."""
-        await self._update(order.id, waits=waits)
+        """Keep the paid time while the host is away, or give it back when the patience is over. A pass is one thing: all
+        its orders wait, or none."""
+
+        async def work(tx: Transaction) -> Sequence[Notice]:
+            found = await passes.pass_of_order(tx, order) if order.granted else None
+            behind = [order] if found is None else await orders_of_pass(tx, found.id)
+            for one in behind:
+                await update_order(tx, one.id, waits=waits)
+            return ()
+
+        await self.ctx.write(work)
 
     async def new_link(self, order: Order) -> str:
         """For going on on another device: its secret is in the fragment; the link before opens nothing any more."""

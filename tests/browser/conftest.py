@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.look import Look
 from tests.browser.people import Person, launch
@@ -12,8 +13,10 @@ from tests.browser.server import Server
 
 # A whole story on a machine that does other things too.
 TIMEOUT_S = 300
+EXPECT_MS = 15_000
 
 NewPerson = Callable[..., Person]
+NewServer = Callable[..., Server]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,6 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=EXPECT_MS)
     with sync_playwright() as playwright:
         started = launch(playwright)
         yield started
@@ -38,6 +42,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     started.start()
     yield started
     started.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[NewServer]:
+    """`own_server(ROOM_CREATION="invitation")`: a started server with settings of its own."""
+    with ExitStack() as stack:
+
+        def new(**settings: str) -> Server:
+            started = Server(tmp_path, **settings)
+            stack.callback(started.stop)
+            started.start()
+            return started
+
+        yield new
 
 
 @pytest.fixture

@@ -90,9 +90,32 @@ def time_left_s(page: Page) -> int:
     return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + int(clock[3])
 
 
+def leave(page: Page) -> None:
+    page.locator("[data-control=leave]").click()
+    end_code(page, "left")
+
+
+def step_out(page: Page) -> None:
+    """The host leaves, and the room stays."""
+    page.locator("[data-control=leave]").click()
+    page.get_by_role("dialog").get_by_role("button", name="Step out").click()
+    end_code(page, "left")
+
+
+def go_back_in(page: Page) -> None:
+    page.get_by_role("button", name="Go back in").click()
+    call_state(page, "connected")
+    meter_state(page, "counting")
+
+
+def level(page: Page, wanted: str, timeout_ms: int = CONNECT_MS) -> None:
+    """calm, warning (5 minutes), urgent (1 minute) or paused."""
+    expect(page.locator("body")).to_have_attribute("data-meter-level", wanted, timeout=timeout_ms)
+
+
 def counts_down(page: Page) -> None:
     before = time_left_s(page)
-    wait_until(page, "the countdown goes on", lambda: time_left_s(page) < before, 5)
+    wait_until(page, "the countdown goes on", lambda: time_left_s(page) < before, 10)
 
 
 def stands_still(page: Page, for_ms: int = 2500) -> None:
@@ -101,9 +124,14 @@ def stands_still(page: Page, for_ms: int = 2500) -> None:
     assert time_left_s(page) == before
 
 
+def open_panel(page: Page, name: str) -> None:
+    """chat, or in the studio people."""
+    if page.locator("body").get_attribute("data-panel") != name:
+        page.locator(f"[data-control={name}]").click()
+
+
 def open_chat(page: Page) -> None:
-    if page.locator("body").get_attribute("data-panel") != "chat":
-        page.locator("[data-control=chat]").click()
+    open_panel(page, "chat")
 
 
 def expect_notice(page: Page, kind: str, words: str) -> None:

@@ -106,6 +106,24 @@ class Server:
             self.kill9()
             raise
 
+    def command(self, *arguments: str) -> str:
+        """What `tollroom …` prints with this server's settings."""
+        done = subprocess.run(
+            [sys.executable, "-m", "signaling", *arguments],
+            cwd=ROOT,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    @property
+    def dashboard(self) -> str:
+        """The payment sandbox's own, for whoever runs the server."""
+        return f"http://127.0.0.1:{self.sandbox_port}/_control/"
+
     @property
     def log(self) -> Path:
         return self.folder / "server.log"
@@ -162,8 +180,17 @@ class Server:
         return self.call("POST", f"/api/orders/{order.id}/refresh", bearer=order.secret)
 
     def leave_ms(self, order: Order, left_ms: int) -> None:
-        """As if all but `left_ms` of the pass had been used: the shortest time for sale is a minute."""
+        """As if all but `left_ms` of the pass had been used: the shortest time for sale is a minute. Waits for the end
+        of a stay that is still being written."""
         with closing(sqlite3.connect(self.folder / "tollroom.db", timeout=10)) as db, db:
+            counting = (
+                "SELECT count(*) FROM segments JOIN passes ON passes.id = segments.pass_id "
+                "WHERE passes.order_id = ? AND segments.closed_ms IS NULL"
+            )
+            until = time.monotonic() + 10
+            while db.execute(counting, (order.id,)).fetchone()[0]:
+                assert time.monotonic() < until, "the stay does not end"
+                time.sleep(0.05)
             changed = db.execute(
                 "UPDATE passes SET used_ms = granted_ms - ? WHERE order_id = ?", (left_ms, order.id)
             )

@@ -1,5 +1,7 @@
 """Hosts close tabs, servers are killed, people open a second tab: the pass and its time stay what they were."""
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.browser import moves
@@ -21,14 +23,26 @@ def in_a_call(server: Server, person: NewPerson) -> tuple[Room, Order, Person, P
     return room, order, ana, bo
 
 
+def keeps_the_time(server: Server, order: Order, bo: Person, look: Look) -> None:
+    """In the call, and on the receipt in another tab: the same decision."""
+    bo.page.get_by_role("button", name="Keep my time").click()
+    expect(bo.page.get_by_role("button", name="Refund me instead")).to_be_visible()
+    assert server.refresh(order)["waits"] is True
+    receipt = bo.open(f"{server.url}/orders/{order.id}")
+    expect(receipt.get_by_text("You keep your time")).to_be_visible()
+    look(receipt, "receipt-time-kept", schemes=("light",))
+    receipt.close()
+
+
 def test_the_clock_stands_still_while_the_host_is_away(server: Server, person: NewPerson, look: Look) -> None:
     room, order, ana, bo = in_a_call(server, person)
     ana.page.close()
     moves.meter_state(bo.page, "paused")
     moves.call_state(bo.page, "paused")
-    expect(bo.page.get_by_text("Your time is not running").first).to_be_visible()
+    expect(bo.page.locator(".overlay")).to_contain_text("Your time is not running")
     moves.stands_still(bo.page)
     look(bo.page, "call-host-away", schemes=("light",))
+    keeps_the_time(server, order, bo, look)
     paused_ms = server.refresh(order)["pass"]["remaining_ms"]
 
     ana.page = ana.open(room.host_url)
@@ -73,7 +87,13 @@ def test_a_link_continues_the_same_pass_on_another_device(
     server: Server, person: NewPerson, look: Look
 ) -> None:
     _room, order, _ana, bo = in_a_call(server, person)
-    url = server.call("POST", f"/api/orders/{order.id}/link", bearer=order.secret)["url"]
+    bo.page.locator("[data-control=devices]").click()
+    dialog = bo.page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Make the link").click()
+    link = dialog.get_by_label("Link to your pass")
+    expect(link).to_have_value(re.compile(rf"/orders/{order.id}#secret=.+"))
+    look(bo.page, "call-devices", schemes=("light",))
+    url = link.input_value()
     phone = person("Bo's phone", width=390, height=844)
     phone.page.goto(url)
     expect(phone.page.get_by_text("This device now holds your pass")).to_be_visible()

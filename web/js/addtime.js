@@ -18,11 +18,12 @@ const OVER = new Set(["paid", "refunded", "partly_refunded", "disputed", "quaran
 const NOT_PAID = new Set(["expired", "canceled", "failed"]);
 
 export class AddTime {
-  /** @param {{card: Card, pass: OrderKey, sandbox: boolean, onDone: () => void}} options `pass`: the order whose pass gets the time */
-  constructor({ card, pass, sandbox, onDone }) {
+  /** @param {{card: Card, pass: OrderKey, sandbox: boolean, name: () => string, onDone: () => void}} options `pass`: the order whose pass gets the time; `name` of who buys */
+  constructor({ card, pass, sandbox, name, onDone }) {
     this._card = card;
     this._pass = pass;
     this._sandbox = sandbox;
+    this._name = name;
     this._onDone = onDone;
     this._choice = 0;
     /** @type {{destroy: () => void}|null} */
@@ -109,7 +110,7 @@ export class AddTime {
     saveOrder(key, this._card.slug, { current: false });
     const { name, email } = rememberedPayer();
     const made = await createOrder(this._card.slug, {
-      order_id: key.order_id, name: name || text.nameless, ...(email ? { email } : {}), ...seconds(this._card.choices[this._choice].seconds),
+      order_id: key.order_id, name: this._name() || name || text.nameless, ...(email ? { email } : {}), ...seconds(this._card.choices[this._choice].seconds),
       extends: passId, extends_secret: this._pass.secret, accept_terms: true, ui: "embedded",
     }, key.secret);
     return { key, checkout: made.checkout ?? null };

@@ -1,16 +1,18 @@
 // The payer's call: /r/{slug}/call.
 
 import { byId, button, dataBlock, linkButton, toast } from "./dom.js";
-import { orderToken, getOrder, setWait } from "./api.js";
+import { getOrder, makeLink, orderToken, setWait } from "./api.js";
 import { currentOrder } from "./orders.js";
-import { formatLength } from "./format.js";
+import { formatClock, formatLength } from "./format.js";
 import { RoomClient } from "./roomclient.js";
 import { LocalMedia } from "./localmedia.js";
 import { CallView, endingFacts, hideEnding, showEnding } from "./callview.js";
 import { MeterView } from "./meter.js";
 import { AddTime } from "./addtime.js";
 import { askToSpeak } from "./calldialogs.js";
+import { isRefundable } from "./cardstate.js";
 import { call as text } from "./strings/call.en.js";
+import { errorText } from "./strings/en.js";
 
 /** @typedef {import("./callview.js").Overlay} Overlay */
 /** @typedef {import("./protocol.js").Ended} Ended */
@@ -24,15 +26,16 @@ class CallPage {
   constructor(card, order) {
     this.card = card;
     this.order = order;
-    this.waits = false;
+    /** What is known of it: does it wait for the host, is there something to give back. @type {import("./api.js").Order|null} */
+    this.bought = null;
     /** @type {Ended|null} */
     this.over = null;
     this.media = new LocalMedia();
     this.client = new RoomClient({ media: this.media, getToken: () => orderToken(order.order_id, order.secret) });
     this.meter = new MeterView({ onAddTime: () => this.addTime() });
     byId("top-meter").replaceChildren(this.meter.element);
-    this.view = new CallView({ client: this.client, role: "payer", overlayFor: () => this.overlay() });
-    this.payment = new AddTime({ card, pass: order, sandbox: card.mode === "sandbox", onDone: () => this.view.panel.close() });
+    this.view = new CallView({ client: this.client, role: "payer", overlayFor: () => this.overlay(), makeLink: () => makeLink(order.order_id, order.secret) });
+    this.payment = new AddTime({ card, pass: order, sandbox: card.mode === "sandbox", name: () => this.ownName, onDone: () => this.view.panel.close() });
     this.view.panel.add("pay", { title: text.pay.title, element: this.payment.element, closed: () => this.payment.close() });
     this.listen();
   }
@@ -52,6 +55,14 @@ class CallPage {
     if (this.card.privacy === "confidential") this.media.open();
     this.client.start();
     this.view.refresh();
+    this.ask();
+  }
+
+  /** What the overlay says of money; without an answer it says nothing. */
+  async ask() {
+    this.bought = await getOrder(this.order.order_id, this.order.secret).catch(() => this.bought);
+    this.meter.setWhole(this.bought?.pass?.granted_ms);
+    this.view.refresh();
   }
 
   addTime() {
@@ -62,7 +73,7 @@ class CallPage {
   /** @param {import("./protocol.js").Notice} notice */
   noticed(notice) {
     if (notice.kind === "warning") toast(text.notices.warning(formatLength(Math.round((notice.remaining_ms ?? 0) / 60_000) * 60)), { icon: "clock", duration_ms: 8_000 });
-    if (notice.kind === "host_back") this.waits = false;
+    if (notice.kind === "host_away") this.ask();
   }
 
   /** In a conference the host lets one speak: asked then, not before. @param {boolean} publish */
@@ -78,6 +89,11 @@ class CallPage {
     if (!wish || !this.client.mayPublish) return;
     Object.assign(this.media.choice, wish);
     await this.media.open(wish);
+  }
+
+  /** As the room knows us; also on a device that was not the one that paid. */
+  get ownName() {
+    return this.client.participants.find((person) => person.participant_id === this.client.selfId)?.name ?? "";
   }
 
   // ---- states
@@ -96,10 +112,28 @@ class CallPage {
 
   /** @param {boolean} before the first second @returns {Overlay} */
   hostAway(before) {
-    const keep = button(text.keepTime, { kind: "small", onClick: () => this.keepTime() });
-    const note = this.waits ? text.keptTime : before ? text.waitingHostNote : text.pausedHostNote;
     const title = before ? text.waitingHost(this.card.host_name || text.host) : text.pausedHost;
-    return { state: before ? "waiting" : "paused", title, note, icon: before ? "clock" : "pause", actions: this.waits ? [] : [keep] };
+    return { state: before ? "waiting" : "paused", title, note: this.hostAwayNote(before), icon: before ? "clock" : "pause", actions: this.hostAwayActions(before) };
+  }
+
+  /** @param {boolean} before */
+  hostAwayNote(before) {
+    if (!this.refundable(before)) return this.client.meter?.remaining_ms === null ? text.pausedHostUnlimited : text.pausedNote;
+    if (this.bought?.waits) return text.keptTime;
+    return before && this.bought?.pass?.used_ms === 0 ? text.waitingHostNote : text.pausedHostNote;
+  }
+
+  /** Would something go back if the host stayed away? What this stay has used is not yet in the order that was asked for. @param {boolean} before */
+  refundable(before) {
+    const left = this.client.meter?.remaining_ms ?? null;
+    return left === null ? before && isRefundable(this.bought) : left > 0;
+  }
+
+  /** Then the payer decides. @param {boolean} before */
+  hostAwayActions(before) {
+    if (!this.bought || !this.refundable(before)) return [];
+    const waits = this.bought.waits === true;
+    return [button(waits ? text.refundInstead : text.keepTime, { kind: "small", onClick: () => this.keepTime(!waits) })];
   }
 
   /** @returns {Overlay} */
@@ -110,17 +144,20 @@ class CallPage {
     return { state: "paused", title: reason === "payer_away" ? text.pausedAway : text.pausedServer, note: text.pausedNote, icon: "pause" };
   }
 
-  async keepTime() {
-    // Either way reaches the same pass; the HTTP call works also while the socket is away.
-    if (!this.client.wait(true)) await setWait(this.order.order_id, this.order.secret, true).catch(() => undefined);
-    this.waits = true;
+  /** @param {boolean} wait */
+  async keepTime(wait) {
+    try {
+      this.bought = await setWait(this.order.order_id, this.order.secret, wait);
+    } catch (error) {
+      toast(errorText(error), { kind: "danger" });
+    }
     this.view.refresh();
   }
 
   // ---- the end
 
   /** @param {Ended} ended */
-  async ended(ended) {
+  ended(ended) {
     this.over = ended;
     const left = this.meter.leftMs;
     this.media.close();
@@ -130,17 +167,7 @@ class CallPage {
     const [title, note] = /** @type {Record<string, string[]>} */ (text.ended)[code];
     const stays = left !== null && left > 0 && ["left", "replaced", "room_full", "room_locked"].includes(code);
     showEnding({ title, note, code: ended.code, actions: this.ways(code),
-      facts: [...endingFacts(ended), ...(stays ? [/** @type {[string, string]} */ ([text.meter.counting, formatLength(Math.ceil(left / 1000))])] : [])] });
-    if (ended.refund === undefined && ["kicked", "host_ended", "refunded"].includes(code)) await this.tellRefund(ended);
-  }
-
-  /** The refund is made after the call has ended: ask once whether it is known by now. @param {Ended} ended */
-  async tellRefund(ended) {
-    const order = await getOrder(this.order.order_id, this.order.secret).catch(() => null);
-    if (!order?.refund || this.over !== ended) return;
-    this.over = { ...ended, refund: order.refund };
-    const [title, note] = /** @type {Record<string, string[]>} */ (text.ended)[ended.code];
-    showEnding({ title, note, code: ended.code, facts: endingFacts(this.over), actions: this.ways(ended.code) });
+      facts: [...endingFacts(ended), ...(stays ? [/** @type {[string, string]} */ ([text.meter.counting, formatClock(left)])] : [])] });
   }
 
   /** @param {string} code */

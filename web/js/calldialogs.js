@@ -2,7 +2,9 @@
 
 import { h, openDialog, replace } from "./dom.js";
 import { listDevices } from "./devices.js";
+import { deviceLink } from "./otherdevice.js";
 import { call as text } from "./strings/call.en.js";
+import { en } from "./strings/en.js";
 
 /** @typedef {import("./localmedia.js").LocalMedia} LocalMedia */
 
@@ -26,8 +28,11 @@ export async function askToSpeak() {
   return (await closed) ?? null;
 }
 
-/** @param {{media: LocalMedia, setSink: (deviceId: string) => void, sinkId: string, mayPublish: boolean}} options */
-export async function chooseDevices({ media, setSink, sinkId, mayPublish }) {
+/**
+ * @param {{media: LocalMedia, setSink: (deviceId: string) => void, sinkId: string, mayPublish: boolean, makeLink?: () => Promise<{url: string}>}} options
+ *   `makeLink`: of a payer, who may go on elsewhere
+ */
+export async function chooseDevices({ media, setSink, sinkId, mayPublish, makeLink }) {
   const body = h("div", { class: "stack" });
   openDialog({ title: text.devicesTitle, body });
   const { cameras, microphones } = await listDevices();
@@ -35,7 +40,8 @@ export async function chooseDevices({ media, setSink, sinkId, mayPublish }) {
   replace(body,
     mayPublish && picker(text.camera, cameras, idOf(media.track("camera")), (id) => media.choose("camera", id)),
     mayPublish && picker(text.microphone, microphones, idOf(media.track("microphone")), (id) => media.choose("microphone", id)),
-    picker(text.speaker, [{ id: "", name: text.systemSpeaker }, ...speakers], sinkId, setSink));
+    picker(text.speaker, [{ id: "", name: text.systemSpeaker }, ...speakers], sinkId, setSink),
+    makeLink && h("section", { class: "stack stack--tight" }, h("h3", null, en.receipt.device), deviceLink(makeLink)));
 }
 
 /** @returns {Promise<{id: string, name: string}[]>} empty where a page may not choose */

@@ -28,12 +28,14 @@ export class CallView {
    * @param {() => Overlay} options.overlayFor what the page shows over the faces now
    * @param {Control[]} [options.extra] more controls, before "leave"
    * @param {() => void} [options.onLeave]
+   * @param {() => Promise<{url: string}>} [options.makeLink] for going on on another device
    */
-  constructor({ client, role, overlayFor, extra = [], onLeave = () => client.leave() }) {
+  constructor({ client, role, overlayFor, extra = [], onLeave = () => client.leave(), makeLink }) {
     this.client = client;
     this.media = client.media;
     this.role = role;
     this._overlayFor = overlayFor;
+    this._makeLink = makeLink;
     this._overlayKey = "";
     this._unread = 0;
     this._sinkId = "";
@@ -82,7 +84,7 @@ export class CallView {
   }
 
   devices() {
-    chooseDevices({ media: this.media, mayPublish: this.client.mayPublish, sinkId: this._sinkId, setSink: (id) => {
+    chooseDevices({ media: this.media, mayPublish: this.client.mayPublish, makeLink: this._makeLink, sinkId: this._sinkId, setSink: (id) => {
       this._sinkId = id;
       this.sounds.setSink(id);
     } });
@@ -309,9 +311,12 @@ export function noticeText(notice, own) {
   if (notice.kind === "extended" && own) return words.extendedSelf(length);
   // Without a source it is the right to speak that was taken; the page says that by itself.
   if (notice.kind === "muted" && own) return notice.name ? words.mutedSelf : text.grantTaken;
-  if (notice.kind === "extended") return words.extended(name, length);
+  if (notice.kind === "extended") return words.extended(name, length, notice.amount ? formatMoney(notice.amount) : "");
   if (notice.kind === "paid") return words.paid(name, notice.amount ? formatMoney(notice.amount) : "");
-  if (notice.kind === "warning") return words.warning(formatLength(Math.round((notice.remaining_ms ?? 0) / 60_000) * 60));
+  if (notice.kind === "warning") {
+    const left = formatLength(Math.round((notice.remaining_ms ?? 0) / 60_000) * 60);
+    return own ? words.warning(left) : words.warningOf(name, left);
+  }
   const found = words[notice.kind];
   return typeof found === "function" ? found(name) : found ?? "";
 }

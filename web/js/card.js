@@ -247,7 +247,9 @@ class CardPage {
     if (checkout.ui !== "hosted") {
       this.#shown = "";
       byId("main").dataset.panel = "checkout";
-      replace(this.panel, h("h2", null, t.payHeading(formatMoney(order))), holder, checkout.ui === "embedded" && lockLine(this.sandbox), back);
+      // The sandbox's frame has a way back of its own, Stripe's form has none.
+      const own = checkout.ui === "embedded" && [lockLine(this.sandbox), back];
+      replace(this.panel, h("h2", null, t.payHeading(formatMoney(order))), holder, own);
     } else {
       replace(this.panel, holder);
     }

@@ -51,6 +51,23 @@ export function opensRoom(order) {
   return order?.pass?.state === "waiting" || order?.pass?.state === "active";
 }
 
+/**
+ * Is there time that is paid for and cannot be used now, so that it goes back by itself unless the payer keeps it? Of an unlimited
+ * pass that was used nothing goes back, so there is nothing to decide.
+ * @param {Order | null} order @param {Card} card
+ */
+export function isUnserved(order, card) {
+  if (card.live || card.state === "closed" || !opensRoom(order)) return false;
+  return isRefundable(order);
+}
+
+/** Would something of this order go back if the host stayed away? @param {Order | null} order */
+export function isRefundable(order) {
+  if (!order?.pass) return false;
+  const { remaining_ms, used_ms } = order.pass;
+  return remaining_ms === null ? used_ms === 0 : remaining_ms > 0;
+}
+
 const POLL_FIRST_MS = 1000;
 const POLL_LAST_MS = 10_000;
 

@@ -77,15 +77,30 @@ function unit(value, name, locale, unitDisplay = "long") {
 
 /** A countdown: "29:59", "1:04:09". Rounded up, so that it reads 0:00 only at the end. @param {number} ms */
 export function formatClock(ms) {
-  const total = Math.max(0, Math.ceil(ms / 1000));
+  return clock(Math.ceil(ms / 1000));
+}
+
+/** Used time in the same form, rounded down: with what is left it makes exactly what was bought. @param {number} ms */
+export function formatUsed(ms) {
+  return clock(Math.floor(ms / 1000));
+}
+
+/** Parts of used time, each in whole seconds, so that they add up to the used time of all. @param {number[]} parts_ms @returns {number[]} */
+export function wholeParts(parts_ms) {
+  let all = 0;
+  return parts_ms.map((ms) => {
+    const before = Math.floor(all / 1000);
+    all += ms;
+    return (Math.floor(all / 1000) - before) * 1000;
+  });
+}
+
+/** @param {number} total_s */
+function clock(total_s) {
+  const total = Math.max(0, total_s);
   const [hours, minutes, seconds] = [Math.floor(total / 3600), Math.floor((total % 3600) / 60), total % 60];
   const tail = `${hours ? String(minutes).padStart(2, "0") : minutes}:${String(seconds).padStart(2, "0")}`;
   return hours ? `${hours}:${tail}` : tail;
-}
-
-/** Used time in whole seconds, rounded down (in the payer's favour): "12 minutes 5 seconds". @param {number} ms @param {string} [locale] */
-export function formatUsed(ms, locale) {
-  return formatLength(Math.floor(ms / 1000), locale);
 }
 
 /** "3 May 2026, 14:05" in the visitor's locale and time zone. @param {string} time RFC 3339 @param {string} [locale] */
@@ -93,9 +108,10 @@ export function formatDateTime(time, locale) {
   return new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }).format(new Date(time));
 }
 
-/** "3 May, 14:05", for lists. @param {string} time RFC 3339 @param {string} [locale] */
+/** "3 May, 14:05", for lists; the time as `formatTime` writes it. @param {string} time RFC 3339 @param {string} [locale] */
 export function formatShortDateTime(time, locale) {
-  return new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }).format(new Date(time));
+  const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" }).format(new Date(time));
+  return `${day}, ${formatTime(time, locale)}`;
 }
 
 /** "14:05" @param {string | number | Date} time @param {string} [locale] */

@@ -1,10 +1,11 @@
 /** The receipt, which is also the way back from payment and the door for "continue on another device". */
 
-import { banner, button, byId, copyBox, h, linkButton, replace, badge, setBusy } from "./dom.js";
+import { banner, button, byId, h, linkButton, replace, badge, setBusy } from "./dom.js";
 import { icon } from "./icons.js";
 import { getCard, getReceipt, makeLink, refreshOrder, setWait } from "./api.js";
-import { isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
-import { formatClock, formatDateTime, formatLength, formatMoney, formatShortDateTime, formatTime, formatUsed } from "./format.js";
+import { isUnserved, isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
+import { formatClock, formatDateTime, formatLength, formatMoney, formatShortDateTime, formatTime, formatUsed, wholeParts } from "./format.js";
+import { deviceLink } from "./otherdevice.js";
 import { saveOrder, secretOf, storedOrder, takeFragment } from "./orders.js";
 import { en, errorText } from "./strings/en.js";
 
@@ -120,21 +121,19 @@ class ReceiptPage {
 
   #notice() {
     const opens = opensRoom(this.order);
-    if (this.#isUnserved()) return this.#unserved();
+    if (this.card && isUnserved(this.order, this.card)) return this.#unserved();
     if (this.arrived && opens) return banner("success", { title: t.here, text: t.hereText });
     if (isUnsettled(this.order)) return banner("info", { busy: true, title: en.card.processingTitle, text: en.card.pendingText });
     return this.order.state === "open" ? banner("info", { title: t.notPaidTitle }) : null;
-  }
-
-  #isUnserved() {
-    return this.order.pass?.state === "waiting" && this.card !== null && !this.card.live;
   }
 
   /** Paid, and the host is away: the money comes back by itself, unless the payer would rather wait. */
   #unserved() {
     const waits = Boolean(this.order.waits);
     const toggle = button(waits ? t.refundMe : t.keepTime, { kind: waits ? "small" : "small primary", id: "wait", onClick: () => { this.#wait(toggle, !waits); } });
-    return banner("info", { icon: "clock", title: t.unservedTitle, text: waits ? t.waitsText : t.unservedText, actions: [toggle] });
+    const used = (this.order.pass?.used_ms ?? 0) > 0;
+    const text = waits ? t.waitsText : used ? t.leftUnservedText : t.unservedText;
+    return banner("info", { icon: "clock", title: used ? t.leftUnservedTitle : t.unservedTitle, text, actions: [toggle] });
   }
 
   /** @param {HTMLButtonElement} pressed @param {boolean} wait */
@@ -154,7 +153,7 @@ class ReceiptPage {
     const { slug } = this.receipt.room;
     if (!slug) return null;
     const page = `/r/${encodeURIComponent(slug)}`;
-    const goIn = opensRoom(this.order) && linkButton(t.goIn, `${page}/call`, { kind: this.#isUnserved() ? "" : "primary", icon: "arrow-right", id: "go-in" });
+    const goIn = opensRoom(this.order) && linkButton(t.goIn, `${page}/call`, { kind: this.card?.live ? "primary" : "", icon: "arrow-right", id: "go-in" });
     return h("div", { class: "row no-print" }, goIn, linkButton(t.toCard, page, { icon: "door" }), button(t.print, { icon: "print", kind: "quiet", onClick: () => print() }));
   }
 
@@ -196,22 +195,7 @@ class ReceiptPage {
 
   #device() {
     if (!opensRoom(this.order)) return null;
-    const holder = h("div", { class: "stack stack--tight", role: "status" });
-    const make = button(t.deviceMake, { icon: "phone", id: "make-link", onClick: () => { this.#makeLink(make, holder); } });
-    return h("section", { class: "card card--flat stack no-print" }, h("h2", null, t.device), h("p", { class: "muted" }, t.deviceText), h("div", null, make), holder);
-  }
-
-  /** @param {HTMLButtonElement} pressed @param {HTMLElement} holder */
-  async #makeLink(pressed, holder) {
-    setBusy(pressed, true);
-    try {
-      const { url } = await makeLink(order_id, this.secret);
-      replace(holder, copyBox(url, { label: t.deviceLabel, copy: en.copy, copied: t.deviceCopied }), h("p", { class: "small muted" }, t.deviceKeep));
-    } catch (error) {
-      replace(holder, banner("danger", { text: errorText(error) }));
-    } finally {
-      setBusy(pressed, false);
-    }
+    return h("section", { class: "card card--flat stack no-print" }, h("h2", null, t.device), deviceLink(() => makeLink(order_id, this.secret)));
   }
 }
 
@@ -238,14 +222,15 @@ const total = ([label, value]) => h("div", { class: "facts--total" }, h("dt", nu
 /** @param {Receipt["refunds"][number]} refund @returns {import("./dom.js").Child[]} */
 function refundLine(refund) {
   const words = [t.refundReasons[refund.reason], t.refundStates[refund.state] ?? refund.state].filter(Boolean).join(", ");
-  return [`${t.refund} (${words})`, `−${formatMoney(refund)}`];
+  return [`${t.refund} (${words})`, `−\u2060${formatMoney(refund)}`];
 }
 
 /** @param {Receipt["stays"]} stays */
 function stayTable(stays) {
-  const row = (/** @type {Receipt["stays"][number]} */ stay) => h("tr", null,
+  const used = wholeParts(stays.map(({ used_ms }) => used_ms));
+  const row = (/** @type {Receipt["stays"][number]} */ stay, /** @type {number} */ i) => h("tr", null,
     h("td", null, formatShortDateTime(stay.started_at)), h("td", null, stay.ended_at ? formatTime(stay.ended_at) : t.stillHere),
-    h("td", null, formatClock(stay.used_ms)), h("td", null, stay.pauses_ms >= 1000 ? formatClock(stay.pauses_ms) : "–"));
+    h("td", null, formatUsed(used[i])), h("td", null, stay.pauses_ms >= 1000 ? formatUsed(stay.pauses_ms) : "–"));
   return h("div", { class: "scroll-x", tabindex: 0, role: "region", "aria-label": t.stays }, h("table", { class: "stays" },
     h("thead", null, h("tr", null, [t.stayFrom, t.stayTo, t.stayUsed, t.stayPaused].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", null, stays.map(row))));

@@ -165,6 +165,7 @@ class Studio {
   drawLock(locked) {
     this.locked = locked;
     document.body.dataset.locked = locked ? "yes" : "no";
+    replace(byId("room-locked"), locked && h("span", { class: "call__locked" }, icon("lock"), text.locked));
     this.lock.set({ icon: locked ? "lock" : "unlock", label: locked ? text.unlock : text.lock, off: locked });
     this.drawTop();
   }
@@ -176,7 +177,7 @@ class Studio {
     const live = this.client.connection.state === "connected";
     const refunded = money(earnings.refunded, currency);
     replace(byId("top-meter"), h("div", { class: "earned" },
-      live ? badge("live", text.live) : badge("", text.notLive), this.locked && badge("warning", text.locked, "lock"),
+      live ? badge("live", text.live) : badge("", text.notLive),
       h("dl", { class: "earned__sum" }, h("dt", { class: "small muted" }, text.earnings),
         h("dd", { class: "earned__amount numbers", dataset: { earnings: "gross" } }, formatMoney(money(earnings.gross, currency)),
           refunded.amount_minor > 0 && h("span", { class: "small muted" }, ` ${text.earningsRefunded(formatMoney(refunded))}`)))));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { amountText, exponent, formatClock, formatLength, formatMoney, formatUsed, initial, parseAmount } from "../../../web/js/format.js";
+import { amountText, exponent, formatClock, formatLength, formatMoney, formatUsed, initial, parseAmount, wholeParts } from "../../../web/js/format.js";
 
 const plain = (text) => text.replace(/\u00a0|\u202f/g, " ");
 
@@ -57,7 +57,16 @@ test("a countdown reads zero only at the end", () => {
 });
 
 test("used time is rounded down, in the payer's favour", () => {
-  assert.equal(formatUsed(59_999, "en"), "59 seconds");
+  assert.equal(formatUsed(59_999), "0:59");
+});
+
+test("what was used and what is left make what was bought, and stays make what was used", () => {
+  const bought_ms = 1_800_000;
+  for (const used_ms of [1, 999, 2_600, 61_400]) {
+    const seconds = (text) => text.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
+    assert.equal(seconds(formatUsed(used_ms)) + seconds(formatClock(bought_ms - used_ms)), 1800);
+  }
+  assert.deepEqual(wholeParts([2_600, 3_600, 900]), [2_000, 4_000, 1_000]);
 });
 
 test("an initial is one whole character", () => {

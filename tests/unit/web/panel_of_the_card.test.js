@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { cardView, isUnsettled, opensRoom, pollDelay } from "../../../web/js/cardstate.js";
+import { cardView, isUnserved, isUnsettled, opensRoom, pollDelay } from "../../../web/js/cardstate.js";
 
 const CHECKOUT = { ui: "hosted", url: "https://example.org/" };
 // room's state, order's state, its pass' state, has a checkout → panel, notice
@@ -62,4 +62,18 @@ test("questions get rarer, and never rarer than every ten seconds", () => {
   assert.equal(delays[0], 1000);
   assert.ok(delays.every((delay, n) => n === 0 || delay >= delays[n - 1]));
   assert.equal(delays.at(-1), 10_000);
+});
+
+test("a payer decides about paid time whenever the host is away and some of it would go back", () => {
+  const pass = (state, remaining_ms, used_ms) => ({ state: "paid", pass: { id: "pass_1", state, granted_ms: null, remaining_ms, used_ms } });
+  const away = { state: "away", live: false };
+  assert.equal(isUnserved(pass("waiting", 1_800_000, 0), away), true);
+  assert.equal(isUnserved(pass("active", 600_000, 1_200_000), away), true);
+  assert.equal(isUnserved(pass("waiting", null, 0), away), true);
+  assert.equal(isUnserved(pass("active", null, 5_000), away), false, "nothing of a used unlimited pass goes back");
+  assert.equal(isUnserved(pass("active", 0, 1_800_000), away), false);
+  assert.equal(isUnserved(pass("revoked", 600_000, 0), away), false);
+  assert.equal(isUnserved(pass("active", 600_000, 0), { state: "live", live: true }), false);
+  assert.equal(isUnserved(pass("active", 600_000, 0), { state: "closed", live: false }), false);
+  assert.equal(isUnserved(null, away), false);
 });

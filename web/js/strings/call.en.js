@@ -23,8 +23,10 @@ export const call = {
   pausedAway: "Paused: we cannot reach you.",
   pausedServer: "Paused for a moment.",
   pausedNote: "Your time is not running.",
+  pausedHostUnlimited: "Your pass has no time limit. Come back whenever the host is here.",
   pausedHostNote: "Your time is not running. If the host stays away, what you did not use is paid back.",
-  keepTime: "Keep my time and wait",
+  keepTime: "Keep my time",
+  refundInstead: "Refund me instead",
   keptTime: "Your time is kept for you. Come back whenever the host is here.",
   holding: "Your time is up. Checking the line…",
   tapForSound: "Tap for sound",
@@ -106,7 +108,10 @@ export const call = {
     paid: (/** @type {string} */ name, /** @type {string} */ amount) => (amount ? `${name} paid ${amount}` : `${name} paid`),
     joined: (/** @type {string} */ name) => `${name} came in`,
     left: (/** @type {string} */ name) => `${name} left`,
-    extended: (/** @type {string} */ name, /** @type {string} */ length) => (length ? `${name} added ${length}` : `${name} added time`),
+    extended: (/** @type {string} */ name, /** @type {string} */ length, /** @type {string} */ amount) => {
+      const words = length ? `${name} added ${length}` : `${name} added time`;
+      return amount ? `${words} for ${amount}` : words;
+    },
     extendedSelf: (/** @type {string} */ length) => (length ? `${length} added to your time` : "Time added"),
     granted: (/** @type {string} */ name) => `${name} may speak`,
     muted: (/** @type {string} */ name) => `${name} was muted`,
@@ -116,6 +121,7 @@ export const call = {
     host_away: "The host is away. Your time is not running.",
     host_back: "The host is back.",
     warning: (/** @type {string} */ left) => `${left} left`,
+    warningOf: (/** @type {string} */ name, /** @type {string} */ left) => `${name} has ${left} left`,
   },
 
   // Meter
@@ -126,6 +132,7 @@ export const call = {
     fiveMinutes: "Five minutes left.",
     unlimited: "No time limit",
     none: "–",
+    endless: "∞",
     paused: "Clock stopped",
     waiting: "Not started",
     counting: "Time left",

@@ -49,7 +49,7 @@ export const en = {
     ready: "Everything is filled in.",
     /** @param {string[]} parts */
     missing: (parts) => `Still missing: ${new Intl.ListFormat("en", { type: "conjunction" }).format(parts)}.`,
-    parts: { title: "a title", description: "a description", host_name: "your name", price: "a price", lengths: "a length", terms: "a valid terms link", capacity: "a number of seats" },
+    parts: { title: "a title", description: "a description", host_name: "your name", price: "a price", lengths: "a length", terms: "a valid terms link", capacity: "a number of seats", invitation: "an invitation" },
     titleEmpty: "Title of your room",
     descriptionEmpty: "What people get when they pay. This is also on their receipt.",
     hostEmpty: "Ana",
@@ -281,6 +281,8 @@ export const en = {
     notPaidTitle: "This order is not paid",
     unservedTitle: "You have paid, but the host is away",
     unservedText: "You get your money back by itself after 5 minutes, or you keep the time and use it when the host is back.",
+    leftUnservedTitle: "The host is away",
+    leftUnservedText: "Your time is not running. After 5 minutes what you did not use is paid back by itself, or you keep it and use it when the host is back.",
     waitsText: "You keep your time. It starts when you and the host are both here.",
     keepTime: "Keep my time",
     refundMe: "Refund me instead",
