@@ -46,6 +46,10 @@ class NativeSockets(Protocol):
     """A native plane that reads the sockets in place of `UdpPort`: it is told what it must know of peers, each of
     which it knows by a link of its own making."""
 
+    @property
+    def dropped(self) -> int:
+        """Datagrams that it dropped, coming in or going out."""
+
     def open_port(self, port: "UdpPort") -> Any: ...
 
     def close_port(self, port: "UdpPort") -> None: ...
@@ -204,7 +208,8 @@ class IceServer:
 
     @property
     def dropped(self) -> int:
-        return sum(port.dropped + (port.link.dropped if port.link else 0) for port in self._ports)
+        native = 0 if self._native is None else self._native.dropped
+        return native + sum(port.dropped for port in self._ports)
 
     def start(self, addresses: tuple[str, ...], port: int) -> None:
         """Bind every address to one port; 0 takes a free one. Raises PortInUseError."""

@@ -66,6 +66,10 @@ class NativePlane:
 
     # --- sockets ---
 
+    @property
+    def dropped(self) -> int:
+        return self.native.dropped + sum(int(port.link.dropped) for port in self._ports.values())
+
     def open_port(self, port: UdpPort) -> Any:
         self._ports[port.index] = port
         return self.native.open_port(port.index, port.fileno())
