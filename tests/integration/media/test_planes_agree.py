@@ -43,6 +43,11 @@ class World(Hall):
         super().__init__(StoodClock(), plane=plane)
         self.sent = []
 
+    async def __aenter__(self):
+        await super().__aenter__()
+        self.media._timer.cancel()  # from here on `tick` alone is the server's clockwork
+        return self
+
     def random_bytes(self, count):
         self._count += 1
         return hashlib.sha256(str(self._count).encode()).digest()[:count]
@@ -57,7 +62,6 @@ class World(Hall):
         for name, metered in VIEWERS.items():
             await self.add(name, metered=metered)
             self.viewers[name] = await self.view(name)
-        self.media._timer.cancel()
         for leg in (self.host, *(viewer.leg for viewer in self.viewers.values())):
             self._divert(leg)
 
