@@ -1071,9 +1071,10 @@ cdef class DataPlane:
             self._give_back(buffer)
 
     def work(self):
-        """Send what was taken in, for BUDGET_NS at most; the list of what Python must see."""
+        """Go on with what was read and taken in, for BUDGET_NS at most; the list of what Python must see."""
         self._begin()
         with nogil:
+            self._look_at_incoming()
             self._work()
             self._flush()
         return self._told()
@@ -1264,7 +1265,7 @@ cdef class DataPlane:
         cdef int place
         cdef int size
         while self.incoming_at < self.incoming_count:
-            if self.item_count > ITEMS - KEYFRAMES_PER_DATAGRAM_MAX - 1 or self._late():
+            if self.item_count > ITEMS - KEYFRAMES_PER_DATAGRAM_MAX - 1:
                 return
             place = self.incoming_at
             self.incoming_at += 1
@@ -1272,6 +1273,8 @@ cdef class DataPlane:
             if self.incoming[place].msg_hdr.msg_flags & MSG_TRUNC:
                 size = BUFFER_BYTES
             self._datagram(self.incoming_port, &self.sources[place], self.incoming_buffers[place], size)
+            if self._late():
+                return
 
     cdef void _datagram(self, CPort *port, sockaddr_storage *source, int buffer, int size) noexcept nogil:
         """Owns the buffer: it goes into an item or a job, or back."""

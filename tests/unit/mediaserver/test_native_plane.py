@@ -8,7 +8,7 @@ import time
 import pytest
 from pylibsrtp import Policy
 
-from mediaserver import planes, rtp
+from mediaserver import planes, rtcp, rtp
 from mediaserver.errors import NoNativePlaneError
 from mediaserver.forwarder import Fanout, Packet, PacketForwarder, Subscription
 from mediaserver.gate import Gate, Lease
@@ -52,7 +52,7 @@ class Crowd:
         secure(link, session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND), viewer=True)
         self.plane.native.set_route(link, self.port, self.sinks[ssrc % self.SINKS].getsockname())
         egress = type("Egress", (), {"link": link, "send_rtcp": lambda *_: None})()
-        subscription = Subscription(ssrc, 96, gates, egress, 100)
+        subscription = Subscription(ssrc, 96, gates, egress, 100, rtx_ssrc=ssrc + 5000, rtx_payload_type=97)
         self.plane.add(self.fanout, subscription)
         return subscription
 
@@ -162,6 +162,34 @@ def test_what_is_taken_in_is_bounded(crowd):
     one.work_off()
     assert one.subscriptions[0].link.packets == POOL_PACKETS
     assert one.plane.native.free == POOL_PACKETS
+
+
+@needs_native
+def test_what_was_read_and_not_looked_at_in_time_is_looked_at_in_the_next_call(crowd):
+    """Twelve viewers ask for so much at once that the time is up before the last datagram's turn."""
+    many = crowd(12)
+    for subscription in many.subscriptions:
+        subscription.egress.link.know(7)
+    many.take_in(*range(1, 513), size=1000)
+    many.work_off()
+    many.plane.native.work()
+    nacks = rtcp.nack(7, 0, range(100, 612))
+    with contextlib.ExitStack() as open_sockets:
+        for subscription in many.subscriptions:
+            client = open_sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            client.bind(("127.0.0.1", 0))
+            many.plane.native.add_address(subscription.egress.link, 0, client.getsockname())
+            asking = nacks[:8] + subscription.ssrc.to_bytes(4, "big") + nacks[12:]
+            client.sendto(session(Policy.SSRC_ANY_OUTBOUND).protect_rtcp(asking), many.socket.getsockname())
+        stranger = open_sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        stranger.sendto(b"\0check", many.socket.getsockname())
+        told = many.plane.native.drain(many.port)
+        assert told == []
+        assert many.plane.native.backlog, "the time was not up: the test asks for too little"
+        while many.plane.native.backlog:
+            told += many.plane.native.work()
+    assert [kind for kind, *_ in told] == [planes.dataplane.STUN]
+    assert many.plane.native.free == POOL_PACKETS
 
 
 @needs_native
