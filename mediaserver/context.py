@@ -47,7 +47,9 @@ class Context:
             self._certificate, self._certificate_ns = generate_certificate(), now_ns
         return self._certificate
 
-    def open_peer(self, owner: PeerOwner, certificate: RTCCertificate, *, streams_max: int) -> Peer:
+    def open_peer(
+        self, owner: PeerOwner, certificate: RTCCertificate, *, streams_max: int, viewer: bool
+    ) -> Peer:
         return Peer(
             owner,
             self.ice,
@@ -56,6 +58,7 @@ class Context:
             now_ns=self.now_ns,
             join_timeout_s=self.config.join_timeout_s,
             streams_max=streams_max * SSRCS_PER_STREAM,
+            viewer=viewer,
         )
 
     def local_transport(self, peer: Peer, certificate: RTCCertificate, session_id: int) -> LocalTransport:
@@ -66,6 +69,7 @@ class Context:
             fingerprint=fingerprint(certificate),
             candidates=tuple((address, self.ice.port) for address in addresses),
             session_id=session_id,
+            has_tcp=self.ice.has_tcp,
         )
 
     def random_number(self, low: int, high: int) -> int:

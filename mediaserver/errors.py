@@ -37,6 +37,12 @@ class MediaServerFullError(MediaError):
     code = "server_full"
 
 
+class NoNativePlaneError(MediaError):
+    """The native data plane was asked for and is not compiled: the operator's fault, told at start."""
+
+    code = "no_native_plane"
+
+
 class PortInUseError(MediaError):
     """The media port is taken: the operator's fault, told at start."""
 

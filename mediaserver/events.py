@@ -10,6 +10,7 @@ from typing import Literal
 Transport = Literal["publish", "subscribe"]
 Kind = Literal["audio", "video"]
 Source = Literal["microphone", "camera", "screen", "screen_audio"]
+PlaneChoice = Literal["auto", "native", "python"]
 
 WORKER_LOST = "worker_lost"  # a reason of Closed
 
@@ -17,7 +18,9 @@ WORKER_LOST = "worker_lost"  # a reason of Closed
 @dataclass(frozen=True, slots=True)
 class MediaConfig:
     """Where media is received. `addresses` are the local addresses to bind (one socket each); `advertised`
-    replaces them in candidates when a router translates addresses (`MEDIA_ADDRESS`)."""
+    replaces them in candidates when a router translates addresses (`MEDIA_ADDRESS`). `plane`: what forwards
+    packets; "native" is the compiled one (UDP only
+    so far), "auto" the native one where it was compiled, else Python."""
 
     port: int
     addresses: tuple[str, ...]
@@ -25,6 +28,7 @@ class MediaConfig:
     join_timeout_s: float = 15.0
     peers_max: int = 2000
     streams_per_peer_max: int = 8
+    plane: PlaneChoice = "python"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import Protocol
+from typing import Any, Protocol
 
 from mediaserver.gate import Gate, Lease
 from mediaserver.rtcp import (
@@ -81,6 +81,8 @@ class Subscription:
     former: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=OFFSETS_KEPT))
     resend_second: int = 0
     resends: int = 0
+    # What the native forwarder keeps of it; its numbers and counters are there and not here.
+    link: Any = None
 
     def __post_init__(self) -> None:
         self.next_number = self.first_number
@@ -139,6 +141,8 @@ class Fanout:
     # Pairs media time with the publisher's clock: a newcomer gets it at once, so that lips match at once.
     last_report: SenderReport | None = None
     cache: list[Packet | None] = field(default_factory=list)
+    # What the native forwarder keeps of it; its cache and highest number are there and not here.
+    link: Any = None
 
     def __post_init__(self) -> None:
         if self.caching:
@@ -147,6 +151,19 @@ class Fanout:
     def cached(self, number: int) -> Packet | None:
         packet = self.cache[number % CACHE_PACKETS] if self.caching else None
         return packet if packet is not None and packet.number == number else None
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How the packets of one SSRC become packets of a publication while nothing out of the ordinary happens:
+    those with `payload_type` and a number above `highest` are forwarded as number + `shift`."""
+
+    ssrc: int
+    payload_type: int
+    highest: int
+    shift: int
+    timestamp_shift: int
+    transport_cc_id: int
 
 
 class Forwarder(Protocol):
@@ -168,6 +185,18 @@ class Forwarder(Protocol):
     def recheck(self, subscription: Subscription) -> None:
         """A gate or the lease has become stricter."""
 
+    def passing(self, subscription: Subscription, now_ns: int) -> bool:
+        """Whether packets have been passing and still may: only then is feedback listened to."""
+
+    def highest(self, fanout: Fanout) -> int:
+        """The highest number of the publication so far; -1 before the first."""
+
+    def follow(self, peer: Any, fanout: Fanout, course: Course) -> None:
+        """The peer's ordinary packets of this SSRC (and of no other) may be forwarded without asking."""
+
+    def unfollow(self, peer: Any) -> None:
+        """What was said of the peer's SSRCs no longer holds: ask again."""
+
 
 class PacketForwarder:
     """The forwarder in Python."""
@@ -188,12 +217,23 @@ class PacketForwarder:
         for gate in subscription.gates:
             gate.unwatch(subscription)
         if subscription.packets:
-            subscription.egress.send_rtcp(
-                _described(goodbye(subscription.ssrc), subscription.ssrc, fanout.cname)
-            )
+            send_goodbye(fanout, subscription)
 
     def recheck(self, subscription: Subscription) -> None:
         subscription.until_ns = 0
+
+    def passing(self, subscription: Subscription, now_ns: int) -> bool:
+        running = not subscription.withheld and all(gate.is_running for gate in subscription.gates)
+        return running and now_ns < self._until(subscription, now_ns)
+
+    def highest(self, fanout: Fanout) -> int:
+        return fanout.highest
+
+    def follow(self, peer: Any, fanout: Fanout, course: Course) -> None:
+        """Every packet comes through Python here."""
+
+    def unfollow(self, peer: Any) -> None:
+        """Nothing is followed."""
 
     def forward(self, fanout: Fanout, packet: Packet) -> None:
         number, timestamp, payload = packet.number, packet.timestamp, packet.payload
@@ -240,7 +280,7 @@ class PacketForwarder:
             to.resume(number)
             fanout.on_resume()
             if fanout.last_report is not None:
-                _send_report(fanout, to, fanout.last_report)
+                send_report(fanout, to, fanout.last_report, to.packets, to.octets)
         return True
 
     def _until(self, to: Subscription, now_ns: int) -> int:
@@ -254,7 +294,7 @@ class PacketForwarder:
             number = subscription.number_of(unwrap_sequence(sequence, reference))
             packet = None if number is None else fanout.cached(number)
             now_ns = self._now_ns()
-            if now_ns >= subscription.until_ns or not subscription.may_resend(now_ns):
+            if not self.passing(subscription, now_ns) or not subscription.may_resend(now_ns):
                 return
             if packet is not None:
                 self._resend(subscription, packet, sequence, now_ns)
@@ -273,14 +313,18 @@ class PacketForwarder:
         fanout.last_report = report
         now_ns = self._now_ns()
         for to in fanout.subscriptions:
-            if now_ns < to.until_ns:
-                _send_report(fanout, to, report)
+            if self.passing(to, now_ns):
+                send_report(fanout, to, report, to.packets, to.octets)
 
 
-def _send_report(fanout: Fanout, to: Subscription, report: SenderReport) -> None:
-    packets, octets = to.packets & 0xFFFFFFFF, to.octets & 0xFFFFFFFF
-    own = SenderReport(to.ssrc, report.ntp, report.rtp, packets, octets)
+def send_report(fanout: Fanout, to: Subscription, report: SenderReport, packets: int, octets: int) -> None:
+    """The publisher's report as the subscriber's own, with what was sent to it so far."""
+    own = SenderReport(to.ssrc, report.ntp, report.rtp, packets & 0xFFFFFFFF, octets & 0xFFFFFFFF)
     to.egress.send_rtcp(_described(sender_report(own), to.ssrc, fanout.cname))
+
+
+def send_goodbye(fanout: Fanout, to: Subscription) -> None:
+    to.egress.send_rtcp(_described(goodbye(to.ssrc), to.ssrc, fanout.cname))
 
 
 def _described(packet: bytes, ssrc: int, cname: str) -> bytes:

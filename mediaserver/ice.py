@@ -63,17 +63,54 @@ class Port(Protocol):
         """Its agent no longer wants what comes from there."""
 
 
+class NativeSockets(Protocol):
+    """A native plane that reads the sockets in place of `UdpPort`: it is told what it must know of peers, each of
+    which it knows by a link of its own making."""
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams that it dropped, coming in or going out."""
+
+    def open_port(self, port: "UdpPort") -> Any: ...
+
+    def close_port(self, port: "UdpPort") -> None: ...
+
+    def drain(self, port: "UdpPort") -> None:
+        """One wake-up: what is not its own to handle goes to the port's and the agents' receivers."""
+
+    def open_peer(self, receiver: Receiver) -> Any: ...
+
+    def close_peer(self, link: Any) -> None: ...
+
+    def add_address(self, link: Any, port: "UdpPort", address: Address) -> None: ...
+
+    def remove_address(self, port: "UdpPort", address: Address) -> None: ...
+
+    def set_route(self, link: Any, route: "tuple[UdpPort, Address] | None") -> None: ...
+
+
 class UdpPort:
-    """One bound socket, and the agents by the addresses they verified on it."""
+    """One bound socket, and the agents by the addresses they verified on it. With `native` that reads it; `index`
+    tells the ports of a server apart."""
 
     protocol: ClassVar[str] = "udp"
 
-    def __init__(self, address: str, port: int, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        now_ns: Callable[[], int],
+        native: NativeSockets | None = None,
+        index: int = 0,
+    ) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.address = address
         self._now_ns = now_ns
         self.agents: dict[Address, IceAgent] = {}
         self.dropped = 0
+        self.index = index
+        self.link: Any = None
+        self._native = native
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
@@ -95,17 +132,27 @@ class UdpPort:
         number: int = self._socket.getsockname()[1]
         return number
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     def start(self, on_check: Callable[["UdpPort", bytes, Address], None]) -> None:
-        self._on_check = on_check
+        self.on_check = on_check
+        if self._native is not None:
+            self.link = self._native.open_port(self)
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._drain)
 
     def close(self) -> None:
         if self._socket.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            if self._native is not None:
+                self._native.close_port(self)
             self._socket.close()
 
     def _drain(self) -> None:
         """Read what has arrived; bounded, so that timers and other sockets get their turn."""
+        if self._native is not None:
+            self._native.drain(self)
+            return
         receive = self._socket.recvfrom
         until_ns = self._now_ns() + DRAIN_NS_MAX
         for _ in range(DRAIN_PACKETS_MAX):
@@ -121,14 +168,15 @@ class UdpPort:
         if not 0 < len(data) <= DATAGRAM_BYTES_MAX:
             self.dropped += 1
         elif data[0] <= _STUN_FIRST_BYTE_MAX:
-            self._on_check(self, data, address)
+            self.on_check(self, data, address)
         elif (agent := self.agents.get(address)) is not None:
             agent.receiver.on_datagram(data)
         else:
             self.dropped += 1
 
     def forget(self, address: Address) -> None:
-        self.agents.pop(address, None)
+        if self.agents.pop(address, None) is not None and self._native is not None:
+            self._native.remove_address(self, address)
 
     def send(self, data: bytes, address: Address) -> None:
         """Best effort, like the network: a full socket buffer or an unreachable client loses the packet."""
@@ -151,6 +199,12 @@ class IceAgent:
     nominated_ns: int = 0
     # Credentials of before a restart: they live until the new ones are nominated.
     former: list[str] = field(default_factory=list)
+    # What a native plane keeps of the peer; it hears SRTP by itself.
+    link: Any = None
+
+    @property
+    def last_heard_ns(self) -> int:
+        return self.heard_ns if self.link is None else max(self.heard_ns, self.link.heard_ns)
 
     def send(self, data: bytes) -> None:
         if self.route is not None:
@@ -166,7 +220,13 @@ class IceAgent:
 class IceServer:
     """All sockets and agents of a media server."""
 
-    def __init__(self, now_ns: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        now_ns: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+        native: NativeSockets | None = None,
+    ) -> None:
+        self._native = native
         self._now_ns = now_ns
         self._random_bytes = random_bytes
         self._ports: list[UdpPort] = []
@@ -181,15 +241,21 @@ class IceServer:
         return tuple(port.address for port in self._ports)
 
     @property
+    def has_tcp(self) -> bool:
+        """Whether clients may come by TCP too: packets then leave through Python."""
+        return self._native is None
+
+    @property
     def dropped(self) -> int:
-        return sum(port.dropped for port in self._ports)
+        native = 0 if self._native is None else self._native.dropped
+        return native + sum(port.dropped for port in self._ports)
 
     def start(self, addresses: tuple[str, ...], port: int) -> None:
         """Bind every address to one port; 0 takes a free one. Raises PortInUseError."""
         self._ports = []
         try:
-            for address in addresses:
-                bound = UdpPort(address, port, self._now_ns)
+            for index, address in enumerate(addresses):
+                bound = UdpPort(address, port, self._now_ns, self._native, index)
                 self._ports.append(bound)
                 port = bound.port
                 bound.start(self.check)
@@ -203,6 +269,8 @@ class IceServer:
 
     def open_agent(self, receiver: Receiver) -> IceAgent:
         agent = IceAgent(receiver, *self._credentials())
+        if self._native is not None:
+            agent.link = self._native.open_peer(receiver)
         self._agents[agent.ufrag] = (agent, agent.password.encode())
         return agent
 
@@ -219,6 +287,8 @@ class IceServer:
             self._agents.pop(ufrag, None)
         for port, address in agent.verified:
             port.forget(address)
+        if self._native is not None:
+            self._native.close_peer(agent.link)
         agent.verified.clear()
         agent.route = None
 
@@ -264,7 +334,7 @@ class IceServer:
         """Nobody takes over the address of another live peer (a client with valid credentials of its own
         could otherwise forge the source of a neighbour)."""
         owner = port.agents.get(address)
-        return owner is None or owner is agent or self._now_ns() - owner.heard_ns > OWNER_LIVE_NS
+        return owner is None or owner is agent or self._now_ns() - owner.last_heard_ns > OWNER_LIVE_NS
 
     def _verify(self, agent: IceAgent, port: Port, address: Address) -> None:
         owner = port.agents.get(address)
@@ -272,15 +342,25 @@ class IceServer:
             return
         if owner is not None:
             owner.lost(port, address)
+            self._set_route(owner, owner.route)
         if len(agent.verified) >= ADDRESSES_PER_AGENT_MAX:
             oldest = next(entry for entry in agent.verified if entry != agent.route)
             agent.verified.remove(oldest)
             oldest[0].forget(oldest[1])
         agent.verified.append((port, address))
         port.agents[address] = agent
+        if self._native is not None and isinstance(port, UdpPort):
+            self._native.add_address(agent.link, port, address)
+
+    def _set_route(self, agent: IceAgent, route: tuple[Port, Address] | None) -> None:
+        agent.route = route
+        if self._native is not None:
+            # A native plane has UDP alone; TCP is not offered beside it (`has_tcp`).
+            native = (route[0], route[1]) if route is not None and isinstance(route[0], UdpPort) else None
+            self._native.set_route(agent.link, native)
 
     def _nominate(self, agent: IceAgent, message: stun.Message, port: Port, address: Address) -> None:
-        agent.route = (port, address)
+        self._set_route(agent, (port, address))
         agent.nominated_ns = self._now_ns()
         if str(message.attributes["USERNAME"]).startswith(agent.ufrag + ":"):
             for ufrag in agent.former:

@@ -242,7 +242,8 @@ async def open_ports(ice: IceServer, tcp: TcpServer, addresses: tuple[str, ...],
     for tries_left in reversed(range(FREE_PORT_TRIES if port == 0 else 1)):
         try:
             ice.start(addresses, port)
-            await tcp.start(addresses, ice.port)
+            if ice.has_tcp:
+                await tcp.start(addresses, ice.port)
         except PortInUseError:
             ice.close()
             if not tries_left:

@@ -6,7 +6,7 @@ Who closes whom: the owner calls `close()`; the peer itself ends by `join_timeou
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiortc import RTCCertificate
 
@@ -35,6 +35,13 @@ class PeerOwner(Protocol):
     def on_rtcp(self, data: bytes, now_ns: int) -> None:
         """A decrypted RTCP datagram."""
 
+    def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
+        """A packet was forwarded by its `Course`, as which number of the source (`transport_cc`: its
+        transport-wide number, -1 without)."""
+
+    def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
+        """The client asks for a keyframe of what it receives as this SSRC."""
+
     def uses(self, ssrc: int) -> bool:
         """Whether the stream must be kept when the peer has too many."""
 
@@ -42,7 +49,7 @@ class PeerOwner(Protocol):
 class Peer:
     """`streams_max` bounds how many SSRCs of the client are kept at a time, retransmissions and reports
     included: a page that starts its camera anew for the twentieth time goes on, one that makes up SSRCs
-    costs no memory."""
+    costs no memory. `viewer`: it receives and does not publish."""
 
     def __init__(
         self,
@@ -54,12 +61,14 @@ class Peer:
         now_ns: Callable[[], int],
         join_timeout_s: float,
         streams_max: int,
+        viewer: bool,
     ) -> None:
         self._owner = owner
         self._ice = ice
         self._now_ns = now_ns
         self._join_timeout_s = join_timeout_s
         self._streams_max = streams_max
+        self._viewer = viewer
         self._ssrcs: dict[int, None] = {}  # in order of appearance
         # Their windows are gone, so their packets could be replayed: never taken again.
         self._retired: set[int] = set()
@@ -72,9 +81,9 @@ class Peer:
         self.agent: IceAgent = ice.open_agent(self)
         self._secure = SecureTransport(self.agent, certificate, scratch)
         self.connected = False
-        self.rtp_ns = 0
-        self.packets_in = 0
-        self.bytes_in = 0
+        self._rtp_ns = 0
+        self._packets_in = 0
+        self._bytes_in = 0
         self._task = asyncio.create_task(self._run())
 
     @property
@@ -85,6 +94,37 @@ class Peer:
     def fingerprints(self) -> tuple[Fingerprint, ...]:
         """Of the client's certificate; empty before the first description."""
         return self._fingerprints
+
+    @property
+    def link(self) -> Any:
+        """What the native plane keeps of this peer; None without one."""
+        return self.agent.link
+
+    @property
+    def heard_ns(self) -> int:
+        """The last authenticated packet; 0 before the first."""
+        return self.agent.last_heard_ns
+
+    @property
+    def rtp_ns(self) -> int:
+        """The last authenticated RTP packet; 0 before the first."""
+        return self._rtp_ns if self.link is None else max(self._rtp_ns, self.link.rtp_ns)
+
+    @property
+    def packets_in(self) -> int:
+        return self._packets_in + (0 if self.link is None else self.link.packets_in)
+
+    @property
+    def bytes_in(self) -> int:
+        return self._bytes_in + (0 if self.link is None else self.link.bytes_in)
+
+    @property
+    def packets_out(self) -> int:
+        return 0 if self._secure.sender is None else self._secure.sender.packets_out
+
+    @property
+    def bytes_out(self) -> int:
+        return 0 if self._secure.sender is None else self._secure.sender.bytes_out
 
     def trust(self, fingerprints: Sequence[Fingerprint], role: Role) -> None:
         """The client's description came: the handshake may begin. Later calls change nothing."""
@@ -117,6 +157,7 @@ class Peer:
         if not connected:
             return "dtls_failed"
         self.connected = True
+        self._secure.hand_over(viewer=self._viewer)
         self._owner.on_connected()
         return await self._until_gone()
 
@@ -135,7 +176,7 @@ class Peer:
 
     def check_silence(self, now_ns: int) -> None:
         """Called every second or so: a connected peer that was not heard for SILENT_NS ends."""
-        if self.connected and now_ns - self.agent.heard_ns >= SILENT_NS:
+        if self.connected and now_ns - self.heard_ns >= SILENT_NS:
             self._silent.set()
 
     def on_checked(self) -> None:
@@ -162,16 +203,35 @@ class Peer:
             return
         if ssrc not in self._ssrcs:
             self._ssrcs[ssrc] = None
+            receiver.know(ssrc)
             self._retire_one(receiver)
         now_ns = self._now_ns()
         self.agent.heard_ns = now_ns
-        self.packets_in += 1
-        self.bytes_in += len(data)
+        self._packets_in += 1
+        self._bytes_in += len(data)
         if control:
             self._owner.on_rtcp(clear, now_ns)
         else:
-            self.rtp_ns = now_ns
+            self._rtp_ns = now_ns
             self._owner.on_rtp(clear, now_ns)
+
+    # --- what the native plane has decrypted and counted ---
+
+    def on_clear(self, data: bytes, now_ns: int, *, control: bool) -> None:
+        if self._closing:
+            return
+        if control:
+            self._owner.on_rtcp(data, now_ns)
+        else:
+            self._owner.on_rtp(data, now_ns)
+
+    def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
+        if not self._closing:
+            self._owner.on_forwarded(ssrc, number, timestamp, transport_cc, now_ns)
+
+    def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
+        if not self._closing:
+            self._owner.on_keyframe_request(ssrc, now_ns)
 
     def _retire_one(self, receiver: SrtpReceiver) -> None:
         """An authentic SSRC is kept by libsrtp for ever: with one too many, the oldest unused goes."""

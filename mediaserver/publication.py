@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mediaserver.events import TrackInfo
-from mediaserver.forwarder import Fanout, Forwarder, Packet
+from mediaserver.forwarder import Course, Fanout, Forwarder, Packet
 from mediaserver.negotiation import IncomingMedia
 from mediaserver.rtcp import ReportBlock, SenderReport, nack, picture_loss
 from mediaserver.rtp import SEQUENCE_MOD, RtpPacket, payload_bytes, unwrap_sequence
@@ -134,6 +134,29 @@ class Publication:
             self._timestamp, self._arrival_ns = packet.timestamp + self._timestamp_shift, now_ns
         self._forward(packet, number)
 
+    def course(self, ssrc: int) -> Course | None:
+        """How ordinary packets of the SSRC go on from here; None unless it is the current source."""
+        source, media = self._source, self.media
+        if source is None or source.ssrc != ssrc:
+            return None
+        return Course(
+            ssrc=ssrc,
+            payload_type=media.codec.payload_type,
+            highest=source.highest,
+            shift=self._shift,
+            timestamp_shift=self._timestamp_shift,
+            transport_cc_id=media.transport_cc_id or 0,
+        )
+
+    def note_forwarded(self, ssrc: int, number: int, timestamp: int, now_ns: int) -> None:
+        """A packet of the course was forwarded without asking."""
+        source = self._source
+        if source is None or source.ssrc != ssrc:
+            return
+        self._note_gap(source.highest, number, now_ns)
+        source.count(number, timestamp, now_ns)
+        self._timestamp, self._arrival_ns = timestamp + self._timestamp_shift, now_ns
+
     def receive_repair(self, packet: RtpPacket, primary_ssrc: int, now_ns: int) -> None:
         """A retransmission (RFC 4588): the original sequence number leads its payload."""
         if payload_bytes(packet) < 2 or packet.payload_type != self.media.codec.rtx_payload_type:  # noqa: PLR2004
@@ -159,7 +182,7 @@ class Publication:
         source = Source(packet.ssrc, packet.sequence, self.media.codec.clock_rate_hz)
         if self._source is not None:
             self._former_ssrcs.add(self._source.ssrc)
-            self._shift = self.fanout.highest + 1 - source.first
+            self._shift = self._forwarder.highest(self.fanout) + 1 - source.first
             elapsed = (now_ns - self._arrival_ns) * self.media.codec.clock_rate_hz // _SECOND_NS
             self._timestamp_shift = self._timestamp + elapsed - packet.timestamp
             self._missing.clear()

@@ -43,7 +43,7 @@ class Publisher:
         self._on_gone = on_gone
         self._certificate = context.certificate()
         self.peer = context.open_peer(
-            self, self._certificate, streams_max=context.config.streams_per_peer_max
+            self, self._certificate, streams_max=context.config.streams_per_peer_max, viewer=False
         )
         self.publications: dict[str, Publication] = {}
         self._bindings: dict[int, Binding] = {}
@@ -103,6 +103,7 @@ class Publisher:
 
     def _take(self, offer: PublishOffer, infos: Mapping[str, TrackInfo]) -> None:
         former, self.publications, self._bindings = self.publications, {}, {}
+        self._context.forwarder.unfollow(self.peer.link)
         for media in offer.incoming:
             info = infos.get(media.mid)
             if info is None:
@@ -148,10 +149,24 @@ class Publisher:
             return
         publication = binding.publication
         self._note_arrival(packet, publication.media.transport_cc_id, now_ns)
-        if binding.repairs is None:
-            publication.receive(packet, now_ns)
-        else:
+        if binding.repairs is not None:
             publication.receive_repair(packet, binding.repairs, now_ns)
+            return
+        publication.receive(packet, now_ns)
+        course = publication.course(packet.ssrc)
+        if course is not None:
+            self._context.forwarder.follow(self.peer.link, publication.fanout, course)
+
+    def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
+        binding = self._bindings.get(ssrc)
+        if binding is None:
+            return
+        if transport_cc >= 0:
+            self._arrivals.add(transport_cc, now_ns)
+        binding.publication.note_forwarded(ssrc, number, timestamp, now_ns)
+
+    def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
+        """Nobody receives on this transport."""
 
     def _bind(self, packet: rtp.RtpPacket) -> Binding | None:
         """An SSRC that the SDP did not name (RFC 9143 section 9.2)."""

@@ -25,12 +25,12 @@ from mediaserver.events import (
     TracksPublished,
     Transport,
 )
-from mediaserver.forwarder import PacketForwarder
 from mediaserver.gate import MS, Gate, Lease
 from mediaserver.ice import IceServer
 from mediaserver.icetcp import TcpServer, open_ports
 from mediaserver.negotiation import read_publish_offer, read_watch_offer, write_ice_fragment
 from mediaserver.peer import Peer
+from mediaserver.planes import open_plane
 from mediaserver.publisher import Publisher
 from mediaserver.subscriber import Available, Subscriber
 
@@ -174,8 +174,8 @@ class MediaServer:
         self._now_ns = now_ns
         self._on_event = on_event
         self._lease = Lease()
-        self._forwarder = PacketForwarder(self._lease, now_ns)
-        self._ice = IceServer(now_ns, random_bytes)
+        self._forwarder, native = open_plane(config.plane, self._lease, now_ns, random_bytes)
+        self._ice = IceServer(now_ns, random_bytes, native)
         self._tcp = TcpServer(self._ice, now_ns)
         self._context = Context(
             config, self._forwarder, self._ice, now_ns=now_ns, random_bytes=random_bytes, emit=self._emit
@@ -459,8 +459,8 @@ def _liveness(participant: Participant) -> Liveness:
     subscribe = participant.subscriber.peer if participant.subscriber is not None else None
     return Liveness(
         publish_rtp_ms=_ms(publish.rtp_ns if publish is not None else 0),
-        publish_any_ms=_ms(publish.agent.heard_ns if publish is not None else 0),
-        subscribe_any_ms=_ms(subscribe.agent.heard_ns if subscribe is not None else 0),
+        publish_any_ms=_ms(publish.heard_ns if publish is not None else 0),
+        subscribe_any_ms=_ms(subscribe.heard_ns if subscribe is not None else 0),
     )
 
 
@@ -469,12 +469,11 @@ def _ms(time_ns: int) -> int | None:
 
 
 def _stats(peer: Peer) -> TransportStats:
-    sender = peer.sender
     return TransportStats(
         packets_in=peer.packets_in,
         bytes_in=peer.bytes_in,
-        packets_out=sender.packets if sender is not None else 0,
-        bytes_out=sender.bytes if sender is not None else 0,
+        packets_out=peer.packets_out,
+        bytes_out=peer.bytes_out,
     )
 
 

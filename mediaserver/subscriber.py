@@ -91,7 +91,7 @@ class Subscriber:
         self._gate = gate
         self._on_gone = on_gone
         self._certificate = context.certificate()
-        self.peer = context.open_peer(self, self._certificate, streams_max=SECTIONS_MAX)
+        self.peer = context.open_peer(self, self._certificate, streams_max=SECTIONS_MAX, viewer=True)
         self._wanted: dict[int, Available] = {}
         self._sections: list[Section] = []
         self._by_ssrc: dict[int, Section] = {}
@@ -330,15 +330,21 @@ class Subscriber:
                 fanout = section.available.publication.fanout
                 self._context.forwarder.resend(fanout, section.subscription, lost)
         for ssrc in feedback.keyframes:
-            section = self._passing(ssrc, now_ns)
-            if section is not None and section.available:
-                section.available.publication.want_keyframe()
+            self.on_keyframe_request(ssrc, now_ns)
+
+    def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
+        """Nobody publishes on this transport."""
+
+    def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
+        section = self._passing(ssrc, now_ns)
+        if section is not None and section.available:
+            section.available.publication.want_keyframe()
 
     def _passing(self, ssrc: int, now_ns: int) -> Section | None:
         section = self._by_ssrc.get(ssrc)
-        if section is None or section.subscription is None or now_ns >= section.subscription.until_ns:
+        if section is None or section.subscription is None:
             return None
-        return section
+        return section if self._context.forwarder.passing(section.subscription, now_ns) else None
 
     # --- life ---
 

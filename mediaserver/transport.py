@@ -54,11 +54,25 @@ class Scratch:
         self.length: Any = ffi.new("int *")
 
 
-class SrtpReceiver:
-    """Decrypts what one peer sends. None for what is forged, replayed or broken."""
+def srtp_functions() -> tuple[int, int, int, int]:
+    """The addresses of libsrtp's protect, unprotect, protect_rtcp and unprotect_rtcp, for the native data plane: it
+    calls the library that pylibsrtp has loaded, so that nothing more is linked."""
+    names = ("srtp_protect", "srtp_unprotect", "srtp_protect_rtcp", "srtp_unprotect_rtcp")
+    protect, unprotect, protect_rtcp, unprotect_rtcp = (_pointer(ffi.addressof(lib, name)) for name in names)
+    return protect, unprotect, protect_rtcp, unprotect_rtcp
 
-    def __init__(self, session: Session, scratch: Scratch) -> None:
+
+def _pointer(cdata: Any) -> int:
+    return int(ffi.cast("uintptr_t", cdata))
+
+
+class SrtpReceiver:
+    """Decrypts what one peer sends. None for what is forged, replayed or broken. `link`: what a native plane keeps
+    of the peer; it decrypts the SSRCs that it knows by itself, with the same session."""
+
+    def __init__(self, session: Session, scratch: Scratch, link: Any = None) -> None:
         self._session = session  # keeps the handle alive
+        self._link = link
         self._handle = session._srtp[0]
         self._scratch = scratch
 
@@ -68,8 +82,15 @@ class SrtpReceiver:
     def unprotect_rtcp(self, data: bytes) -> bytes | None:
         return self._run(lib.srtp_unprotect_rtcp, data)
 
+    def know(self, ssrc: int) -> None:
+        """The stream is admitted."""
+        if self._link is not None:
+            self._link.know(ssrc)
+
     def forget(self, ssrc: int) -> None:
         """Drop what libsrtp keeps of a stream (its window and rollover counter)."""
+        if self._link is not None:
+            self._link.forget(ssrc)
         _forget(self._session, ssrc)
 
     def _run(self, function: Callable[[Any, Any, Any], int], data: bytes) -> bytes | None:
@@ -84,7 +105,8 @@ class SrtpReceiver:
 
 
 class SrtpSender:
-    """Encrypts and sends to one peer, at the address that its ICE agent selected."""
+    """Encrypts and sends to one peer, at the address that its ICE agent selected. Where a native plane forwards,
+    it does the same with the same session, and only RTCP of our own leaves here."""
 
     def __init__(self, session: Session, scratch: Scratch, agent: IceAgent) -> None:
         self._session = session  # keeps the handle alive
@@ -94,9 +116,24 @@ class SrtpSender:
         self._length = scratch.length
         self._protect = lib.srtp_protect
         self._agent = agent
-        self.packets = 0
-        self.bytes = 0
         self.failed = 0
+        self._packets = 0
+        self._bytes = 0
+
+    @property
+    def link(self) -> Any:
+        """What a native plane keeps of the peer; None without one."""
+        return self._agent.link
+
+    @property
+    def packets_out(self) -> int:
+        """RTP packets sent."""
+        return self._packets + (0 if self.link is None else self.link.packets_out)
+
+    @property
+    def bytes_out(self) -> int:
+        """Encrypted bytes of RTP sent."""
+        return self._bytes + (0 if self.link is None else self.link.bytes_out)
 
     def send_rtp(self, head: bytes, payload: bytes) -> bool:
         """Send head + payload as one packet. False when it could not be encrypted (a number used before or
@@ -118,8 +155,8 @@ class SrtpSender:
         except OSError:
             route[0].dropped += 1
             return False
-        self.packets += 1
-        self.bytes += size
+        self._packets += 1
+        self._bytes += size
         return True
 
     def send_rtcp(self, data: bytes) -> None:
@@ -216,10 +253,18 @@ class SecureTransport:
         incoming.ssrc_type = Policy.SSRC_ANY_INBOUND
         outgoing = _policy(profile.get_key_and_salt(keys, ours), profile.libsrtp_profile)
         outgoing.ssrc_type = Policy.SSRC_ANY_OUTBOUND
-        self.receiver = SrtpReceiver(Session(incoming), self._scratch)
-        self.sender = SrtpSender(Session(outgoing), self._scratch, self._agent)
+        self._sessions = (Session(incoming), Session(outgoing))
+        self.receiver = SrtpReceiver(self._sessions[0], self._scratch, self._agent.link)
+        self.sender = SrtpSender(self._sessions[1], self._scratch, self._agent)
         # aiortc's own pair, made of the same keys, never sees a packet: only DTLS records are fed to it.
         self._dtls._rx_srtp = self._dtls._tx_srtp = cast("Session", None)
+
+    def hand_over(self, *, viewer: bool) -> None:
+        """Let the native plane, if there is one, decrypt and encrypt with the same sessions; it keeps them alive.
+        `viewer`: the peer receives and does not publish."""
+        link = self._agent.link
+        if link is not None:
+            secure(link, *self._sessions, viewer=viewer)
 
     async def closed_by_remote(self) -> None:
         """Returns when the client has sent close_notify (or its records cannot be read any more)."""
@@ -236,6 +281,11 @@ class SecureTransport:
             await asyncio.gather(pump, return_exceptions=True)
         # Its 100 kB are out of the collector's sight, and must not wait for it.
         self._dtls._ssl = None
+
+
+def secure(link: Any, incoming: Session, outgoing: Session, *, viewer: bool) -> None:
+    handles = (_pointer(incoming._srtp[0]), _pointer(outgoing._srtp[0]))
+    link.secure((incoming, outgoing), *handles, feedback=viewer)
 
 
 def _policy(key: bytes, profile: int) -> Policy:

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from dataclasses import asdict
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -103,9 +104,7 @@ window.outbound = async () => {
 class App:
     """Participants get their gate-less place in one room by opening `/ws?id=…`."""
 
-    def __init__(
-        self, options: RoomOptions, metered: frozenset[str] = frozenset(), **config: tuple[str, ...]
-    ) -> None:
+    def __init__(self, options: RoomOptions, metered: frozenset[str] = frozenset(), **config: Any) -> None:
         self.options = options
         self.metered = metered
         self.sockets: dict[str, web.WebSocketResponse] = {}

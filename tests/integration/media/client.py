@@ -44,12 +44,15 @@ class Clock:
 class Hall:
     """A media server on loopback with its events, and helpers to fill its rooms."""
 
-    def __init__(self, **config: object) -> None:
-        self.clock = Clock()
+    def __init__(self, clock: Clock | None = None, **config: object) -> None:
+        self.clock = clock or Clock()
         self.events: list[MediaEvent] = []
         fields = {"port": 0, "addresses": ("127.0.0.1",)} | config
         self.media = MediaServer(
-            MediaConfig(**fields), now_ns=self.clock, random_bytes=os.urandom, on_event=self.events.append
+            MediaConfig(**fields),
+            now_ns=self.clock,
+            random_bytes=self.random_bytes,
+            on_event=self.events.append,
         )
         self.legs: list[Leg] = []
         self.faults: list[dict[str, object]] = []
@@ -67,6 +70,9 @@ class Hall:
             await leg.close()
         asyncio.get_running_loop().set_exception_handler(None)
         assert self.faults == [], "nothing may escape into the event loop"
+
+    def random_bytes(self, count: int) -> bytes:
+        return os.urandom(count)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -121,7 +127,7 @@ class Leg:
         self.receiving = self.open_socket()
         # What SecureTransport needs of an ICE agent.
         port = SimpleNamespace(send_to=self._send_to, dropped=0)
-        self._agent = SimpleNamespace(send=self.send, route=(port, server))
+        self._agent = SimpleNamespace(send=self.send, route=(port, server), link=None)
         self._secure = SecureTransport(self._agent, self._certificate, Scratch())
         self._gone: asyncio.Task[None] | None = None
 

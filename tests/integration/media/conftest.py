@@ -3,13 +3,18 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, async_playwright
 
+from mediaserver import planes
+
 from .chromium import CHROMIUM, FLAGS
 from .client import Hall
 
 
-@pytest.fixture
-async def hall() -> AsyncIterator[Hall]:
-    async with Hall() as hall:
+@pytest.fixture(params=["python", "native"])
+async def hall(request: pytest.FixtureRequest) -> AsyncIterator[Hall]:
+    """A media server over each data plane."""
+    if request.param == "native" and planes.dataplane is None:
+        pytest.skip("the native data plane is not compiled")
+    async with Hall(plane=request.param) as hall:
         yield hall
 
 

@@ -4,8 +4,11 @@ import socket
 
 import pytest
 
+from mediaserver import planes
 from mediaserver.errors import PortInUseError
+from mediaserver.gate import Lease
 from mediaserver.ice import DRAIN_NS_MAX, DRAIN_PACKETS_MAX, IceServer, UdpPort
+from mediaserver.planes import NativePlane
 
 
 class Steps:
@@ -34,6 +37,20 @@ async def test_one_wake_up_reads_only_so_many_packets_and_only_so_long(step_ns, 
     filled(port, DRAIN_PACKETS_MAX + 10)
     port._drain()
     assert port.dropped == expected
+    port.close()
+    port.close()
+
+
+@pytest.mark.skipif(planes.dataplane is None, reason="the native data plane is not compiled")
+async def test_one_native_call_reads_as_many():
+    native = NativePlane(Lease(), lambda: 1, 1)
+    port = UdpPort("127.0.0.1", 0, lambda: 1, native)
+    port.start(lambda *_: None)
+    filled(port, DRAIN_PACKETS_MAX + 10)
+    port._drain()
+    assert native.dropped == DRAIN_PACKETS_MAX
+    port._drain()
+    assert native.dropped == DRAIN_PACKETS_MAX + 10
     port.close()
     port.close()
 

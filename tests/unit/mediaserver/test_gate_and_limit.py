@@ -1,15 +1,8 @@
 """Nothing passes a closed gate, a used-up allowance or a lapsed lease; checked on every packet."""
 
-import pytest
-
-from .fanning import MS, START_NS, Stage
+from .fanning import MS, START_NS
 
 START_MS = START_NS // MS
-
-
-@pytest.fixture
-def stage():
-    return Stage()
 
 
 def test_a_closed_gate_lets_nothing_pass_and_an_unmetered_viewer_receives(stage):
@@ -42,8 +35,7 @@ def test_the_limit_falls_within_one_fan_out(stage):
     _, first = stage.subscribe(gate)
     _, second = stage.subscribe(gate)
     stage.send(1, at_ms=0)
-    times = iter([START_NS + 9 * MS, START_NS + 10 * MS])
-    stage.forwarder._now_ns = lambda: next(times, START_NS + 10 * MS)
+    stage.times = iter([START_NS + 9 * MS, START_NS + 10 * MS])
     stage.send(2)
     assert (len(first.packets), len(second.packets)) == (2, 1)
 

@@ -1,0 +1,14 @@
+"""The native data plane. Where it cannot be compiled the Python forwarder does its work (see mediaserver/planes.py)."""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "mediaserver.dataplane",
+            ["mediaserver/dataplane.pyx"],
+            extra_compile_args=["-O2", "-std=gnu11"],
+            optional=True,
+        )
+    ]
+)

@@ -1,0 +1,311 @@
+"""Random calls and hostile packets for the native data plane; run by `test_dataplane_sanitized.py` on a sanitized build.
+
+    hostile.py FIRST_SEED STEPS SEEDS
+
+Half of the planes have real SRTP, half have functions in its place that let everything pass, so that what libsrtp would
+refuse reaches the parsers as well. Invariants: no buffer is lost, no queue grows beyond its bound, and a peer that
+is closed or a subscription that has ended is never heard of again.
+"""
+
+import ctypes
+import random
+import socket
+import struct
+import sys
+
+from pylibsrtp import Policy, Session
+
+from mediaserver import dataplane
+from mediaserver.gate import Gate, Lease
+from mediaserver.transport import secure, srtp_functions
+
+KEY = bytes(range(28))
+MTU = 1500
+FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int))
+
+
+def session(direction):
+    policy = Policy(key=KEY, ssrc_type=direction, srtp_profile=Policy.SRTP_PROFILE_AEAD_AES_128_GCM)
+    return Session(policy)
+
+
+def open_all(_session, _packet, _length):
+    return 0
+
+
+def seal_all(_session, packet, length):
+    """As long a trailer as libsrtp may write."""
+    ctypes.memset(packet + length[0], 0xEE, 16)
+    length[0] += 16
+    return 0
+
+
+class User:
+    def __init__(self, link_of):
+        self.closed = False
+        self.link_of = link_of
+
+
+class Fuzz:
+    def __init__(self, seed):
+        self.chance = random.Random(seed)
+        self.clock = 1_000_000_000
+        self.lease = Lease()
+        self.lease.until_ns = 1 << 61
+        self.plain = seed % 2 == 0
+        self.keep = [FUNCTION(seal_all), FUNCTION(open_all)]
+        pointers = [ctypes.cast(function, ctypes.c_void_p).value for function in self.keep]
+        functions = (*pointers, *pointers) if self.plain else srtp_functions()
+        self.plane = dataplane.DataPlane(
+            self.lease.state, functions, self.now_ns, seed, stepped=seed % 3 == 0
+        )
+        self.sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+        for sock in self.sockets:
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+        self.ports = [self.plane.open_port(n, sock.fileno()) for n, sock in enumerate(self.sockets)]
+        self.sink = self.sockets[0].getsockname()
+        self.peers, self.publications, self.subscriptions, self.gates = [], [], [], []
+        self.ended = set()
+        self.ssrc = 0
+        self.number = 70000
+
+    def now_ns(self):
+        self.clock += 1000
+        return self.clock
+
+    # --- calls ---
+
+    def open_peer(self):
+        if len(self.peers) < 12:
+            user = User(None)
+            link = self.plane.open_peer(user)
+            address = ("127.0.0.1", 1000 + self.chance.randrange(20))
+            self.plane.add_address(link, self.chance.randrange(2), address)
+            sessions = session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND)
+            if self.chance.random() < 0.9:
+                secure(link, *sessions, viewer=self.chance.random() < 0.5)
+                self.plane.set_route(link, self.chance.choice(self.ports), self.sink)
+            for ssrc in range(1, 9):
+                link.know(ssrc)
+            sender = session(Policy.SSRC_ANY_OUTBOUND)
+            self.peers.append((link, user, address, sender))
+
+    def close_peer(self):
+        if self.peers:
+            link, user, _, _ = self.peers.pop(self.chance.randrange(len(self.peers)))
+            self.plane.close_peer(link)
+            user.closed = True
+            self.ended.update(id(sub) for sub, peer in self.subscriptions if peer is link)
+            self.subscriptions = [(sub, peer) for sub, peer in self.subscriptions if peer is not link]
+            if self.chance.random() < 0.3:
+                self.plane.close_peer(link)
+                link.know(1)
+
+    def move_peer(self):
+        if self.peers:
+            link = self.chance.choice(self.peers)[0]
+            address = ("127.0.0.1", 1000 + self.chance.randrange(20))
+            if self.chance.random() < 0.5:
+                self.plane.add_address(link, self.chance.randrange(2), address)
+            else:
+                self.plane.remove_address(self.chance.randrange(2), address)
+            if self.chance.random() < 0.3:
+                self.plane.set_route(link, self.chance.choice([*self.ports, None]), self.sink)
+
+    def open_publication(self):
+        if len(self.publications) < 6:
+            self.publications.append(self.plane.open_publication(caching=self.chance.random() < 0.7))
+
+    def drop_publication(self):
+        if self.publications:
+            self.publications.pop(self.chance.randrange(len(self.publications)))
+
+    def subscribe(self):
+        if self.peers and self.publications and len(self.subscriptions) < 40:
+            link = self.chance.choice(self.peers)[0]
+            gates = [Gate(self.lease, lambda _: None) for _ in range(self.chance.choice([0, 0, 0, 1, 2]))]
+            self.gates += gates
+            self.ssrc += 1
+            subscription = self.plane.subscribe(
+                self.chance.choice(self.publications), link, self.ssrc, tuple(gates), [gate.state for gate in gates],
+                ssrc=self.ssrc % 200, payload_type=self.chance.randrange(128), first_number=self.chance.randrange(1 << 15),
+                head_extension=self.chance.choice([b"", b"\xbe\xde\0\1\x40v\0\0", bytes(64)]),
+                rtx_ssrc=1000 + self.ssrc, rtx_payload_type=self.chance.choice([-1, 97]), rtx_number=7,
+            )  # fmt: skip
+            self.subscriptions.append((subscription, link))
+
+    def unsubscribe(self):
+        if self.subscriptions:
+            subscription, _ = self.subscriptions.pop(self.chance.randrange(len(self.subscriptions)))
+            self.plane.unsubscribe(subscription)
+            self.plane.unsubscribe(subscription)
+            self.ended.add(id(subscription))
+
+    def follow(self):
+        if self.peers and self.publications:
+            link = self.chance.choice(self.peers)[0]
+            act = self.chance.randrange(5)
+            ssrc = self.chance.randrange(1, 9)
+            if act == 0:
+                self.plane.unfollow_all(link)
+            elif act == 1:
+                link.forget(ssrc)
+                link.know(ssrc)
+            else:
+                self.plane.follow(
+                    link, ssrc, self.chance.choice(self.publications), payload_type=96,
+                    highest=self.chance.choice([65536, 70000, 70000, -1, 1 << 40]), shift=self.chance.choice([self.number - 70000, 0, -70000]),
+                    timestamp_shift=self.chance.randrange(-(1 << 33), 1 << 33), transport_cc_id=self.chance.randrange(16),
+                )  # fmt: skip
+
+    def gate(self):
+        if self.gates:
+            gate = self.chance.choice(self.gates[-40:])
+            if self.chance.random() < 0.8:
+                gate.open(self.chance.choice([None, 0, 1, 1000, 1 << 40]))
+            else:
+                gate.close(self.clock)
+        if self.chance.random() < 0.1:
+            self.lease.until_ns = self.chance.choice([0, self.clock, 1 << 61, 1 << 61])
+
+    def forward(self):
+        if self.publications:
+            for _ in range(self.chance.choice([1, 8, 70])):
+                payload = bytes(self.chance.choice([0, 1, 900, 1100, 1100, 1330, 1420, 1500, 1501, 3000]))
+                self.number += 1
+                number = self.number - self.chance.choice([0, 0, 0, 0, 0, 3, 2000, 1 << 30])
+                self.plane.forward(self.chance.choice(self.publications), number, 5, True, False, payload)
+
+    def resend(self):
+        if self.subscriptions:
+            subscription, _ = self.chance.choice(self.subscriptions)
+            self.plane.resend(
+                subscription, [self.chance.randrange(1 << 16) for _ in range(self.chance.randrange(700))]
+            )
+
+    def work(self):
+        self.told(self.plane.work())
+
+    def drain(self):
+        """The sockets hold what was sent to the sink, and strangers' noise."""
+        port = self.chance.randrange(2)
+        self.sockets[1].sendto(
+            self.chance.randbytes(self.chance.choice([0, 1, 40, 1500, 1501, 4000])), self.sink
+        )
+        self.told(self.plane.drain(self.ports[port]))
+
+    def writable(self):
+        self.plane.writable(self.chance.choice(self.ports))
+
+    # --- packets ---
+
+    def accept(self):
+        if self.peers:
+            for _ in range(self.chance.randrange(1, 40)):
+                _, _, address, sender = self.chance.choice(self.peers)
+                data = self.chance.choice([self.rtp, self.rtp, self.rtcp, self.noise])()
+                if not self.plain and len(data) < MTU - 150:
+                    try:
+                        data = (sender.protect_rtcp if 192 <= data[1] <= 223 else sender.protect)(data)
+                    except Exception:  # noqa: BLE001 - libsrtp would not have sent it
+                        continue
+                self.plane.accept(self.chance.choice(self.ports), address, self.spoiled(data))
+
+    def spoiled(self, data):
+        act = self.chance.randrange(12)
+        if act == 0:
+            return data[: self.chance.randrange(len(data) + 1)]
+        if act == 1:
+            return data + bytes(self.chance.choice([1, 600, 2000]))
+        return data
+
+    def rtp(self):
+        first = self.chance.choice([0x80, 0x80, 0x90, 0x90, self.chance.randrange(0x80, 0xC0)])
+        self.ssrc += 1
+        head = struct.pack(
+            "!BBHII",
+            first,
+            self.chance.choice([96, 96, 224, 100]),
+            self.ssrc & 0xFFFF,
+            5,
+            self.chance.randrange(1, 10),
+        )
+        extension = struct.pack(
+            "!HH", self.chance.choice([0xBEDE, 0x1000]), self.chance.choice([0, 1, 2, 400, 0xFFFF])
+        )
+        return (
+            head
+            + self.chance.choice([b"", extension + self.chance.randbytes(8)])
+            + bytes(self.chance.choice([0, 3, 1000, 1300]))
+        )
+
+    def rtcp(self):
+        parts = []
+        for _ in range(self.chance.randrange(1, 6)):
+            body = struct.pack("!II", self.chance.randrange(1, 9), self.chance.randrange(200))
+            body += self.chance.randbytes(4 * self.chance.choice([0, 1, 2, 30, 100]))
+            words = self.chance.choice([len(body) // 4] * 6 + [0, 1, 0xFFFF])
+            flags = self.chance.choice([1, 4, 15, self.chance.randrange(64)])
+            parts.append(
+                struct.pack("!BBH", 0x80 | flags, self.chance.choice([200, 201, 205, 205, 206]), words) + body
+            )
+        return b"".join(parts)[: MTU - 160]
+
+    def noise(self):
+        return bytes([self.chance.choice([0, 22, 128, 144, 255])]) + self.chance.randbytes(
+            self.chance.choice([0, 1, 7, 11, 60]) or 1
+        )
+
+    # --- what is told ---
+
+    def told(self, items):
+        for kind, *what in items:
+            if isinstance(what[0], User):
+                assert not what[0].closed, kind
+        for port in self.ports:
+            assert port.waiting <= 1024
+
+    def step(self):
+        act = self.chance.choices(
+            [self.open_peer, self.close_peer, self.move_peer, self.open_publication, self.drop_publication, self.subscribe,
+             self.unsubscribe, self.follow, self.gate, self.forward, self.resend, self.work, self.drain, self.writable,
+             self.accept],
+            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15],
+        )[0]  # fmt: skip
+        act()
+
+    def finish(self):
+        """Every buffer has come back."""
+        for sock in self.sockets:
+            try:
+                while True:
+                    sock.recv(1)
+            except BlockingIOError:
+                pass
+        self.told(self.plane.work())
+        while self.plane.backlog:
+            self.told(self.plane.drain(self.ports[0]))
+        assert self.plane.free == 1024, self.plane.free
+        sent = sum(link.packets_out for link, *_ in self.peers)
+        for link, *_ in self.peers:
+            self.plane.close_peer(link)
+        for port in self.ports:
+            assert port.waiting == 0 or port.blocked
+            self.plane.close_port(port)
+            assert port.waiting == 0
+        for sock in self.sockets:
+            sock.close()
+        return sent
+
+
+def main(seed, steps):
+    fuzz = Fuzz(seed)
+    for _ in range(steps):
+        fuzz.step()
+    sys.stdout.write(f"{seed} sent {fuzz.finish()} packets, joined {[port.joined for port in fuzz.ports]}\n")
+
+
+if __name__ == "__main__":
+    for number in range(int(sys.argv[1]), int(sys.argv[1]) + int(sys.argv[3])):
+        main(number, int(sys.argv[2]))

@@ -1,0 +1,282 @@
+"""The native data plane against the Python one: the same packets, gates and feedback at the same times, and every viewer,
+the host and the books see the same.
+
+Handshakes are real; from then on the clock stands still between steps and datagrams are handed to the server one by one
+(Python) or a wake-up's worth at once (native), so that nothing depends on chance but the seed.
+"""
+
+import asyncio
+import hashlib
+import random
+from types import SimpleNamespace
+
+import pytest
+
+from mediaserver import planes, rtcp
+from mediaserver.events import Offer
+from mediaserver.planes import NativePlane
+
+from .client import HOST_AUDIO, HOST_RTX, HOST_VIDEO, OPUS, RTX, VP8, Clock, Hall
+
+pytestmark = pytest.mark.skipif(planes.dataplane is None, reason="the native data plane is not compiled")
+
+STEPS = 120
+VIEWERS = {"cohost": False, "payer": True, "guest": True}
+
+
+class StoodClock(Clock):
+    """Moves when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.now_ns = 5_000_000_000_000
+
+    def __call__(self):
+        return self.now_ns
+
+
+class World(Hall):
+    """A host, viewers and a server over one of the planes."""
+
+    def __init__(self, plane):
+        self._count = 0
+        super().__init__(StoodClock(), plane=plane)
+        self.sent = []
+
+    async def __aenter__(self):
+        await super().__aenter__()
+        self.media._timer.cancel()  # from here on `tick` alone is the server's clockwork
+        return self
+
+    def random_bytes(self, count):
+        self._count += 1
+        return hashlib.sha256(str(self._count).encode()).digest()[:count]
+
+    async def fill(self):
+        """Everybody is connected, every offer is answered; from here on only steps move anything."""
+        if isinstance(self.media._forwarder, NativePlane):
+            self._count -= 1  # it took a seed for its tables
+        await self.add("host")
+        self.host = await self.publish("host")
+        self.viewers = {}
+        for name, metered in VIEWERS.items():
+            await self.add(name, metered=metered)
+            self.viewers[name] = await self.view(name)
+        for leg in (self.host, *(viewer.leg for viewer in self.viewers.values())):
+            self._divert(leg)
+
+    def _divert(self, leg):
+        leg.source = leg._sockets[0].getsockname()
+        leg._agent.route = (SimpleNamespace(send_to=lambda data, _: self._keep(leg, data), dropped=0), None)
+        leg._agent.send = lambda data: self._keep(leg, data)
+
+    def _keep(self, leg, data):
+        self.sent.append((leg.source, bytes(data)))
+
+    def deliver(self):
+        """What the legs have sent since the last time arrives in one wake-up."""
+        port = self.media._ice._ports[0]
+        plane = self.media._forwarder
+        for source, data in self.sent:
+            if isinstance(plane, NativePlane):
+                assert plane.native.accept(port.link, source, data)
+            else:
+                port._route(data, source)
+        self.sent.clear()
+        if isinstance(plane, NativePlane):
+            plane._hand_on(plane.native.work())
+            while plane.native.backlog:
+                plane._go_on()
+            assert plane.native.free == 1024
+
+    def tick(self):
+        self.media._tick()
+        self.media._timer.cancel()
+
+    async def seen(self):
+        """Everything that anybody has been sent so far."""
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        views = {}
+        for name, viewer in self.viewers.items():
+            leg = viewer.leg
+            leg._read(leg._sockets[0])
+            for packet in leg.packets:
+                views.setdefault((name, packet.ssrc), []).append(packet)
+            views[name] = sorted(leg.feedback, key=repr)  # between streams their order is nobody's concern
+        self.host._read(self.host._sockets[0])
+        counted = {
+            name: (
+                stats["subscribe"].packets_out,
+                stats["subscribe"].bytes_out,
+                stats["subscribe"].packets_in,
+            )
+            for name, stats in self.media.stats().participants.items()
+        }
+        events = [event for event in self.events if not isinstance(event, Offer)]
+        return views, self.host.feedback, events, counted, await self.media.liveness()
+
+
+class Play:
+    """Random steps; the same choices for both worlds."""
+
+    def __init__(self, seed, worlds):
+        self.chance, self.worlds = random.Random(seed), worlds
+        self.camera, self.number = HOST_VIDEO, {HOST_VIDEO: self.chance.randrange(1 << 16), HOST_AUDIO: 65530}
+        self.late = []
+        self.reports = []
+
+    def _each(self, act):
+        for world in self.worlds:
+            act(world)
+
+    def media(self):
+        """A wake-up's worth of the host's packets: some lost, late, repeated, repaired, or of another kind."""
+        for _ in range(self.chance.randint(1, 14)):
+            ssrc = self.chance.choice([self.camera] * 5 + [HOST_AUDIO])
+            self.number[ssrc] = (self.number[ssrc] + 1) & 0xFFFF
+            packet = (
+                ssrc,
+                OPUS if ssrc == HOST_AUDIO else VP8,
+                self.number[ssrc],
+                self.chance.randbytes(self._size()),
+            )
+            fate = self.chance.random()
+            if fate < 0.1:
+                self.late.append(packet)
+            elif fate < 0.13:
+                self._send(ssrc, 100, *packet[2:])  # a payload type that was not agreed on
+            elif fate < 0.15:
+                self.number[ssrc] = (self.number[ssrc] + self.chance.choice([3, 300, 2000])) & 0xFFFF
+                self.late.clear()  # its own SRTP would refuse to send what lies so far behind
+            else:
+                self._send(*packet)
+            if self.late and self.chance.random() < 0.15:
+                self._return(self.late.pop(self.chance.randrange(len(self.late))))
+        if self.chance.random() < 0.3:
+            self._each(lambda world: world.sent.append(self.chance_copy(world)))
+        self._each(World.deliver)
+
+    def _size(self):
+        return self.chance.choice([0, 3, 60, 700, 700, 700, 1100, 1100, 1100, 1340])
+
+    def chance_copy(self, world):
+        """A datagram once more: a replay."""
+        return world.sent[len(world.sent) // 2] if world.sent else (("127.0.0.1", 9), b"\x80")
+
+    def _return(self, packet):
+        ssrc, payload_type, sequence, payload = packet
+        if self.chance.random() < 0.5 and ssrc == HOST_VIDEO:
+            sequence = sequence.to_bytes(2, "big")
+            self.number[HOST_RTX] = (self.number.get(HOST_RTX, 0) + 1) & 0xFFFF
+            self._send(HOST_RTX, RTX, self.number[HOST_RTX], sequence + payload)
+        else:
+            self._send(ssrc, payload_type, sequence, payload)
+
+    def _send(self, ssrc, payload_type, sequence, payload):
+        extension = self.chance.choice(
+            [
+                b"",
+                b"\xbe\xde\x00\x02\x40v\x51" + (sequence ^ 77).to_bytes(2, "big") + b"\0\0\0",
+                b"\x10\0\0\0",
+            ]
+        )
+        if ssrc not in (HOST_VIDEO, HOST_AUDIO, HOST_RTX):
+            extension = b"\xbe\xde\x00\x01\x40v\x00\x00"  # bound by its mid
+        self._each(
+            lambda world: world.host.send_rtp(ssrc, payload_type, sequence, payload, extension=extension)
+        )
+
+    def camera_anew(self):
+        self.camera = self.chance.randrange(1 << 20, 1 << 21)
+        self.number[self.camera] = self.chance.choice([65000, 5])
+        self.late.clear()
+
+    def host_report(self):
+        ssrc = self.chance.choice([self.camera, HOST_AUDIO, 1])
+        report = rtcp.SenderReport(ssrc, self.chance.getrandbits(64), self.chance.getrandbits(32), 5, 6)
+        self._each(lambda world: world.host.send_rtcp(rtcp.sender_report(report)))
+        self._each(World.deliver)
+
+    def feedback(self):
+        name, kind = self.chance.choice(list(VIEWERS)), self.chance.choice(["video", "video", "audio"])
+        highest = 0
+        packets = self.worlds[0].viewers[name].leg.packets
+        own = self.worlds[0].viewers[name].ssrc(kind)
+        highest = next((p.sequence for p in reversed(packets) if p.ssrc == own), 0)
+        lost = sorted(
+            (highest - self.chance.randint(-3, 60)) & 0xFFFF for _ in range(self.chance.randint(1, 30))
+        )
+        target = self.chance.choice([own] * 6 + [HOST_VIDEO, self.worlds[0].viewers["cohost"].ssrc()])
+        packets = [
+            rtcp.receiver_report(7, [rtcp.ReportBlock(target, 1, 2, 3, 4, 5, 6)]),
+            rtcp.nack(7, target, lost),
+            rtcp.picture_loss(7, target),
+            rtcp._packet(4, 206, bytes(8) + target.to_bytes(4, "big") + bytes(4)),
+            rtcp.transport_cc(7, target, 1, [(5, 1000), (6, 2000)]),
+            self.chance.randbytes(4 * self.chance.randint(1, 8)),
+            b"\xa1\xcd\x00\x04"
+            + bytes(4)
+            + target.to_bytes(4, "big")
+            + lost[0].to_bytes(2, "big")
+            + b"\xff\xff\0\0\0\4",
+        ]
+        compound = b"".join(self.chance.sample(packets, self.chance.randint(1, 3)))
+        if compound[1] not in range(192, 224):
+            compound = packets[0] + compound
+        self._each(lambda world: world.viewers[name].leg.send_rtcp(compound))
+        self._each(World.deliver)
+
+    async def gate(self):
+        name = self.chance.choice(
+            [name for name in ("payer", "guest") if name in self.worlds[0].media._participants]
+        )
+        allow_ms = self.chance.choice([None, 0, 40, 300, 300, 5000])
+        opens = self.chance.random() < 0.6
+        for world in self.worlds:
+            if opens:
+                await world.media.open_gate(name, allow_ms)
+            else:
+                self.reports.append(await world.media.close_gate(name))
+
+    async def lease(self):
+        ahead_ms = self.chance.choice([0, 30, 400, 3_600_000, 3_600_000])
+        for world in self.worlds:
+            await world.media.set_lease(world.clock.ms + ahead_ms)
+
+    def time(self):
+        step_ns = self.chance.choice([1, 1_000_000, 20_000_000, 110_000_000, 1_100_000_000])
+        for world in self.worlds:
+            world.clock.now_ns += step_ns
+        self._each(World.tick)
+
+    async def renegotiate(self):
+        for world in self.worlds:
+            await world.media.publish("host", world.host.offer(), {})
+
+    async def remove(self):
+        for world in self.worlds:
+            await world.media.remove_participant("guest")
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_both_planes_do_the_same(seed, monkeypatch):
+    monkeypatch.setattr(planes, "NativePlane", lambda *args: NativePlane(*args, stepped=True))
+    async with World("python") as python, World("native") as native:
+        assert isinstance(native.media._forwarder, NativePlane)
+        for world in (python, native):
+            await world.fill()
+        play = Play(seed, (python, native))
+        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "lease": 3, "host_report": 4, "camera_anew": 1,
+                   "renegotiate": 1}  # fmt: skip
+        for step in range(STEPS):
+            name = play.chance.choices(list(weights), weights.values())[0]
+            name = "remove" if step == STEPS * 3 // 4 else name
+            done = getattr(play, name)()
+            if done is not None:
+                await done
+            expected, found = await python.seen(), await native.seen()
+            for part, (one, other) in enumerate(zip(expected, found, strict=True)):
+                assert one == other, (step, name, part)
+        assert play.reports[::2] == play.reports[1::2]
+        assert python.viewers["cohost"].leg.packets

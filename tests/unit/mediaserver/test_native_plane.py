@@ -1,0 +1,274 @@
+"""What the native data plane does differently from the Python one: work in portions, join what leaves, wait for sockets."""
+
+import contextlib
+import logging
+import socket
+import time
+
+import pytest
+from pylibsrtp import Policy
+
+from mediaserver import planes, rtcp, rtp
+from mediaserver.errors import NoNativePlaneError
+from mediaserver.forwarder import Fanout, Packet, PacketForwarder, Subscription
+from mediaserver.gate import Gate, Lease
+from mediaserver.planes import NativePlane, open_plane
+from mediaserver.transport import secure
+
+from .fanning import session
+
+needs_native = pytest.mark.skipif(planes.dataplane is None, reason="the native data plane is not compiled")
+POOL_PACKETS = 1024
+
+
+def boot_ns():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class Crowd:
+    """Many subscribers of one publication, told apart by SSRC; a few sockets receive, so that none overflows between
+    two calls on a machine with small buffers."""
+
+    SINKS = 24
+
+    def __init__(self, count, gates=()):
+        self.lease = Lease()
+        self.lease.until_ns = 1 << 62
+        self.plane = NativePlane(self.lease, boot_ns, 1)
+        self.socket, *self.sinks = (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(1 + self.SINKS)
+        )
+        for sock in (self.socket, *self.sinks):
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.port = self.plane.native.open_port(0, self.socket.fileno())
+        self.fanout = Fanout(on_resume=lambda: None, cname="host", caching=True)
+        self.subscriptions = [self._subscribe(1000 + n, gates) for n in range(count)]
+        self.received = {}
+
+    def _subscribe(self, ssrc, gates):
+        link = self.plane.open_peer(self)
+        secure(link, session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND), viewer=True)
+        self.plane.native.set_route(link, self.port, self.sinks[ssrc % self.SINKS].getsockname())
+        egress = type("Egress", (), {"link": link, "send_rtcp": lambda *_: None})()
+        subscription = Subscription(ssrc, 96, gates, egress, 100, rtx_ssrc=ssrc + 5000, rtx_payload_type=97)
+        self.plane.add(self.fanout, subscription)
+        return subscription
+
+    def take_in(self, *numbers, size=100):
+        """As if they had arrived in one wake-up; nothing is sent yet."""
+        self.plane._handing_on = True
+        for number in numbers:
+            self.plane.forward(self.fanout, Packet(number, False, False, 0, bytes(size)))
+        self.plane._handing_on = False
+
+    def work(self):
+        self.plane.native.work()
+        for sink in self.sinks:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    data = sink.recv(2048)
+                    ssrc = int.from_bytes(data[8:12], "big")
+                    self.received.setdefault(ssrc, []).append(int.from_bytes(data[2:4], "big"))
+
+    def work_off(self):
+        calls = 1
+        self.work()
+        while self.plane.native.backlog:
+            self.work()
+            calls += 1
+        return calls
+
+    def close(self):
+        self.plane.native.close_port(self.port)
+        for sock in (self.socket, *self.sinks):
+            sock.close()
+
+
+@pytest.fixture
+def crowd():
+    made = []
+
+    def make(*args):
+        made.append(Crowd(*args))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@needs_native
+def test_a_long_fan_out_is_done_in_portions_and_everybody_gets_everything_once(crowd):
+    many = crowd(600)
+    many.take_in(*range(1, 9))
+    assert many.work_off() > 1, "one call would have held the event loop"
+    assert len(many.received) == 600
+    assert all(numbers == list(range(100, 108)) for numbers in many.received.values())
+    assert many.plane.native.free == POOL_PACKETS
+
+
+@needs_native
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_who_is_removed_in_the_middle_gets_nothing_more_and_the_others_miss_nothing(crowd, which):
+    many = crowd(600)
+    many.take_in(*range(1, 9))
+    many.work()
+    assert many.plane.native.backlog
+    served = sorted(many.received)
+    removed = many.subscriptions[which]
+    before = len(many.received.get(removed.ssrc, []))
+    many.plane.remove(many.fanout, removed)
+    many.work_off()
+    assert len(many.received.pop(removed.ssrc, [])) == before
+    assert before == (8 if removed.ssrc in served else 0)
+    assert len(many.received) == 599
+    assert all(numbers == list(range(100, 108)) for numbers in many.received.values())
+
+
+@needs_native
+def test_a_gate_that_closes_in_the_middle_stops_the_rest(crowd):
+    gate = Gate(Lease(), lambda _: None)
+    gate.open(None)
+    many = crowd(600, (gate,))
+    many.take_in(*range(1, 9))
+    many.work()
+    assert many.plane.native.backlog
+    served = len(many.received)
+    gate.close(boot_ns())
+    many.work_off()
+    assert len(many.received) == served
+
+
+@needs_native
+def test_packets_of_one_size_to_one_subscriber_leave_joined(crowd):
+    two = crowd(2)
+    two.take_in(*range(1, 9), size=1000)
+    two.take_in(9, size=300)  # a shorter one may end a run
+    two.take_in(10, size=1000)
+    two.work_off()
+    assert two.port.joined == 2
+    assert all(numbers == list(range(100, 110)) for numbers in two.received.values())
+    link = two.subscriptions[0].egress.link
+    assert (link.packets_out, link.bytes_out) == (10, 9 * 1000 + 300 + 10 * (12 + 16))
+
+
+@needs_native
+def test_what_is_taken_in_is_bounded(crowd):
+    one = crowd(1)
+    one.take_in(*range(1, POOL_PACKETS + 51))
+    assert one.plane.native.dropped == 50
+    one.work_off()
+    assert one.subscriptions[0].link.packets == POOL_PACKETS
+    assert one.plane.native.free == POOL_PACKETS
+
+
+@needs_native
+def test_what_was_read_and_not_looked_at_in_time_is_looked_at_in_the_next_call(crowd):
+    """Twelve viewers ask for so much at once that the time is up before the last datagram's turn."""
+    many = crowd(12)
+    for subscription in many.subscriptions:
+        subscription.egress.link.know(7)
+    many.take_in(*range(1, 513), size=1000)
+    many.work_off()
+    many.plane.native.work()
+    nacks = rtcp.nack(7, 0, range(100, 612))
+    with contextlib.ExitStack() as open_sockets:
+        for subscription in many.subscriptions:
+            client = open_sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            client.bind(("127.0.0.1", 0))
+            many.plane.native.add_address(subscription.egress.link, 0, client.getsockname())
+            asking = nacks[:8] + subscription.ssrc.to_bytes(4, "big") + nacks[12:]
+            client.sendto(session(Policy.SSRC_ANY_OUTBOUND).protect_rtcp(asking), many.socket.getsockname())
+        stranger = open_sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        stranger.sendto(b"\0check", many.socket.getsockname())
+        told = many.plane.native.drain(many.port)
+        assert told == []
+        assert many.plane.native.backlog, "the time was not up: the test asks for too little"
+        while many.plane.native.backlog:
+            told += many.plane.native.work()
+    assert [kind for kind, *_ in told] == [planes.dataplane.STUN]
+    assert many.plane.native.free == POOL_PACKETS
+
+
+@needs_native
+def test_a_publication_that_is_dropped_with_packets_still_to_send_is_no_harm(crowd):
+    one = crowd(1)
+    one.take_in(1, 2, 3)
+    one.plane.remove(one.fanout, one.subscriptions.pop())
+    one.fanout = None
+    one.work_off()
+    assert one.received == {}
+    assert one.plane.native.free == POOL_PACKETS
+
+
+@needs_native
+def test_a_closed_peer_is_sent_nothing_whatever_still_waits(crowd):
+    many = crowd(2)
+    many.take_in(1, 2)
+    link = many.subscriptions[0].egress.link
+    many.plane.close_peer(link)
+    many.plane.close_peer(link)
+    many.work_off()
+    assert list(many.received) == [1001]
+
+
+@needs_native
+def test_an_address_of_either_family_is_found_again():
+    lease = Lease()
+    plane = planes.dataplane.DataPlane(lease.state, planes.srtp_functions(), boot_ns, 5)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = plane.open_port(3, sock.fileno())
+        told = []
+        for number, address in enumerate(
+            [("192.0.2.1", 5), ("2001:db8::1", 5, 0, 0), ("fe80::1%lo", 5, 0, 1)]
+        ):
+            link = plane.open_peer(number)
+            plane.add_address(link, 3, address)
+            assert plane.accept(port, address, b"\x16dtls")
+            told.append((planes.dataplane.DATAGRAM, number, b"\x16dtls"))
+            assert plane.accept(port, (address[0], 6, *address[2:]), b"\x16dtls")
+            assert plane.accept(port, address, b"\x00\x01check")
+            bare = (address[0].partition("%")[0], *address[1:])
+            told.append((planes.dataplane.STUN, 3, bare, b"\x00\x01check"))
+        assert plane.work() == told
+        assert port.dropped == 3
+        plane.close_port(port)
+
+
+def test_the_plane_can_be_chosen_and_says_what_it_is(caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    forwarder, native = open_plane("python", Lease(), boot_ns, bytes)
+    assert isinstance(forwarder, PacketForwarder)
+    assert native is None
+    monkeypatch.setattr(planes, "dataplane", None)
+    forwarder, native = open_plane("auto", Lease(), boot_ns, bytes)
+    assert isinstance(forwarder, PacketForwarder)
+    assert "not compiled" in caplog.messages[-1]
+    with pytest.raises(NoNativePlaneError):
+        open_plane("native", Lease(), boot_ns, bytes)
+
+
+@needs_native
+def test_the_native_plane_is_the_first_choice(caplog):
+    caplog.set_level(logging.INFO)
+    for choice in ("auto", "native"):
+        forwarder, native = open_plane(choice, Lease(), boot_ns, bytes)
+        assert isinstance(forwarder, NativePlane)
+        assert forwarder is native
+        assert "native" in caplog.messages[-1]
+
+
+def test_the_caches_and_bounds_of_both_planes_are_the_same():
+    """The native source repeats constants of the Python one."""
+    from pathlib import Path
+
+    from mediaserver import forwarder, rtcp
+
+    source = Path(planes.__file__).with_name("dataplane.pyx").read_text()
+    for module, name in [(forwarder, "CACHE_PACKETS"), (forwarder, "OFFSETS_KEPT"), (forwarder, "LATE_PACKETS_MAX"),
+                         (forwarder, "RESENDS_PER_SECOND_MAX"), (rtcp, "NACKS_MAX")]:  # fmt: skip
+        assert f"    {name} = {getattr(module, name)}" in source
+    assert rtp.HEADER_BYTES == 12
