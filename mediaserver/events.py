@@ -19,8 +19,8 @@ WORKER_LOST = "worker_lost"  # a reason of Closed
 class MediaConfig:
     """Where media is received. `addresses` are the local addresses to bind (one socket each); `advertised`
     replaces them in candidates when a router translates addresses (`MEDIA_ADDRESS`). `plane`: what forwards
-    packets; "native" is the compiled one (UDP only
-    so far), "auto" the native one where it was compiled, else Python."""
+    packets; "native" is the compiled one (UDP only so far), "auto" the native one where it was compiled, else
+    Python."""
 
     port: int
     addresses: tuple[str, ...]

@@ -8,7 +8,7 @@ import time
 
 import uvloop
 
-from mediaserver.errors import PortInUseError
+from mediaserver.errors import NoNativePlaneError, PortInUseError
 from signaling import config, logs
 from signaling.errors import ConfigError
 from signaling.ids import new_id, new_secret, secret_hash
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = config.load()
         logs.configure(settings.log_level)
         return _run(given, settings)
-    except (ConfigError, PortInUseError) as error:
+    except (ConfigError, NoNativePlaneError, PortInUseError) as error:
         sys.stderr.write(f"tollroom: {error}\n")
         return 2
 

@@ -29,4 +29,5 @@ def media_config(settings: Settings) -> MediaConfig:
         port=settings.media_port,
         addresses=local_addresses() + loopback or ("127.0.0.1",),
         advertised=advertised,
+        plane=settings.media_plane,
     )

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import struct
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
 import pytest
@@ -18,6 +19,13 @@ from mediaserver.server import MediaServer
 
 from .client import Clock, Hall, Viewer, settle, until
 from .tcp import Caller, TcpLeg, framed, tcp_leg
+
+
+@pytest.fixture
+async def hall() -> AsyncIterator[Hall]:
+    """The native plane has UDP alone."""
+    async with Hall(plane="python") as hall:
+        yield hall
 
 
 async def tcp_viewer(hall: Hall, name: str) -> tuple[Viewer, TcpLeg]:
