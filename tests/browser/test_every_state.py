@@ -77,6 +77,8 @@ def test_the_card_tells_of_full_locked_and_closed_rooms(
     ana.page.locator("[data-control=lock]").click()
     moves.card_state(cy.page, "locked")
     look(cy.page, "card-locked")
+    expect(ana.page.locator("#room-locked")).to_have_text("Locked")
+    look(ana.page, "studio-locked", schemes=("light",))
     bo.page.locator("#go-in").click()
     moves.call_state(bo.page, "connected")
     host_removes_bo_with_a_refund(ana, bo, look)

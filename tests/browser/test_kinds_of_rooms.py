@@ -82,6 +82,7 @@ def opens_a_room_by_invitation(ana: Person, server: Server, look: Look) -> str:
     expect(page.get_by_text("Rooms on this server open by invitation")).to_be_visible()
     moves.fill_room_form(page)
     expect(page.get_by_role("button", name="Enter the room")).to_be_disabled()
+    expect(page.locator("#missing")).to_have_text("Still missing: an invitation.")
     look(page, "landing-by-invitation")
     page.goto("about:blank")
     link = server.command("invite", "--note", "Ana")

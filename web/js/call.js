@@ -61,6 +61,7 @@ class CallPage {
   /** What the overlay says of money; without an answer it says nothing. */
   async ask() {
     this.bought = await getOrder(this.order.order_id, this.order.secret).catch(() => this.bought);
+    this.meter.setWhole(this.bought?.pass?.granted_ms);
     this.view.refresh();
   }
 

@@ -108,9 +108,10 @@ export function formatDateTime(time, locale) {
   return new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }).format(new Date(time));
 }
 
-/** "3 May 2026, 14:05", for lists; the time as `formatTime` writes it. @param {string} time RFC 3339 @param {string} [locale] */
+/** "3 May, 14:05", for lists; the time as `formatTime` writes it. @param {string} time RFC 3339 @param {string} [locale] */
 export function formatShortDateTime(time, locale) {
-  return new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
+  const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" }).format(new Date(time));
+  return `${day}, ${formatTime(time, locale)}`;
 }
 
 /** "14:05" @param {string | number | Date} time @param {string} [locale] */

@@ -65,7 +65,8 @@ function update() {
   showExamples();
   showProblems();
   showPreview(values);
-  const parts = [...new Set(reading.missing)].map((name) => t.parts[/** @type {keyof typeof t.parts} */ (name)] ?? name);
+  const uninvited = config !== null && !mayOpen() ? ["invitation"] : [];
+  const parts = [...new Set([...reading.missing, ...uninvited])].map((name) => t.parts[/** @type {keyof typeof t.parts} */ (name)] ?? name);
   byId("missing").textContent = parts.length ? t.missing(parts) : t.ready;
   enter.disabled = !reading.room || !mayOpen();
   keepDraft();

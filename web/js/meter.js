@@ -41,11 +41,16 @@ export class MeterView {
   set(meter) {
     this._meter = meter;
     this._receivedMs = this._now();
-    // The ring is full at the most that was ever left: added time fills it again.
-    const left = this.leftMs ?? 0;
-    if (left > this._wholeMs || meter.state === "waiting") this._wholeMs = left;
+    // Added time fills the ring again.
+    this._wholeMs = Math.max(this._wholeMs, this.leftMs ?? 0);
     document.body.dataset.meterState = meter.state;
     document.body.dataset.meterReason = meter.reason ?? "";
+    this._draw();
+  }
+
+  /** What was bought in all, for who comes back to the rest of it. @param {number|null|undefined} boughtMs */
+  setWhole(boughtMs) {
+    this._wholeMs = Math.max(this._wholeMs, boughtMs ?? 0);
     this._draw();
   }
 
@@ -69,7 +74,7 @@ export class MeterView {
   _draw() {
     const left = this.leftMs;
     const level = this._meter ? levelOf(this._meter, left) : "paused";
-    const clock = left === null ? text.meter.none : formatClock(left);
+    const clock = left === null ? (this._meter ? text.meter.endless : text.meter.none) : formatClock(left);
     const share = left === null || this._wholeMs === 0 ? null : left / this._wholeMs;
     const spoken = left === null ? text.meter.unlimited : text.meter.spoken(formatLength(Math.ceil(left / 1000)));
     this.ring.set({ share, label: clock, level, spoken });

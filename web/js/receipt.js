@@ -222,7 +222,7 @@ const total = ([label, value]) => h("div", { class: "facts--total" }, h("dt", nu
 /** @param {Receipt["refunds"][number]} refund @returns {import("./dom.js").Child[]} */
 function refundLine(refund) {
   const words = [t.refundReasons[refund.reason], t.refundStates[refund.state] ?? refund.state].filter(Boolean).join(", ");
-  return [`${t.refund} (${words})`, `−${formatMoney(refund)}`];
+  return [`${t.refund} (${words})`, `−\u2060${formatMoney(refund)}`];
 }
 
 /** @param {Receipt["stays"]} stays */

@@ -132,6 +132,7 @@ export const call = {
     fiveMinutes: "Five minutes left.",
     unlimited: "No time limit",
     none: "–",
+    endless: "∞",
     paused: "Clock stopped",
     waiting: "Not started",
     counting: "Time left",

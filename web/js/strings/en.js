@@ -49,7 +49,7 @@ export const en = {
     ready: "Everything is filled in.",
     /** @param {string[]} parts */
     missing: (parts) => `Still missing: ${new Intl.ListFormat("en", { type: "conjunction" }).format(parts)}.`,
-    parts: { title: "a title", description: "a description", host_name: "your name", price: "a price", lengths: "a length", terms: "a valid terms link", capacity: "a number of seats" },
+    parts: { title: "a title", description: "a description", host_name: "your name", price: "a price", lengths: "a length", terms: "a valid terms link", capacity: "a number of seats", invitation: "an invitation" },
     titleEmpty: "Title of your room",
     descriptionEmpty: "What people get when they pay. This is also on their receipt.",
     hostEmpty: "Ana",
@@ -264,7 +264,7 @@ export const en = {
     left: "Left",
     pauses: "Paused, not counted",
     stays: "Stays in the room",
-    stayFrom: "From", stayTo: "To", stayUsed: "Counted", stayPaused: "Paused",
+    stayFrom: "From", stayTo: "To", stayUsed: "Used", stayPaused: "Paused",
     stillHere: "now",
     noStays: "You have not been in the room yet.",
     details: "Details",
