@@ -120,6 +120,12 @@ class Server:
         self._process.kill()
         self._process.wait()
 
+    def workers(self) -> list[int]:
+        """The processes of its media workers."""
+        assert self._process is not None
+        pid = self._process.pid
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def stop(self) -> None:
         """SIGTERM; fails when it does not leave within 10 s."""
         if self._process is None or self._process.poll() is not None:

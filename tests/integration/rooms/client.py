@@ -55,6 +55,7 @@ class Client:
         self.subscriber: RTCPeerConnection | None = None
         self.said = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answers: set[asyncio.Task[None]] = set()
         self.close_code: int | None = None
 
     # --- WebSocket ----------------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ class Client:
                 continue
             message = frame.json()
             if message["type"] == "offer" and self._media:
-                self._spawn(self._answer(message))
+                self._answers.add(self._spawn(self._answer(message)))
             async with self.said:
                 self.messages[message["type"]].append(message)
                 self.said.notify_all()
@@ -208,6 +209,8 @@ class Client:
     async def close(self) -> None:
         if self.ws is not None:
             await self.ws.close()
+        if self._answers:  # one that is cut off while it gathers addresses leaves a socket open
+            await asyncio.wait(self._answers, timeout=WAIT_S)
         for peer in (self.publisher, self.subscriber):
             if peer is not None:
                 await peer.close()
@@ -215,7 +218,8 @@ class Client:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

@@ -172,11 +172,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill9()
 
 
-def children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in listed.split()]
-
-
 def exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
@@ -196,8 +191,7 @@ async def test_kill_9_of_the_server_stops_its_media_and_everybody_goes_on_after(
         await payer.wait("meter", state="counting")
         await payer.watching()
         await asyncio.sleep(1.5)
-        assert server._process is not None
-        workers = children(server._process.pid)
+        workers = server.workers()
         assert len(workers) == 2
         server.kill9()
         await gone(workers)
@@ -215,8 +209,7 @@ async def test_sigterm_takes_the_workers_along(server: Server) -> None:
     async with people_of(server.url) as api:
         room = await api.create_room()
         host = await api.host(room)
-        assert server._process is not None
-        workers = children(server._process.pid)
+        workers = server.workers()
         # As systemd does it: to every process of the service.
         for pid in workers:
             os.kill(pid, signal.SIGTERM)
