@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from bench.media import Bench, Options
 from bench.pipe import Message
 
-WARM_UP_PART = 0.2
+WARM_UP_PART = 0.2  # of the time after the room was full for the first time
+FULL_PART = 0.85
 FLAT_PART = 0.05
 EVENTS_PER_S = 6
 SAMPLE_S = 2
@@ -49,12 +50,16 @@ class Churn:
         self._rng = rng
         self._number = 0
 
+    @property
+    def full(self) -> bool:
+        return len(self.inside) >= FULL_PART * self._viewers
+
     async def run(self, until_s: float) -> None:
         async with asyncio.TaskGroup() as group:
             while time.monotonic() < until_s:
                 group.create_task(self._one())
                 # The room is filled faster than it is changed.
-                hurry = 4 if len(self.inside) < 0.8 * self._viewers else 1
+                hurry = 1 if self.full else 4
                 await asyncio.sleep(self._rng.expovariate(EVENTS_PER_S * hurry))
 
     async def _one(self) -> None:
@@ -99,10 +104,15 @@ class Churn:
 
 
 async def sample(bench: Bench, churn: Churn, samples: list[int]) -> None:
-    """The server's resident memory (kB), every two seconds until cancelled."""
+    """The server's resident memory (kB), every two seconds until cancelled. While the room fills for the first time
+    there is nothing to compare."""
     told_s = time.monotonic()
     while True:
-        samples.append((await bench.server.request("usage"))["rss_kb"])
+        found = (await bench.server.request("usage"))["rss_kb"]
+        if len(samples) <= 1 and not churn.full:
+            samples[:] = [found]
+        else:
+            samples.append(found)
         if time.monotonic() - told_s >= TELL_S:
             told_s += TELL_S
             print(f"{len(churn.inside)} inside, {samples[-1]} kB, {churn.tally}", flush=True)

@@ -84,7 +84,7 @@ class Peer:
         self._rtp_ns = 0
         self._packets_in = 0
         self._bytes_in = 0
-        self._task = asyncio.create_task(self._run())
+        self._task: asyncio.Task[None] | None = asyncio.create_task(self._run())
 
     @property
     def sender(self) -> SrtpSender | None:
@@ -245,20 +245,25 @@ class Peer:
 
     async def close(self) -> None:
         """Stop receiving at once, send close_notify, and wait until the handshake task is gone."""
-        if not self._closing:
+        task, first = self._task, not self._closing
+        if task is None:
+            return
+        if first:
             self._closing = True
             self.connected = False
             self._ice_farewell()
             await self._secure.close()
             # A handshake ends by the ConnectionError of its channel; the waits before and after it, by this.
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if first:
             self._part()
-        await asyncio.gather(self._task, return_exceptions=True)
 
     def _part(self) -> None:
         """Nobody calls either way any more. Otherwise a closed peer, with 100 kB and more of OpenSSL's behind it, would
-        wait in a reference cycle for a full collection, which a live server hardly ever makes (`signaling.serve`)."""
+        wait in a reference cycle for a full collection, which a live server hardly ever makes (`signaling.serve`). A
+        cancelled task is part of one, too: its exception's traceback leads back here."""
+        self._task = None
         del self._owner, self.agent.receiver
 
     def _ice_farewell(self) -> None:
