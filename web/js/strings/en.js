@@ -264,7 +264,7 @@ export const en = {
     left: "Left",
     pauses: "Paused, not counted",
     stays: "Stays in the room",
-    stayFrom: "From", stayTo: "To", stayUsed: "Counted", stayPaused: "Paused",
+    stayFrom: "From", stayTo: "To", stayUsed: "Used", stayPaused: "Paused",
     stillHere: "now",
     noStays: "You have not been in the room yet.",
     details: "Details",
