@@ -87,9 +87,13 @@ class LightTransport:
         self._socket.connect((remote.host, remote.port))
         asyncio.get_running_loop().add_reader(self._socket, self._drain)
         self._checks = asyncio.create_task(self._keep_checking())
-        async with asyncio.timeout(15):
-            await self._checked.wait()
-            await self._handshake(remote)
+        try:
+            async with asyncio.timeout(15):
+                await self._checked.wait()
+                await self._handshake(remote)
+        except TimeoutError:
+            missing = "DTLS did not finish" if self._checked.is_set() else "no answer to ICE checks"
+            raise TimeoutError(missing) from None
         self.connected.set()
 
     def hand_over(self) -> int:

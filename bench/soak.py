@@ -77,7 +77,7 @@ class Churn:
         try:
             await self._bench.join(name, self._rng.choice(self._bench.loads))
         except (RuntimeError, TimeoutError) as error:
-            print(f"{name} could not join: {error}", file=sys.stderr)
+            print(f"{time.monotonic():.1f} s: {name} could not join: {error}", file=sys.stderr)
             self.tally.failed += 1
             await self._leave(name)
         else:
