@@ -1,4 +1,4 @@
-.PHONY: run test check browser simulate bench-media bench-meter soak certs clean install install-test system-test compiler
+.PHONY: run test slow check browser simulate bench-media bench-meter soak certs clean install install-test system-test compiler
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -11,7 +11,10 @@ run: install certs
 	$(PY) -m signaling serve
 
 test: install-test system-test check
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not slow"
+
+slow: install-test system-test
+	$(PY) -m pytest -m slow
 
 check: install-test
 	.venv/bin/ruff check .

@@ -11,6 +11,27 @@ import pytest
 
 ENDING_S = 2.0
 
+# Other browsers, other networks, encoders and worker processes: `make slow` and CI, so that `make test` stays short.
+SLOW = {
+    "browser/test_firefox.py",
+    "browser/test_media_workers.py",
+    "browser/test_networks_change.py",
+    "browser/test_streaming.py",
+    "browser/test_through_a_relay.py",
+    "media/test_getting_through.py",
+    "media/test_workers.py",
+    "rooms/test_media_workers.py",
+    "rooms/test_streaming_from_ffmpeg.py",
+    "rooms/test_streaming_in_chromium.py",
+    "rooms/test_turn.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if f"{item.path.parent.name}/{item.path.name}" in SLOW:
+            item.add_marker("slow")
+
 
 @pytest.fixture
 async def no_leaked_tasks() -> AsyncIterator[None]:
