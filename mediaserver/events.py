@@ -11,6 +11,7 @@ Transport = Literal["publish", "subscribe"]
 Kind = Literal["audio", "video"]
 Source = Literal["microphone", "camera", "screen", "screen_audio"]
 PlaneChoice = Literal["auto", "native", "python"]
+ReceptionState = Literal["good", "reduced", "poor", "audio_only"]
 
 WORKER_LOST = "worker_lost"  # a reason of Closed
 
@@ -116,4 +117,23 @@ class Forwarding:
     since_ms: int
 
 
-MediaEvent = Connected | Closed | Offer | TracksPublished | Forwarding
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """How well a participant receives, told when it changes and at most once a second. `good`: every picture in the
+    size asked for; `reduced`: a smaller layer, because more does not fit; `poor`: much is lost even so;
+    `audio_only`: no picture fits and the sound goes on alone. `estimate_bps`: what its line seems to carry."""
+
+    participant_id: str
+    state: ReceptionState
+    estimate_bps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    """Who speaks in a room now, the loudest first; told when it changes."""
+
+    room_id: str
+    participant_ids: tuple[str, ...] = field(default=())
+
+
+MediaEvent = Connected | Closed | Offer | TracksPublished | Forwarding | Reception | Speakers

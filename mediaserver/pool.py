@@ -33,6 +33,7 @@ from mediaserver.events import (
     MediaEvent,
     RoomOptions,
     Source,
+    Speakers,
     TracksPublished,
     Transport,
 )
@@ -292,7 +293,7 @@ class MediaPool:
     # --- events ---
 
     def _hear(self, event: MediaEvent) -> None:
-        member = self._members.get(event.participant_id)
+        member = None if isinstance(event, Speakers) else self._members.get(event.participant_id)
         if member is not None and isinstance(event, Forwarding):
             member.first_ms = event.since_ms
         elif member is not None and isinstance(event, TracksPublished):
@@ -427,6 +428,9 @@ class MediaPool:
 
     async def set_muted(self, participant_id: str, source: Source, muted: bool) -> None:
         await self._ask("set_muted", participant_id, source=source, muted=muted)
+
+    async def set_view(self, participant_id: str, sizes: dict[str, tuple[int, int]]) -> None:
+        await self._ask("set_view", participant_id, sizes=sizes)
 
     async def set_may_publish(self, participant_id: str, may_publish: bool) -> None:
         await self._ask("set_may_publish", participant_id, may_publish=may_publish)

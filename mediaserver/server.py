@@ -97,6 +97,11 @@ class MediaDoor(Protocol):
         """Take what the participant publishes from this source off the air at once, or let it pass again. Unlike
         `set_may_publish` it leaves the transport as it is."""
 
+    async def set_view(self, participant_id: str, sizes: dict[str, tuple[int, int]]) -> None:
+        """How large the participant shows what it receives: by mid of its `Offer`, width and height in device pixels,
+        (0, 0) where it does not show it. A mid that is not named is shown as large as it comes; unknown mids are
+        ignored. Raises UnknownParticipantError."""
+
     async def open_gate(self, participant_id: str, allow_ms: int | None) -> None:
         """Let media pass for `allow_ms` from the first forwarded packet (None: until closed), and ask the
         publishers for keyframes. Opening an open gate replaces its allowance, counted from the same first
@@ -406,6 +411,9 @@ class MediaServer:
         if (source in participant.muted) != muted:
             participant.muted ^= {source}
             self._update_room(participant.room_id)
+
+    async def set_view(self, participant_id: str, sizes: dict[str, tuple[int, int]]) -> None:
+        self._subscriber(participant_id).set_view(sizes)
 
     # --- gates and lease ---
 

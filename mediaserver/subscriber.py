@@ -100,6 +100,7 @@ class Subscriber:
         self._session_id = context.random_number(1, 1 << 62)
         self._closed = False
         self._watching = False
+        self._sizes: dict[str, tuple[int, int]] = {}
 
     # --- offers ---
 
@@ -260,6 +261,10 @@ class Subscriber:
                     break
 
     # --- sending ---
+
+    def set_view(self, sizes: Mapping[str, tuple[int, int]]) -> None:
+        """How large each m-line is shown, by mid: width and height in device pixels."""
+        self._sizes = dict(sizes)
 
     def _start_accepted(self) -> None:
         for section in self._sections:

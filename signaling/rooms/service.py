@@ -22,6 +22,7 @@ from mediaserver.events import (
     Offer,
     RoomOptions,
     Source,
+    Speakers,
     TracksPublished,
 )
 from mediaserver.server import MediaDoor
@@ -506,6 +507,8 @@ class Rooms:
             return
         if isinstance(event, Connected) and event.transport == "subscribe":
             self.runner.connected(event.participant_id, event.at_ms)
+        if isinstance(event, Speakers):
+            return
         participant = self.participants.get(event.participant_id)
         if participant is None:
             return
