@@ -21,6 +21,7 @@ from mediaserver.negotiation import (
     LocalTransport,
     OutgoingMedia,
     SubscribeAnswer,
+    ViewerExtensions,
     WatchedMedia,
     WatchOffer,
     read_subscribe_answer,
@@ -29,11 +30,12 @@ from mediaserver.negotiation import (
 )
 from mediaserver.publication import Publication
 from mediaserver.room import SECTIONS_MAX, Slot, Wanted, arrange
-from mediaserver.rtp import extension_block
+from mediaserver.rtp import head_extension
 from mediaserver.transport import Role
 
 # libsrtp mistakes an early reordering for a wrap when the first number is high (RFC 3711 section 3.3.1).
 FIRST_NUMBER_MAX = 1 << 15
+NO_EXTENSIONS = ViewerExtensions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Section:
     offered: OutgoingMedia
     available: Available | None = None
     accepted: Codec | None = None
-    mid_id: int = 0
+    extensions: ViewerExtensions = NO_EXTENSIONS
     # Where the client offered: what it decodes, to choose from when there is something to send.
     choices: tuple[Codec, ...] = ()
     subscription: Subscription | None = None
@@ -210,7 +212,7 @@ class Subscriber:
         for section, media in zip(self._sections, offered, strict=True):
             if section.offered is media and section.available is not None:
                 section.accepted = answer.accepted.get(media.mid)
-                section.mid_id = answer.mid_ids.get(media.mid, 0)
+                section.extensions = answer.extensions.get(media.mid, NO_EXTENSIONS)
 
     # --- the client's own offer ---
 
@@ -225,7 +227,7 @@ class Subscriber:
             self._check_decodes(media)
         self._watching, self._outstanding = True, None
         self._sections = [
-            Section(OutgoingMedia(media.mid, media.kind), mid_id=media.mid_id, choices=media.codecs)
+            Section(OutgoingMedia(media.mid, media.kind), extensions=media.extensions, choices=media.codecs)
             for media in offer.watched
         ]
         self._fill()
@@ -275,14 +277,20 @@ class Subscriber:
         sender = self.peer.sender
         if sender is None or section.available is None:
             return
-        mid = section.offered.mid.encode()
+        ids = section.extensions
         section.subscription = Subscription(
             ssrc=section.offered.ssrc,
             payload_type=codec.payload_type,
             gates=tuple(gate for gate in (section.available.gate, self._gate) if gate is not None),
             egress=sender,
             first_number=self._context.random_number(1, FIRST_NUMBER_MAX),
-            head_extension=extension_block(section.mid_id, mid) if section.mid_id else b"",
+            head_extension=head_extension(
+                section.offered.mid.encode(),
+                mid_id=ids.mid_id,
+                send_time_id=ids.send_time_id,
+                transport_cc_id=ids.transport_cc_id,
+                level_id=ids.level_id,
+            ),
             rtx_ssrc=section.offered.rtx_ssrc,
             rtx_payload_type=codec.rtx_payload_type,
             rtx_number=self._context.random_number(1, FIRST_NUMBER_MAX),
