@@ -55,6 +55,7 @@ class PublicationLink:
 class SubscriptionLink:
     user: Any
     gates: tuple[Any, ...]
+    paused: bool
     @property
     def last_ns(self) -> int: ...
     @property

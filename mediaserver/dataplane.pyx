@@ -248,6 +248,7 @@ cdef struct Subscription:
     uint64_t packets, octets
     int64_t offset, base, next_number
     bint withheld
+    bint paused
     Former former[OFFSETS_KEPT]
     int former_count
     int64_t resend_second
@@ -384,10 +385,12 @@ cdef inline int64_t _unwrap(int sequence, int64_t reference) noexcept nogil:
     return reference + (delta - 0x10000 if delta & 0x8000 else delta)
 
 cdef inline int64_t _until(Subscription *to, int64_t lease_ns, int64_t now_ns) noexcept nogil:
-    """When both gates and the lease stop letting packets pass."""
+    """When both gates and the lease stop letting packets pass; 0 while paused."""
     cdef int64_t until_ns = lease_ns
     cdef int64_t gate_ns
     cdef int place
+    if to.paused:
+        return 0
     for place in range(to.gate_count):
         if not to.gates[place][0]:
             return 0
@@ -661,6 +664,15 @@ cdef class SubscriptionLink:
     @property
     def withheld(self):
         return bool(self.c.withheld)
+
+    @property
+    def paused(self):
+        """Nothing is sent while it is set, whatever the gates say; the numbers are settled by the next packet."""
+        return bool(self.c.paused)
+
+    @paused.setter
+    def paused(self, bint paused):
+        self.c.paused = paused
 
 
 # --- helpers ---------------------------------------------------------------------------------------------

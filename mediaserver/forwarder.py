@@ -56,7 +56,8 @@ class Subscription:
     """One subscriber's copy of one publication.
 
     `gates` are those of both participants, where metered. `head_extension` is the ready-made header
-    extension. `first_number` is the outgoing sequence to begin with (random, below 32768).
+    extension. `first_number` is the outgoing sequence to begin with (random, below 32768). `paused` is changed by
+    `Forwarder.set_paused` alone.
     """
 
     ssrc: int
@@ -69,6 +70,7 @@ class Subscription:
     rtx_ssrc: int = 0
     rtx_payload_type: int | None = None
     rtx_number: int = 0
+    paused: bool = False
     # The hot path compares with this alone. A cache: 0 means "ask the gates".
     until_ns: int = 0
     last_ns: int = 0
@@ -185,6 +187,11 @@ class Forwarder(Protocol):
     def recheck(self, subscription: Subscription) -> None:
         """A gate or the lease has become stricter."""
 
+    def set_paused(self, subscription: Subscription, paused: bool) -> None:
+        """Send nothing of the publication to this subscriber, neither packets nor retransmissions nor reports, whatever
+        its gates say; or go on with the next packet, which takes the number after the last one that was sent, and
+        calls `on_resume`. Gates, lease and what they report are untouched: what is not sent has not passed them."""
+
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         """Whether packets have been passing and still may: only then is feedback listened to."""
 
@@ -221,6 +228,10 @@ class PacketForwarder:
 
     def recheck(self, subscription: Subscription) -> None:
         subscription.until_ns = 0
+
+    def set_paused(self, subscription: Subscription, paused: bool) -> None:
+        # The numbers are settled by the next packet, which knows what was sent before it.
+        subscription.paused, subscription.until_ns = paused, 0
 
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         running = not subscription.withheld and all(gate.is_running for gate in subscription.gates)
@@ -284,6 +295,8 @@ class PacketForwarder:
         return True
 
     def _until(self, to: Subscription, now_ns: int) -> int:
+        if to.paused:
+            return 0
         return min([self._lease.until_ns, *(gate.until_ns(now_ns) for gate in to.gates)])
 
     def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:

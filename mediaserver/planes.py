@@ -181,6 +181,7 @@ class NativePlane:
             rtx_payload_type=-1 if subscription.rtx_payload_type is None else subscription.rtx_payload_type,
             rtx_number=subscription.rtx_number,
         )
+        subscription.link.paused = subscription.paused
         fanout.subscriptions = (*fanout.subscriptions, subscription)
         for gate in subscription.gates:
             gate.watch(subscription.link)
@@ -197,6 +198,9 @@ class NativePlane:
 
     def recheck(self, subscription: Subscription) -> None:
         """Gates and lease are read on every send."""
+
+    def set_paused(self, subscription: Subscription, paused: bool) -> None:
+        subscription.paused = subscription.link.paused = paused
 
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         return bool(self.native.passing(subscription.link, now_ns))

@@ -142,6 +142,11 @@ class Fuzz:
             self.plane.unsubscribe(subscription)
             self.ended.add(id(subscription))
 
+    def pause(self):
+        if self.subscriptions:
+            subscription, _ = self.chance.choice(self.subscriptions)
+            subscription.paused = self.chance.random() < 0.5
+
     def follow(self):
         if self.peers and self.publications:
             link = self.chance.choice(self.peers)[0]
@@ -270,8 +275,8 @@ class Fuzz:
         act = self.chance.choices(
             [self.open_peer, self.close_peer, self.move_peer, self.open_publication, self.drop_publication, self.subscribe,
              self.unsubscribe, self.follow, self.gate, self.forward, self.resend, self.work, self.drain, self.writable,
-             self.accept],
-            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15],
+             self.accept, self.pause],
+            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15, 3],
         )[0]  # fmt: skip
         act()
 

@@ -239,6 +239,16 @@ class Play:
             else:
                 self.reports.append(await world.media.close_gate(name))
 
+    def pause(self):
+        """Some viewer's camera or microphone stops, or goes on."""
+        name, place = self.chance.choice(list(VIEWERS)), self.chance.randrange(2)
+        paused = self.chance.random() < 0.5
+        for world in self.worlds:
+            participant = world.media._participants.get(name)
+            if participant is not None:
+                section = participant.subscriber._sections[place]
+                world.media._forwarder.set_paused(section.subscription, paused)
+
     async def lease(self):
         ahead_ms = self.chance.choice([0, 30, 400, 3_600_000, 3_600_000])
         for world in self.worlds:
@@ -267,7 +277,7 @@ async def test_both_planes_do_the_same(seed, monkeypatch):
         for world in (python, native):
             await world.fill()
         play = Play(seed, (python, native))
-        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "lease": 3, "host_report": 4, "camera_anew": 1,
+        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "pause": 6, "lease": 3, "host_report": 4, "camera_anew": 1,
                    "renegotiate": 1}  # fmt: skip
         for step in range(STEPS):
             name = play.chance.choices(list(weights), weights.values())[0]
