@@ -266,6 +266,16 @@ class Line:
         """When a growing queue was last answered; 0: never."""
         return self._cut_us * 1000
 
+    @property
+    def state(self) -> tuple[object, ...]:
+        """Everything that the estimate says and goes on from."""
+        trend = self._trend
+        return (
+            *(self.estimate_bps, self.limited, self.feedbacks, self.loss, self.excess_loss, self.acked_bps),
+            *(self.probe_bps, self.is_probing, self.cut_ns, self._rtt_us, trend.usage, trend.threshold, trend.slope),
+            *(self._capacity_bps, self._capacity_deviation),
+        )
+
     def check_probe(self, now_ns: int) -> None:
         """To be called now and then while it is probing: no feedback on it is an answer, too."""
         probe = self._probe
@@ -298,7 +308,7 @@ class Line:
                 self._sending.add(sent.at_us, sent.size)
             number += 1
         if newest_us >= 0:
-            self._rtt_us += (now_us - newest_us - self._rtt_us) // 8
+            self._rtt_us = (7 * self._rtt_us + max(0, now_us - newest_us)) // 8
         if 0 < self._probe.first <= self._probe.last < number:
             self._finish_probe()
         self._update(now_us)
@@ -390,12 +400,12 @@ class Line:
             self.limited = True
 
     def _note_capacity(self) -> None:
-        """The rate at which queues grew, and how far it varies (in the square root's units, as in the draft)."""
+        """The rate at which queues grew, and how far it varies."""
         acked = self.acked_bps
-        if abs(acked - self._capacity_bps) > 3.0 * self._capacity_deviation:
+        apart = acked - self._capacity_bps
+        if abs(apart) > 3.0 * self._capacity_deviation:
             self._capacity_bps, self._capacity_deviation = acked, 0.1 * acked
         else:
-            apart = acked - self._capacity_bps
             self._capacity_bps += 0.05 * apart
             self._capacity_deviation += 0.05 * (abs(apart) - self._capacity_deviation)
             self._capacity_deviation = max(self._capacity_deviation, 0.05 * self._capacity_bps)
