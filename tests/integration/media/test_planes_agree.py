@@ -125,6 +125,7 @@ class Play:
         self.camera, self.number = HOST_VIDEO, {HOST_VIDEO: self.chance.randrange(1 << 16), HOST_AUDIO: 65530}
         self.late = []
         self.reports = []
+        self.levels = []
 
     def _each(self, act):
         for world in self.worlds:
@@ -179,6 +180,7 @@ class Play:
                 b"",
                 b"\xbe\xde\x00\x02\x40v\x51" + (sequence ^ 77).to_bytes(2, "big") + b"\0\0\0",
                 b"\x10\0\0\0",
+                self._level(),
             ]
         )
         if ssrc not in (HOST_VIDEO, HOST_AUDIO, HOST_RTX):
@@ -186,6 +188,31 @@ class Play:
         self._each(
             lambda world: world.host.send_rtp(ssrc, payload_type, sequence, payload, extension=extension)
         )
+
+    def _level(self):
+        """How loud it is, told rightly, beside other extensions, and in ways that nobody should."""
+        level = self.chance.randbytes(1)
+        return self.chance.choice(
+            [
+                b"\xbe\xde\x00\x01\x60" + level + b"\0\0",
+                b"\xbe\xde\x00\x02\x51\1\2\x60" + level + b"\0\0\0",
+                b"\xbe\xde\x00\x02\x61" + level + b"\0\x60" + level + b"\0\0\0",
+                b"\xbe\xde\x00\x01\xf0\0\x60" + level,
+                b"\xbe\xde\x00\x01\0\0\0\x60",
+            ]
+        )
+
+    def loudness(self):
+        """Asked for, it begins anew."""
+        taken = [
+            [
+                world.media._forwarder.take_audio_level(publication.fanout)
+                for publication in world.media._participants["host"].publisher.publications.values()
+            ]
+            for world in self.worlds
+        ]
+        assert taken[0] == taken[1]
+        self.levels += taken[0]
 
     def camera_anew(self):
         self.camera = self.chance.randrange(1 << 20, 1 << 21)
@@ -277,7 +304,7 @@ async def test_both_planes_do_the_same(seed, monkeypatch):
         for world in (python, native):
             await world.fill()
         play = Play(seed, (python, native))
-        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "pause": 6, "lease": 3, "host_report": 4, "camera_anew": 1,
+        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "pause": 6, "loudness": 5, "lease": 3, "host_report": 4, "camera_anew": 1,
                    "renegotiate": 1}  # fmt: skip
         for step in range(STEPS):
             name = play.chance.choices(list(weights), weights.values())[0]
@@ -290,3 +317,4 @@ async def test_both_planes_do_the_same(seed, monkeypatch):
                 assert one == other, (step, name, part)
         assert play.reports[::2] == play.reports[1::2]
         assert python.viewers["cohost"].leg.packets
+        assert max(play.levels) >= 0
