@@ -225,6 +225,9 @@ class Line:
         self.excess_loss = 0.0  # without what is always lost
         self.acked_bps = 0.0
         self.probe_bps = 0.0  # what the last probe has shown; 0.0 while it is under way
+        self.reports = 0  # of the viewer's own (RFC 3550)
+        self.told_bps = 0.0  # its own estimate (REMB), 0.0: never told
+        self.told_loss = 0.0  # the most that was lost of any of its streams, by its last report
         self._sent = [_Sent() for _ in range(SENT_KEPT)]
         self._reference = 0
         self._rtt_us = 200_000

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Any, Protocol
 
+from mediaserver.bandwidth import Line
 from mediaserver.gate import Gate, Lease
 from mediaserver.rtcp import (
     GOODBYE,
@@ -21,13 +22,15 @@ from mediaserver.rtcp import (
     sender_report,
     source_description,
 )
-from mediaserver.rtp import unwrap_sequence
+from mediaserver.rtp import HeadExtension, unwrap_sequence
 
 CACHE_PACKETS = 1024  # a power of two; about 3 s of video at 300 packets/s
 OFFSETS_KEPT = 8
 RESENDS_PER_SECOND_MAX = 500
 # libsrtp refuses to send what lies further behind than its window.
 LATE_PACKETS_MAX = 1000
+# Of one packet that is nothing but padding (one byte counts it).
+PADDING_BYTES = 224
 _SECOND_NS = 1_000_000_000
 _HEADER = Struct("!BBHII")
 
@@ -42,13 +45,16 @@ class Egress(Protocol):
 
 @dataclass(slots=True)
 class Packet:
-    """One received packet as it is kept: `number` grows for ever, `timestamp` runs on over source changes."""
+    """One received packet as it is kept: `number` grows for ever, `timestamp` runs on over source changes.
+    `audio_level` (-dBov, 0 to 127) and `voice` are what its sender says of the sound; -1: nothing."""
 
     number: int
     marker: bool
     padding: bool
     timestamp: int
     payload: bytes
+    audio_level: int = -1
+    voice: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +62,7 @@ class Subscription:
     """One subscriber's copy of one publication.
 
     `gates` are those of both participants, where metered. `head_extension` is the ready-made header
-    extension. `first_number` is the outgoing sequence to begin with (random, below 32768). `paused` is changed by
+    extension; `line` numbers what goes to the same viewer (the native forwarder does that by itself). `first_number` is the outgoing sequence to begin with (random, below 32768). `paused` is changed by
     `Forwarder.set_paused` alone.
     """
 
@@ -65,7 +71,8 @@ class Subscription:
     gates: tuple[Gate, ...]
     egress: Egress
     first_number: int
-    head_extension: bytes = b""
+    head_extension: HeadExtension = HeadExtension()
+    line: Line | None = None
     first_byte: int = 0x80
     rtx_ssrc: int = 0
     rtx_payload_type: int | None = None
@@ -88,7 +95,20 @@ class Subscription:
 
     def __post_init__(self) -> None:
         self.next_number = self.first_number
-        self.first_byte = 0x90 if self.head_extension else 0x80
+        self.first_byte = 0x90 if self.head_extension.block else 0x80
+
+    def extension(self, now_ns: int, packet: Packet | None = None) -> bytes:
+        """The header extension of the next packet."""
+        number = 0 if self.line is None else self.line.next_number
+        level, voice = (-1, False) if packet is None else (packet.audio_level, packet.voice)
+        return self.head_extension.stamped(number, now_ns, level, voice=voice)
+
+    def send(self, head: bytes, payload: bytes, now_ns: int) -> bool:
+        """False when it could not be sent; then its transport-wide number goes to the next."""
+        sent = self.egress.send_rtp(head, payload)
+        if sent and self.line is not None and self.head_extension.transport_cc_at:
+            self.line.note_sent(len(head) + len(payload), now_ns)
+        return sent
 
     def withhold(self, highest: int) -> None:
         """Packets after `highest` are not passed on: remember which outgoing number comes next."""
@@ -140,10 +160,12 @@ class Fanout:
     caching: bool
     subscriptions: tuple[Subscription, ...] = ()
     highest: int = -1
+    # The loudest of the packets since it was last asked for; the smaller, the louder.
+    audio_level: int = -1
     # Pairs media time with the publisher's clock: a newcomer gets it at once, so that lips match at once.
     last_report: SenderReport | None = None
     cache: list[Packet | None] = field(default_factory=list)
-    # What the native forwarder keeps of it; its cache and highest number are there and not here.
+    # What the native forwarder keeps of it; its cache, highest number and level are there and not here.
     link: Any = None
 
     def __post_init__(self) -> None:
@@ -166,6 +188,7 @@ class Course:
     shift: int
     timestamp_shift: int
     transport_cc_id: int
+    audio_level_id: int = 0
 
 
 class Forwarder(Protocol):
@@ -181,6 +204,11 @@ class Forwarder(Protocol):
     def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:
         """Answer a NACK with retransmissions. `lost` are 16-bit outgoing sequence numbers."""
 
+    def pad(self, subscription: Subscription, size: int) -> int:
+        """Probe the line with about `size` bytes of nothing, on the retransmission stream; how many were sent. Only
+        where gates and lease let packets pass and one has passed them; a paused subscription may carry it. It counts
+        as no packet of anything but the peer's traffic."""
+
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         """Pass a publisher's sender report on to its subscribers, in their numbers."""
 
@@ -194,6 +222,10 @@ class Forwarder(Protocol):
 
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         """Whether packets have been passing and still may: only then is feedback listened to."""
+
+    def take_audio_level(self, fanout: Fanout) -> int:
+        """The level (-dBov: 0 is loudest, 127 silence) of the loudest packet that came in since the last call, whether
+        it was sent to anybody or not; -1 when none told its level."""
 
     def highest(self, fanout: Fanout) -> int:
         """The highest number of the publication so far; -1 before the first."""
@@ -237,6 +269,10 @@ class PacketForwarder:
         running = not subscription.withheld and all(gate.is_running for gate in subscription.gates)
         return running and now_ns < self._until(subscription, now_ns)
 
+    def take_audio_level(self, fanout: Fanout) -> int:
+        level, fanout.audio_level = fanout.audio_level, -1
+        return level
+
     def highest(self, fanout: Fanout) -> int:
         return fanout.highest
 
@@ -262,14 +298,17 @@ class PacketForwarder:
                     continue
                 out = late
             head = write(to.first_byte | padding, marker | to.payload_type, out & 0xFFFF, timestamp, to.ssrc)
-            head += to.head_extension
-            if to.egress.send_rtp(head, payload):
+            head += to.extension(at, packet)
+            if to.send(head, payload, at):
                 to.last_ns = at
                 to.packets += 1
                 to.octets += size
         if fanout.caching:
             fanout.cache[number % CACHE_PACKETS] = packet
         fanout.highest = max(fanout.highest, number)
+        if packet.audio_level >= 0:
+            louder = fanout.audio_level < 0 or packet.audio_level < fanout.audio_level
+            fanout.audio_level = packet.audio_level if louder else fanout.audio_level
 
     def _late_number(self, fanout: Fanout, to: Subscription, number: int) -> int | None:
         offset = to.offset_of(number)
@@ -295,8 +334,9 @@ class PacketForwarder:
         return True
 
     def _until(self, to: Subscription, now_ns: int) -> int:
-        if to.paused:
-            return 0
+        return 0 if to.paused else self._open_until(to, now_ns)
+
+    def _open_until(self, to: Subscription, now_ns: int) -> int:
         return min([self._lease.until_ns, *(gate.until_ns(now_ns) for gate in to.gates)])
 
     def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:
@@ -319,8 +359,23 @@ class PacketForwarder:
         second = (0x80 if packet.marker else 0) | to.rtx_payload_type
         head = _HEADER.pack(first, second, to.rtx_number & 0xFFFF, packet.timestamp, to.rtx_ssrc)
         to.rtx_number += 1
-        if to.egress.send_rtp(head + to.head_extension + sequence.to_bytes(2, "big"), packet.payload):
+        if to.send(head + to.extension(now_ns) + sequence.to_bytes(2, "big"), packet.payload, now_ns):
             to.last_ns = now_ns
+
+    def pad(self, subscription: Subscription, size: int) -> int:
+        to, sent = subscription, 0
+        while sent < size and to.rtx_payload_type is not None:
+            now_ns = self._now_ns()
+            running = all(gate.is_running for gate in to.gates)
+            if not running or now_ns >= self._open_until(to, now_ns):
+                break
+            number, to.rtx_number = to.rtx_number, to.rtx_number + 1
+            head = _HEADER.pack(to.first_byte | 0x20, to.rtx_payload_type, number & 0xFFFF, 0, to.rtx_ssrc)
+            head += to.extension(now_ns)
+            if not to.send(head, bytes(PADDING_BYTES - 1) + bytes([PADDING_BYTES]), now_ns):
+                break
+            sent += len(head) + PADDING_BYTES
+        return sent
 
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         fanout.last_report = report

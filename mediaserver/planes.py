@@ -176,7 +176,11 @@ class NativePlane:
             ssrc=subscription.ssrc,
             payload_type=subscription.payload_type,
             first_number=subscription.first_number,
-            head_extension=subscription.head_extension,
+            head_extension=subscription.head_extension.block,
+            transport_cc_at=subscription.head_extension.transport_cc_at,
+            send_time_at=subscription.head_extension.send_time_at,
+            level_at=subscription.head_extension.level_at,
+            level_id=subscription.head_extension.level_id,
             rtx_ssrc=subscription.rtx_ssrc,
             rtx_payload_type=-1 if subscription.rtx_payload_type is None else subscription.rtx_payload_type,
             rtx_number=subscription.rtx_number,
@@ -205,6 +209,9 @@ class NativePlane:
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         return bool(self.native.passing(subscription.link, now_ns))
 
+    def take_audio_level(self, fanout: Fanout) -> int:
+        return -1 if fanout.link is None else int(fanout.link.take_audio_level())
+
     def highest(self, fanout: Fanout) -> int:
         return -1 if fanout.link is None else int(fanout.link.highest)
 
@@ -218,6 +225,7 @@ class NativePlane:
             shift=course.shift,
             timestamp_shift=course.timestamp_shift,
             transport_cc_id=course.transport_cc_id,
+            audio_level_id=course.audio_level_id,
         )
 
     def unfollow(self, peer: Any) -> None:
@@ -231,6 +239,8 @@ class NativePlane:
             packet.marker,
             packet.padding,
             packet.payload,
+            audio_level=packet.audio_level,
+            voice=packet.voice,
         )
         # While items are handed on, packets gather, so that they leave together.
         if not self._handing_on:
@@ -238,6 +248,9 @@ class NativePlane:
 
     def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:  # noqa: ARG002
         self.native.resend(subscription.link, lost)
+
+    def pad(self, subscription: Subscription, size: int) -> int:
+        return int(self.native.pad(subscription.link, size))
 
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         fanout.last_report = report

@@ -10,7 +10,7 @@ from mediaserver.events import TrackInfo
 from mediaserver.forwarder import Course, Fanout, Forwarder, Packet
 from mediaserver.negotiation import IncomingMedia
 from mediaserver.rtcp import ReportBlock, SenderReport, nack, picture_loss
-from mediaserver.rtp import SEQUENCE_MOD, RtpPacket, payload_bytes, unwrap_sequence
+from mediaserver.rtp import SEQUENCE_MOD, RtpPacket, audio_level, payload_bytes, unwrap_sequence
 
 KEYFRAME_INTERVAL_NS = 500_000_000
 NACK_INTERVAL_NS = 100_000_000
@@ -146,6 +146,7 @@ class Publication:
             shift=self._shift,
             timestamp_shift=self._timestamp_shift,
             transport_cc_id=media.transport_cc_id or 0,
+            audio_level_id=media.audio_level_id or 0,
         )
 
     def note_forwarded(self, ssrc: int, number: int, timestamp: int, now_ns: int) -> None:
@@ -193,7 +194,10 @@ class Publication:
 
     def _forward(self, packet: RtpPacket, number: int) -> None:
         timestamp = (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF
-        kept = Packet(number + self._shift, packet.marker, packet.padding, timestamp, packet.payload)
+        level, voice = audio_level(packet.extensions, self.media.audio_level_id)
+        kept = Packet(
+            number + self._shift, packet.marker, packet.padding, timestamp, packet.payload, level, voice
+        )
         self._forwarder.forward(self.fanout, kept)
 
     # --- what is missing ---

@@ -64,6 +64,7 @@ class Feedback:
 
     sender_ssrcs: list[int] = field(default_factory=list)
     sender_reports: list[SenderReport] = field(default_factory=list)
+    receiver_reports: int = 0
     reports: list[ReportBlock] = field(default_factory=list)
     goodbyes: list[int] = field(default_factory=list)
     nacks: list[tuple[int, list[int]]] = field(default_factory=list)
@@ -113,6 +114,7 @@ def _parse_sender_report(feedback: Feedback, count: int, body: bytes) -> None:
 
 def _parse_receiver_report(feedback: Feedback, count: int, body: bytes) -> None:
     feedback.sender_ssrcs.append(int.from_bytes(body[:4], "big"))
+    feedback.receiver_reports += 1
     feedback.reports += _report_blocks(count, body, 4)
 
 

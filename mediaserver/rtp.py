@@ -69,6 +69,15 @@ def find_extension(extensions: bytes, identifier: int) -> bytes | None:
     return None
 
 
+def audio_level(extensions: bytes, identifier: int | None) -> tuple[int, bool]:
+    """The level of an audio packet, 0 (loudest) to 127 (silence) in -dBov, and whether its sender takes it for a voice
+    (RFC 6464 section 3); (-1, False) where the packet does not tell."""
+    value = find_extension(extensions, identifier) if identifier else None
+    if value is None or len(value) != 1:
+        return -1, False
+    return value[0] & 0x7F, value[0] >= 0x80  # noqa: PLR2004 - the highest bit
+
+
 @dataclass(frozen=True, slots=True)
 class HeadExtension:
     """A whole header extension (RFC 8285 section 4.2), ready but for what is told of each packet: that is written at
@@ -83,8 +92,8 @@ class HeadExtension:
     level_at: int = 0
     level_id: int = 0
 
-    def stamped(self, transport_number: int, now_ns: int, audio_level: int) -> bytes:
-        """The block of one packet. `audio_level` as RFC 6464 writes it, -1 for none."""
+    def stamped(self, transport_number: int, now_ns: int, audio_level: int, *, voice: bool) -> bytes:
+        """The block of one packet. `audio_level` 0 to 127 (-dBov), -1 where it is not known."""
         if not (self.transport_cc_at or self.send_time_at or self.level_at):
             return self.block
         block = bytearray(self.block)
@@ -93,7 +102,7 @@ class HeadExtension:
         if self.send_time_at:
             block[self.send_time_at : self.send_time_at + 3] = send_time(now_ns).to_bytes(3, "big")
         if self.level_at:
-            level = (0, 0) if audio_level < 0 else (self.level_id << 4, audio_level)
+            level = (0, 0) if audio_level < 0 else (self.level_id << 4, audio_level | voice << 7)
             block[self.level_at : self.level_at + 2] = bytes(level)
         return bytes(block)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mediaserver import rtcp
+from mediaserver.bandwidth import MOST_BPS, Estimate, Line
 from mediaserver.context import Context
 from mediaserver.errors import NegotiationError, UnknownOfferError
 from mediaserver.events import Connected, Kind, Offer, TrackInfo
@@ -103,6 +104,8 @@ class Subscriber:
         self._closed = False
         self._watching = False
         self._sizes: dict[str, tuple[int, int]] = {}
+        # The native plane keeps it with the peer.
+        self._own_line = Line() if self.peer.link is None else None
 
     # --- offers ---
 
@@ -291,6 +294,7 @@ class Subscriber:
                 transport_cc_id=ids.transport_cc_id,
                 level_id=ids.level_id,
             ),
+            line=self._own_line,
             rtx_ssrc=section.offered.rtx_ssrc,
             rtx_payload_type=codec.rtx_payload_type,
             rtx_number=self._context.random_number(1, FIRST_NUMBER_MAX),
@@ -344,6 +348,26 @@ class Subscriber:
                 self._context.forwarder.resend(fanout, section.subscription, lost)
         for ssrc in feedback.keyframes:
             self.on_keyframe_request(ssrc, now_ns)
+        if self._own_line is None:
+            self.peer.link.note_feedback(data, now_ns)
+        else:
+            self._read_line(self._own_line, feedback, now_ns)
+
+    def _read_line(self, line: Line, feedback: rtcp.Feedback, now_ns: int) -> None:
+        for transport in feedback.transport:
+            line.take_feedback(transport, now_ns)
+        if feedback.receiver_reports:
+            line.reports += feedback.receiver_reports
+            own = [report.fraction_lost for report in feedback.reports if self._passing(report.ssrc, now_ns)]
+            line.told_loss = max(own, default=0) / 256
+        for _, bitrate_bps in feedback.bitrates_bps:
+            line.told_bps = min(float(bitrate_bps), MOST_BPS)
+
+    @property
+    def line(self) -> Estimate:
+        """What is known of the line to this participant."""
+        line: Estimate = self.peer.link if self._own_line is None else self._own_line
+        return line
 
     def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
         """Nobody publishes on this transport."""
