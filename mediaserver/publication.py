@@ -88,6 +88,7 @@ class Publication:
         self.info = info
         self.media = media
         self.cname = cname
+        self.is_paused = False
         self.fanout = Fanout(on_resume=self.want_keyframe, cname=cname, caching=info.kind == "video")
         self._forwarder = forwarder
         self._send_rtcp = send_rtcp
@@ -111,6 +112,21 @@ class Publication:
         """The same track by a new description; an SSRC that it names may come (back)."""
         self.media = media
         self._former_ssrcs.difference_update(media.ssrcs)
+
+    def set_paused(self, paused: bool) -> None:
+        """Pass it on to nobody for now, or again to everybody; what comes in is listened to all the same. Subscriptions
+        that are added meanwhile begin likewise."""
+        if paused != self.is_paused:
+            self.is_paused = paused
+            for subscription in self.fanout.subscriptions:
+                self._forwarder.set_paused(subscription, paused)
+
+    def take_audio_level(self) -> int | None:
+        """The level (-dBov) of the loudest packet since the last call; -1 when none came that told it, None where the
+        publisher does not tell levels."""
+        if self.media.audio_level_id is None:
+            return None
+        return self._forwarder.take_audio_level(self.fanout)
 
     # --- packets in ---
 
