@@ -380,9 +380,7 @@ class PacketForwarder:
             if stretch is not None and packet is not None:
                 self._resend(subscription, packet, stretch.splice, sequence, now_ns)
 
-    def _resend(
-        self, to: Subscription, packet: Packet, splice: Splice, sequence: int, now_ns: int
-    ) -> None:
+    def _resend(self, to: Subscription, packet: Packet, splice: Splice, sequence: int, now_ns: int) -> None:
         """RFC 4588 section 4: own SSRC, payload type and numbers; the original number leads the payload."""
         assert to.rtx_payload_type is not None
         first = to.first_byte | (0x20 if packet.padding else 0)

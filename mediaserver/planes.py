@@ -132,7 +132,7 @@ class NativePlane:
     def _on_keyframe(self, peer: Any, ssrc: int, now_ns: int) -> None:
         peer.on_keyframe_request(ssrc, now_ns)
 
-    def _on_resumed(self, to: Subscription, packets: int, octets: int, needs_keyframe: bool) -> None:  # noqa: FBT001
+    def _on_resumed(self, to: Subscription, packets: int, octets: int, needs_keyframe: bool) -> None:
         fanout = to.fanout
         assert fanout is not None
         if needs_keyframe:

@@ -353,7 +353,9 @@ class Publication:
     @property
     def encodings(self) -> tuple[Encoding, ...]:
         """The smallest first: by their sizes where all are known, else as the publisher has listed them."""
-        sizes = {encoding: encoding.size[0] * encoding.size[1] for encoding in self._encodings if encoding.size}
+        sizes = {
+            encoding: encoding.size[0] * encoding.size[1] for encoding in self._encodings if encoding.size
+        }
         if len(sizes) < len(self._encodings):
             return self._encodings
         return tuple(sorted(self._encodings, key=lambda encoding: sizes[encoding]))
@@ -428,7 +430,9 @@ class Publication:
         """The first packet of a keyframe that some have waited for; it is yet to be forwarded."""
         for subscription in [waits for waits, encoding in self._waiting.items() if encoding is target]:
             former = self._current[subscription]
-            timestamp = _timestamp_after(subscription.splice.timestamp, former, target, packet.timestamp, now_ns)
+            timestamp = _timestamp_after(
+                subscription.splice.timestamp, former, target, packet.timestamp, now_ns
+            )
             last = self._forwarder.newest(former.fanout)
             ids = _ids_after(subscription.splice, last, packet.payload) if self._has_ids else (0, 0, 0)
             del self._waiting[subscription]

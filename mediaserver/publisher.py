@@ -150,7 +150,9 @@ class Publisher:
         if media.rids and not names:
             return  # which SSRC is which encoding, its packets tell
         described = {ssrc: publication.encoding(names.get(ssrc, "")) for ssrc in media.ssrcs}
-        bindings = [(ssrc, Binding(publication, encoding)) for ssrc, encoding in described.items() if encoding]
+        bindings = [
+            (ssrc, Binding(publication, encoding)) for ssrc, encoding in described.items() if encoding
+        ]
         for repair, ssrc in media.rtx_ssrcs.items():
             encoding = described.get(ssrc)
             bindings += [(repair, Binding(publication, encoding, ssrc))] if encoding else []
@@ -264,9 +266,7 @@ class Publisher:
 
     def _send_report(self, now_ns: int) -> None:
         blocks = [
-            block
-            for publication in self.publications.values()
-            for block in publication.report_blocks(now_ns)
+            block for publication in self.publications.values() for block in publication.report_blocks(now_ns)
         ]
         report = rtcp.receiver_report(self._ssrc, blocks)
         self._send_rtcp(report + rtcp.source_description(self._ssrc, self._cname))

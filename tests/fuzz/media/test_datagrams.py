@@ -152,7 +152,8 @@ def test_any_order_of_packets_leaves_as_a_stream_of_the_subscribers_own(packets)
     )
     assert isinstance(publication.encodings[0].fanout, Fanout)
     forwarder.add(
-        publication.encodings[0].fanout, Subscription(1000, 45, (), egress, 100, rtx_ssrc=2000, rtx_payload_type=46)
+        publication.encodings[0].fanout,
+        Subscription(1000, 45, (), egress, 100, rtx_ssrc=2000, rtx_payload_type=46),
     )
     for kind, sequence, timestamp, ssrc, payload_type, payload, padding in packets:
         packet = rtp.RtpPacket(False, padding, payload_type, sequence, timestamp, ssrc, b"", payload)
