@@ -248,7 +248,12 @@ class Line:
     def note_sent(self, size: int, now_ns: int) -> None:
         """A packet of `size` bytes with the number `next_number` left."""
         sent = self._sent[self.next_number & (SENT_KEPT - 1)]
-        sent.number, sent.at_us, sent.size, sent.state = self.next_number, now_ns // 1000, size + OVERHEAD_BYTES, 0
+        sent.number, sent.at_us, sent.size, sent.state = (
+            self.next_number,
+            now_ns // 1000,
+            size + OVERHEAD_BYTES,
+            0,
+        )
         self.next_number += 1
 
     def begin_probe(self) -> None:
@@ -275,7 +280,15 @@ class Line:
         trend = self._trend
         return (
             *(self.estimate_bps, self.limited, self.feedbacks, self.loss, self.excess_loss, self.acked_bps),
-            *(self.probe_bps, self.is_probing, self.cut_ns, self._rtt_us, trend.usage, trend.threshold, trend.slope),
+            *(
+                self.probe_bps,
+                self.is_probing,
+                self.cut_ns,
+                self._rtt_us,
+                trend.usage,
+                trend.threshold,
+                trend.slope,
+            ),
             *(self._capacity_bps, self._capacity_deviation),
         )
 

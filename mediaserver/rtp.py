@@ -98,13 +98,18 @@ class HeadExtension:
             return self.block
         block = bytearray(self.block)
         if self.transport_cc_at:
-            block[self.transport_cc_at : self.transport_cc_at + 2] = (transport_number & 0xFFFF).to_bytes(2, "big")
+            block[self.transport_cc_at : self.transport_cc_at + 2] = (transport_number & 0xFFFF).to_bytes(
+                2, "big"
+            )
         if self.send_time_at:
             block[self.send_time_at : self.send_time_at + 3] = send_time(now_ns).to_bytes(3, "big")
         if self.level_at:
             level = (0, 0) if audio_level < 0 else (self.level_id << 4, audio_level | voice << 7)
             block[self.level_at : self.level_at + 2] = bytes(level)
         return bytes(block)
+
+
+NO_EXTENSION = HeadExtension()
 
 
 def send_time(now_ns: int) -> int:
@@ -130,7 +135,7 @@ def head_extension(
         places["level_at"] = 4 + len(body)
         body += bytes(2)
     if not body:
-        return HeadExtension()
+        return NO_EXTENSION
     body += bytes(-len(body) % 4)
     places.pop("mid_at", None)
     block = pack("!HH", _ONE_BYTE_PROFILE, len(body) // 4) + body

@@ -248,6 +248,9 @@ class MediaServer:
             self._listened_ns = now_ns
             for room_id in self._rooms:
                 self._listen(room_id, now_ns)
+        for participant in self._participants.values():
+            if participant.subscriber is not None:
+                participant.subscriber.tick(now_ns)
         if now_ns - self._silence_checked_ns >= SILENCE_CHECK_INTERVAL_NS:
             self._silence_checked_ns = now_ns
             for participant in self._participants.values():

@@ -214,6 +214,18 @@ class Play:
             lambda world: world.host.send_rtp(ssrc, payload_type, sequence, payload, extension=extension)
         )
 
+    def speak(self):
+        """The host is heard for certain."""
+        self.number[HOST_AUDIO] = (self.number[HOST_AUDIO] + 1) & 0xFFFF
+        for world in self.worlds:
+            world.host.send_rtp(
+                HOST_AUDIO, OPUS, self.number[HOST_AUDIO], b"hello", extension=b"\xbe\xde\x00\x01\x60\x85\0\0"
+            )
+        self._each(World.deliver)
+        for world in self.worlds:
+            world.clock.now_ns += 1_100_000_000
+        self._each(World.tick)
+
     def _level(self):
         """How loud it is, told rightly, beside other extensions, and in ways that nobody should."""
         level = self.chance.randbytes(1)
@@ -232,7 +244,7 @@ class Play:
         self.media()
         taken = [
             [
-                world.media._forwarder.take_audio_level(publication.fanout)
+                world.media._forwarder.take_audio_level(publication.encodings[0].fanout)
                 for publication in world.media._participants["host"].publisher.publications.values()
             ]
             for world in self.worlds
@@ -266,7 +278,9 @@ class Play:
             rtcp.picture_loss(7, target),
             rtcp._packet(4, 206, bytes(8) + target.to_bytes(4, "big") + bytes(4)),
             rtcp.transport_cc(7, target, 1, [(5, 1000), (6, 2000)]),
-            rtcp._packet(15, 206, bytes(8) + b"REMB\1" + self.chance.randbytes(3) + target.to_bytes(4, "big")),
+            rtcp._packet(
+                15, 206, bytes(8) + b"REMB\1" + self.chance.randbytes(3) + target.to_bytes(4, "big")
+            ),
             self.chance.randbytes(4 * self.chance.randint(1, 8)),
             b"\xa1\xcd\x00\x04"
             + bytes(4)
@@ -355,4 +369,5 @@ async def test_both_planes_do_the_same(seed, monkeypatch):
                 assert one == other, (step, name, part)
         assert play.reports[::2] == play.reports[1::2]
         assert python.viewers["cohost"].leg.packets
+        play.speak()
         assert python.voices(), "nobody ever told how loud it is"

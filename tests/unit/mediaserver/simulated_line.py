@@ -52,7 +52,9 @@ class Viewer:
     def feedback(self, now_ns):
         """What has arrived by now and was not told yet, as bytes; None when nothing has."""
         known = sorted(
-            (number, at_ns // 1000) for number, at_ns in self.arrivals.items() if at_ns <= now_ns and number > self.reported
+            (number, at_ns // 1000)
+            for number, at_ns in self.arrivals.items()
+            if at_ns <= now_ns and number > self.reported
         )
         for number, _ in known:
             del self.arrivals[number]
@@ -78,7 +80,12 @@ class Call:
         self.changed_ns = 0
         self.history = []
         self._video = deque()
-        self._due = {"audio": self.now_ns, "frame": self.now_ns, "feedback": self.now_ns + 50 * MS, "tick": self.now_ns}
+        self._due = {
+            "audio": self.now_ns,
+            "frame": self.now_ns,
+            "feedback": self.now_ns + 50 * MS,
+            "tick": self.now_ns,
+        }
         self._coming = deque()
         self.frames = 0
 
@@ -145,13 +152,19 @@ class Call:
         want = -1 if best is None else best
         if want < present:
             self.layer, self.changed_ns = best, self.now_ns
-        elif want > present and self.layers[present + 1] * 1.15 <= estimate and self.now_ns - self.changed_ns > SECOND:
+        elif (
+            want > present
+            and self.layers[present + 1] * 1.15 <= estimate
+            and self.now_ns - self.changed_ns > SECOND
+        ):
             self.layer, self.changed_ns = present + 1, self.now_ns
         present = -1 if self.layer is None else self.layer
         if present + 1 < len(self.layers):
             self.prober.consider(self.line, self.layers[present + 1] * 1.25 + 40_000, self.now_ns)
         second = (self.now_ns - self.start_ns) / SECOND
-        self.history.append((second, self.line.estimate_bps, self.layer, self.viewer.queued_ms, self.line.loss))
+        self.history.append(
+            (second, self.line.estimate_bps, self.layer, self.viewer.queued_ms, self.line.loss)
+        )
 
     def estimates(self, since_s, until_s):
         return [bps for second, bps, *_ in self.history if since_s <= second < until_s]
