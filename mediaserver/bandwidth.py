@@ -465,6 +465,24 @@ class Estimate(Protocol):
     def acked_bps(self) -> float: ...
 
     @property
+    def limited(self) -> bool: ...
+
+    @property
+    def feedbacks(self) -> int: ...
+
+    @property
+    def loss(self) -> float: ...
+
+    @property
+    def reports(self) -> int: ...
+
+    @property
+    def told_bps(self) -> float: ...
+
+    @property
+    def told_loss(self) -> float: ...
+
+    @property
     def cut_ns(self) -> int: ...
 
     @property
@@ -478,6 +496,31 @@ class Estimate(Protocol):
     def end_probe(self, now_ns: int) -> None: ...
 
     def check_probe(self, now_ns: int) -> None: ...
+
+
+class Unreported:
+    """The estimate for a viewer that does not tell when its packets arrive: its own (REMB) or else what the loss in its
+    receiver reports allows."""
+
+    def __init__(self) -> None:
+        self.estimate_bps = START_BPS
+        self.limited = False
+        self._reports = 0
+
+    def update(self, line: Estimate, sent_bps: float) -> None:
+        """`sent_bps` is what goes to it now."""
+        if line.told_bps:
+            self.estimate_bps, self.limited = max(line.told_bps, LEAST_BPS), True
+        elif line.reports != self._reports:
+            if line.told_loss > _LOSS_MAX:
+                self.estimate_bps = max(
+                    min(self.estimate_bps, sent_bps) * (1.0 - 0.5 * line.told_loss), LEAST_BPS
+                )
+                self.limited = True
+            else:
+                most = max(_HEADROOM * sent_bps + _HEADROOM_BPS, self.estimate_bps)
+                self.estimate_bps = max(min(self.estimate_bps * (1.0 + _GROWTH_PER_S), most), sent_bps)
+        self._reports = line.reports
 
 
 class Prober:

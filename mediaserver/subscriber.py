@@ -6,14 +6,14 @@ whose publication ended becomes inactive and is used again, under a new SSRC.
 Or the client made the one offer there is (`watch`): then its m-lines stay as they are, and carry what comes and goes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mediaserver import rtcp
 from mediaserver.bandwidth import MOST_BPS, Estimate, Line
 from mediaserver.context import Context
 from mediaserver.errors import NegotiationError, UnknownOfferError
-from mediaserver.events import Connected, Kind, Offer, TrackInfo
+from mediaserver.events import Connected, Kind, Offer, Reception, TrackInfo
 from mediaserver.forwarder import Subscription
 from mediaserver.gate import MS, Gate
 from mediaserver.negotiation import (
@@ -29,7 +29,8 @@ from mediaserver.negotiation import (
     write_subscribe_offer,
     write_watch_answer,
 )
-from mediaserver.publication import Encoding, Publication
+from mediaserver.publication import Publication
+from mediaserver.quality import CHOICE_INTERVAL_NS, Picture, Quality, sound_bps
 from mediaserver.room import SECTIONS_MAX, Slot, Wanted, arrange
 from mediaserver.rtp import head_extension
 from mediaserver.transport import Role
@@ -37,9 +38,6 @@ from mediaserver.transport import Role
 # libsrtp mistakes an early reordering for a wrap when the first number is high (RFC 3711 section 3.3.1).
 FIRST_NUMBER_MAX = 1 << 15
 NO_EXTENSIONS = ViewerExtensions()
-# How large the largest encoding is taken to be until one of its keyframes has told.
-USUAL_SIZE = (1280, 720)
-FIT_INTERVAL_NS = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,9 @@ class Subscriber:
         self._sizes: dict[str, tuple[int, int]] = {}
         # The native plane keeps it with the peer.
         self._own_line = Line() if self.peer.link is None else None
-        self._fitted_ns = 0
+        self._quality = Quality(context.forwarder, self.line, context.now_ns)
+        # Viewers take turns, so that not all choose at once.
+        self._choice_ns = context.now_ns() + context.random_number(0, CHOICE_INTERVAL_NS)
 
     # --- offers ---
 
@@ -276,17 +276,27 @@ class Subscriber:
         self._sizes = dict(sizes)
 
     def tick(self, now_ns: int) -> None:
-        """Called every 50 ms or so: let each picture come in the encoding that fits."""
-        if now_ns - self._fitted_ns < FIT_INTERVAL_NS:
-            return
-        self._fitted_ns = now_ns
+        """Called every 50 ms or so: choose anew in which encoding each picture comes, if it is time."""
+        if now_ns >= self._choice_ns and self.peer.connected:
+            self._choice_ns = now_ns + CHOICE_INTERVAL_NS
+            self._choose(now_ns)
+
+    def _choose(self, now_ns: int) -> None:
+        pictures: list[Picture] = []
+        sounds_bps = 0.0
         for section in self._sections:
-            if section.subscription is not None and section.available is not None:
-                publication = section.available.publication
-                if len(publication.encodings) > 1:
-                    encoding = fitting(publication.encodings, self._sizes.get(section.offered.mid))
-                    if encoding is not None:
-                        publication.select(section.subscription, encoding)
+            subscription, available = section.subscription, section.available
+            if subscription is None or available is None:
+                continue
+            if section.offered.kind == "audio":
+                sounds_bps += sound_bps(available.publication)
+            else:
+                view = self._sizes.get(section.offered.mid)
+                pictures.append(Picture(available.publication, subscription, view, available.gate is None))
+        if pictures or sounds_bps:
+            state = self._quality.update(pictures, sounds_bps, self.peer.bytes_out, now_ns)
+            if state is not None:
+                self._context.emit(Reception(self._participant_id, state, self._quality.estimate_bps))
 
     def _start_accepted(self) -> None:
         for section in self._sections:
@@ -333,6 +343,7 @@ class Subscriber:
 
     def stop(self) -> None:
         """Nothing is sent to this participant any more."""
+        self._quality.stop()
         for section in self._sections:
             self._stop(section)
 
@@ -416,16 +427,3 @@ class Subscriber:
         self._closed = True
         self.stop()
         await self.peer.close()
-
-
-def fitting(encodings: Sequence[Encoding], view: tuple[int, int] | None) -> Encoding | None:
-    """The smallest encoding that comes and fills a view (in pixels; None: the largest), else the largest that comes. None
-    while none comes. Each is taken to be half as wide and high as the next where its size is not known."""
-    active = [encoding for encoding in encodings if encoding.is_active]
-    largest = encodings[-1].size or USUAL_SIZE
-    for place, encoding in enumerate(encodings):
-        halvings = len(encodings) - 1 - place
-        width, height = encoding.size or (largest[0] >> halvings, largest[1] >> halvings)
-        if encoding.is_active and view is not None and (width >= view[0] or height >= view[1]):
-            return encoding
-    return active[-1] if active else None
