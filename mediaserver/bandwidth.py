@@ -38,6 +38,8 @@ _OVERUSE_MS = 10.0
 _THRESHOLD_MS, _THRESHOLD_LEAST_MS, _THRESHOLD_MOST_MS = 12.5, 6.0, 600.0
 _THRESHOLD_UP, _THRESHOLD_DOWN = 0.0087, 0.039
 _BACK_OFF = 0.85
+_WHOLE, _PASSING_BACK_OFF = 0.95, 0.95
+_LITTLE, _LITTLE_BACK_OFF = 0.6, 0.7
 _GROWTH_PER_S = 0.08
 _HEADROOM, _HEADROOM_BPS = 1.5, 10_000.0
 _BUCKETS, _BUCKET_US = 10, 50_000
@@ -53,7 +55,7 @@ PROBE_NS = 200_000_000
 PROBE_STEP_NS = 10_000_000
 _PROBE_TIMES_MAX = 2.0
 _PROBE_AGAIN_NS = 500_000_000
-_PROBE_BACK_OFF_NS, _PROBE_BACK_OFF_MAX_NS = 3_000_000_000, 16_000_000_000
+_PROBE_BACK_OFF_NS, _PROBE_BACK_OFF_MAX_NS = 3_000_000_000, 10_000_000_000
 _PROBE_CALM_NS = 1_000_000_000
 
 NORMAL, OVERUSED, UNDERUSED = 0, 1, 2
@@ -401,10 +403,14 @@ class Line:
         self._weigh_loss(now_us)
 
     def _cut(self, now_us: int) -> None:
-        """To what came through; but when little was sent, its amount says nothing of the line."""
+        """To what came through. But where as much arrives as is sent, at most a passing queue was seen, and it takes a
+        while of that to make a difference; and when little was sent, its amount says nothing of the line."""
         lower = _BACK_OFF * self.acked_bps
-        if self._sending.bps() < 0.6 * self.estimate_bps:
-            lower = max(lower, 0.7 * self.estimate_bps)
+        sending = self._sending.bps()
+        if self.acked_bps >= _WHOLE * sending:
+            lower = max(lower, _PASSING_BACK_OFF * self.estimate_bps)
+        elif sending < _LITTLE * self.estimate_bps:
+            lower = max(lower, _LITTLE_BACK_OFF * self.estimate_bps)
         else:
             self._note_capacity()
         self._lower(lower)

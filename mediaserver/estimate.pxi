@@ -38,6 +38,10 @@ cdef extern from *:
     #define THRESHOLD_UP 0.0087
     #define THRESHOLD_DOWN 0.039
     #define BACK_OFF 0.85
+    #define WHOLE 0.95
+    #define PASSING_BACK_OFF 0.95
+    #define LITTLE 0.6
+    #define LITTLE_BACK_OFF 0.7
     #define GROWTH_PER_S 0.08
     #define HEADROOM 1.5
     #define HEADROOM_BPS 10000.0
@@ -47,7 +51,8 @@ cdef extern from *:
     """
     const double START_BPS, LEAST_BPS, MOST_BPS, SMOOTHING, GAIN, OVERUSE_MS
     const double THRESHOLD_MS, THRESHOLD_LEAST_MS, THRESHOLD_MOST_MS, THRESHOLD_UP, THRESHOLD_DOWN
-    const double BACK_OFF, GROWTH_PER_S, HEADROOM, HEADROOM_BPS, LOSS_MAX, INHERENT_MAX, SATURATED
+    const double BACK_OFF, WHOLE, PASSING_BACK_OFF, LITTLE, LITTLE_BACK_OFF
+    const double GROWTH_PER_S, HEADROOM, HEADROOM_BPS, LOSS_MAX, INHERENT_MAX, SATURATED
 
 cdef struct SentPacket:
     int64_t at_us
@@ -395,8 +400,11 @@ cdef void _update(Line *line, int64_t now_us) noexcept nogil:
 
 cdef void _cut(Line *line, int64_t now_us) noexcept nogil:
     cdef double lower = BACK_OFF * line.acked_bps
-    if _rate_bps(&line.sending) < 0.6 * line.estimate_bps:
-        lower = max(lower, 0.7 * line.estimate_bps)
+    cdef double sending = _rate_bps(&line.sending)
+    if line.acked_bps >= WHOLE * sending:
+        lower = max(lower, PASSING_BACK_OFF * line.estimate_bps)
+    elif sending < LITTLE * line.estimate_bps:
+        lower = max(lower, LITTLE_BACK_OFF * line.estimate_bps)
     else:
         _note_capacity(line)
     _lower(line, lower)
