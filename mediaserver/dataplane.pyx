@@ -4,10 +4,10 @@
     drain()      one wake-up of one socket: `recvmmsg`, at most 64 datagrams, without the GIL
       _datagram    STUN and DTLS go to Python; the rest by its (socket, address) to the peer that verified it
       _secure      decrypted in place; an SSRC that Python has not admitted for the peer goes to Python as it came
-      _media       RTP of a followed stream: its number, then into the job of its publication
+      _media       RTP of a followed stream: its number, how loud it is, then into the job of its publication
       _feedback    RTCP of a viewer: NACKs are answered from the cache, keyframe requests are told, the rest counted
     _work()      job by job, subscription by subscription, packet by packet
-      _admit       both gates and the lease, on every send
+      _admit       no pause, both gates and the lease, on every send
       _emit        header rewritten, payload copied, encrypted; joined to the message before it where sizes allow
     _flush()     `sendmmsg`; what the socket would not take waits, bounded, and is admitted anew before it leaves
 
