@@ -15,7 +15,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -28,6 +27,7 @@ from bench.native import Sink
 from bench.pipe import Message, serve
 from bench.sink import Viewer
 from bench.traffic import AUDIO_SSRC, VIDEO_SSRC, Host
+from bench.usage import buffer_drops
 from mediaserver.transport import srtp_functions
 
 SAMPLE_EVERY_MIN = 8
@@ -137,16 +137,6 @@ class Load:
             await transport.close()
         for viewer in self._viewers.values():
             await viewer.close()
-
-
-def buffer_drops() -> int:
-    """Datagrams that this network namespace's sockets had no room for: lost by the receivers."""
-    names, values = [
-        line.split()
-        for line in Path("/proc/net/snmp").read_text(encoding="ascii").splitlines()
-        if line.startswith("Udp: ")
-    ]
-    return int(values[names.index("RcvbufErrors")])
 
 
 async def main(seed: int, address: str, kind: str) -> None:
