@@ -98,8 +98,10 @@ void sink_destroy(struct sink *sink) {
     free(sink);
 }
 
-/* The viewer's index; -1 when there is no memory or the socket will not do. Socket and session stay the caller's. */
-int sink_add(struct sink *sink, int fd, void *session, int transport_seq_id, const uint8_t *kinds, uint32_t random) {
+/* A place that nobody has any more, else a new one; -1 without memory. */
+static int place(struct sink *sink) {
+    for (int i = 0; i < sink->count; i++)
+        if (!sink->viewer[i]->live) return i;
     if (sink->count == sink->capacity) {
         int capacity = sink->capacity ? 2 * sink->capacity : 64;
         void *grown = realloc(sink->viewer, capacity * sizeof *sink->viewer);
@@ -107,10 +109,16 @@ int sink_add(struct sink *sink, int fd, void *session, int transport_seq_id, con
         sink->viewer = grown;
         sink->capacity = capacity;
     }
-    struct viewer *viewer = calloc(1, sizeof *viewer);
-    if (!viewer) return -1;
-    int on = 1, index = sink->count;
-    if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on)) { free(viewer); return -1; }
+    sink->viewer[sink->count] = calloc(1, sizeof **sink->viewer);
+    return sink->viewer[sink->count] ? sink->count++ : -1;
+}
+
+/* The viewer's index; -1 when there is no memory or the socket will not do. Socket and session stay the caller's. */
+int sink_add(struct sink *sink, int fd, void *session, int transport_seq_id, const uint8_t *kinds, uint32_t random) {
+    int on = 1, index = place(sink);
+    if (index < 0 || setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on)) return -1;
+    struct viewer *viewer = sink->viewer[index];
+    memset(viewer, 0, sizeof *viewer);
     viewer->fd = fd;
     viewer->session = session;
     viewer->live = 1;
@@ -121,7 +129,6 @@ int sink_add(struct sink *sink, int fd, void *session, int transport_seq_id, con
     viewer->feedback_due_ns = nanoseconds(CLOCK_MONOTONIC) + random % FEEDBACK_NS;
     viewer->report_due_ns = nanoseconds(CLOCK_MONOTONIC) + random % REPORT_NS;
     memcpy(viewer->kinds, kinds, 128);
-    sink->viewer[sink->count++] = viewer;
     return index;
 }
 

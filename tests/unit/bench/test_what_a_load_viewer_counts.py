@@ -96,6 +96,16 @@ def test_who_left_counts_no_more():
         assert loss(viewer.counts()) == (0, 0)
 
 
+def test_who_comes_after_one_that_left_starts_afresh():
+    with watching() as viewer:
+        viewer.receive(10, 12)
+        viewer.sink.remove(viewer.index)
+        viewer.join()
+        viewer.receive(500, 501)
+        assert loss(viewer.counts()) == (2, 2)
+        assert viewer.index == 0
+
+
 def test_what_is_not_rtp_goes_to_its_owner_whole():
     with watching() as viewer:
         viewer.take(b"\x16dtls", b"\x00\x01stun", b"\x80\xc8\x00\x06" + bytes(24))

@@ -32,9 +32,21 @@ class Watching:
     """One viewer: what is sent to it, what it counted, what it said."""
 
     sink: Sink
+    near: socket.socket
     far: socket.socket
+    transport_seq_id: int
     index: int = 0
     records: list[bytes] = field(default_factory=list)
+
+    def join(self, random: int = 77) -> None:
+        self.index = self.sink.add(
+            self.near.fileno(),
+            0,
+            transport_seq_id=self.transport_seq_id,
+            kinds=KINDS,
+            random=random,
+            on_record=lambda data, _arrival_ns: self.records.append(data),
+        )
 
     def receive(self, *seqs: int, **more: int) -> None:
         self.take(*(rtp(seq, **more) for seq in seqs))
@@ -61,15 +73,8 @@ def watching(*, speaks: bool = False, transport_seq_id: int = 0, random: int = 7
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     far.setblocking(False)
     sink = Sink(ctypes.cast(as_it_is, ctypes.c_void_p).value if speaks else None)
-    viewer = Watching(sink, far)
-    viewer.index = sink.add(
-        near.fileno(),
-        0,
-        transport_seq_id=transport_seq_id,
-        kinds=KINDS,
-        random=random,
-        on_record=lambda data, _arrival_ns: viewer.records.append(data),
-    )
+    viewer = Watching(sink, near, far, transport_seq_id)
+    viewer.join(random)
     try:
         yield viewer
     finally:
