@@ -20,7 +20,7 @@ WORKER_LOST = "worker_lost"  # a reason of Closed
 class MediaConfig:
     """Where media is received. `addresses` are the local addresses to bind (one socket each); `advertised`
     replaces them in candidates when a router translates addresses (`MEDIA_ADDRESS`). `plane`: what forwards
-    packets; "native" is the compiled one (UDP only so far), "auto" the native one where it was compiled, else
+    packets; "native" is the compiled one, "auto" the native one where it was compiled, else
     Python."""
 
     port: int
