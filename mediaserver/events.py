@@ -29,7 +29,7 @@ class MediaConfig:
     join_timeout_s: float = 15.0
     peers_max: int = 2000
     streams_per_peer_max: int = 8
-    plane: PlaneChoice = "python"
+    plane: PlaneChoice = "auto"
 
 
 @dataclass(frozen=True, slots=True)
