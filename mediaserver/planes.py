@@ -7,7 +7,7 @@ decided here; it hands on what the native call says that Python must see.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from mediaserver.errors import NoNativePlaneError
 from mediaserver.events import PlaneChoice
@@ -36,15 +36,20 @@ logger = logging.getLogger(__name__)
 NowNs = Callable[[], int]
 
 
-def open_plane(
-    choice: PlaneChoice, lease: Lease, now_ns: NowNs, random_bytes: Callable[[int], bytes]
-) -> tuple[Forwarder, NativeSockets | None]:
-    """The forwarder, and what reads the sockets for it (None: Python does). Raises NoNativePlaneError."""
+def chosen_plane(choice: PlaneChoice) -> Literal["native", "python"]:
+    """What forwards here. Raises NoNativePlaneError."""
     if choice == "native" and dataplane is None:
         raise NoNativePlaneError(
             "the native data plane is not compiled (it needs a C compiler and Python's headers)"
         )
-    if choice == "python" or dataplane is None:
+    return "python" if choice == "python" or dataplane is None else "native"
+
+
+def open_plane(
+    choice: PlaneChoice, lease: Lease, now_ns: NowNs, random_bytes: Callable[[int], bytes]
+) -> tuple[Forwarder, NativeSockets | None]:
+    """The forwarder, and what reads the sockets for it (None: Python does). Raises NoNativePlaneError."""
+    if chosen_plane(choice) == "python":
         logger.info(
             "packets are forwarded in Python%s", "" if dataplane else ": the native plane is not compiled"
         )
@@ -273,4 +278,4 @@ _HANDLERS: tuple[Callable[..., None], ...] = (
 )
 
 
-__all__ = ["NativePlane", "open_plane"]
+__all__ = ["NativePlane", "chosen_plane", "open_plane"]

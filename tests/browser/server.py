@@ -63,13 +63,14 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_media_port(count: int) -> int:
-    """The first of `count` ports in a row that are free for UDP now: one for each media worker."""
+    """The first of `count` ports in a row that are free for UDP and TCP now: one for each media worker."""
     for _ in range(200):
         (first,) = free_ports(1)
-        sockets = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(count)]
+        kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        sockets = [socket.socket(type=kinds[place % 2]) for place in range(2 * count)]
         try:
             for place, one in enumerate(sockets):
-                one.bind(("127.0.0.1", first + place))
+                one.bind(("127.0.0.1", first + place // 2))
         except (OSError, OverflowError):
             continue
         finally:
