@@ -86,6 +86,11 @@ def tested_workers() -> int:
     return int(os.environ.get("TEST_MEDIA_WORKERS", "0"))
 
 
+def tested_plane() -> str:
+    """Likewise, what forwards packets: TEST_MEDIA_PLANE=python where it should not be the native plane."""
+    return os.environ.get("TEST_MEDIA_PLANE", "auto")
+
+
 class Server:
     """`start`, `kill9`, `stop`; the same folder and ports each time."""
 
@@ -242,6 +247,7 @@ class Server:
             "HTTPS_PORT": "0",
             "MEDIA_PORT": str(self.media_port),
             "MEDIA_ADDRESS": "127.0.0.1",
+            "MEDIA_PLANE": tested_plane(),
             "MEDIA_WORKERS": str(self.media_workers),
             "SANDBOX_PORT": str(self.sandbox_port),
             "DATABASE_URL": f"sqlite:///{self.folder}/tollroom.db",
