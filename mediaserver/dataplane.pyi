@@ -51,10 +51,12 @@ class PeerLink:
 class PublicationLink:
     @property
     def highest(self) -> int: ...
+    def take_audio_level(self) -> int: ...
 
 class SubscriptionLink:
     user: Any
     gates: tuple[Any, ...]
+    paused: bool
     @property
     def last_ns(self) -> int: ...
     @property
@@ -98,6 +100,7 @@ class DataPlane:
         shift: int,
         timestamp_shift: int,
         transport_cc_id: int,
+        audio_level_id: int = 0,
     ) -> None: ...
     def unfollow(self, link: PeerLink, ssrc: int) -> None: ...
     def unfollow_all(self, link: PeerLink) -> None: ...
@@ -131,6 +134,9 @@ class DataPlane:
         marker: bool,
         padding: bool,
         payload: bytes,
+        *,
+        audio_level: int = -1,
+        voice: bool = False,
     ) -> None: ...
     def work(self) -> list[tuple[Any, ...]]: ...
     def resend(self, link: SubscriptionLink, lost: Sequence[int]) -> None: ...

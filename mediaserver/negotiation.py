@@ -92,7 +92,8 @@ class RemoteTransport:
 
 @dataclass(frozen=True, slots=True)
 class IncomingMedia:
-    """One m-line of a publisher. `ssrcs` are those its SDP named, `rtx_ssrcs` maps their retransmissions."""
+    """One m-line of a publisher. `ssrcs` are those its SDP named, `rtx_ssrcs` maps their retransmissions.
+    `audio_level_id` None: it is not told how loud the sound is."""
 
     mid: str
     kind: Kind
@@ -102,6 +103,7 @@ class IncomingMedia:
     rtx_ssrcs: dict[int, int]
     mid_id: int | None
     transport_cc_id: int | None
+    audio_level_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +318,7 @@ def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> In
         rtx_ssrcs=rtx_ssrcs,
         mid_id=ids.get(MID_URI),
         transport_cc_id=ids.get(TRANSPORT_CC_URI),
+        audio_level_id=ids.get(AUDIO_LEVEL_URI) if kind == "audio" else None,
     )
 
 

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     media_address: Words = ()
     media_plane: Literal["auto", "native", "python"] = "auto"
     media_workers: int = Field(default_factory=one_per_core, ge=0, le=MEDIA_WORKERS_MAX)
+    media_loudest_max: int = Field(4, ge=0, le=1000)
     video_codecs: Words = ("VP8", "H264")
     ice_servers: tuple[dict[str, Any], ...] = ()
     turn_urls: Words = ()

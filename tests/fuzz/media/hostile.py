@@ -133,6 +133,10 @@ class Fuzz:
         if len(self.publications) < 6:
             self.publications.append(self.plane.open_publication(caching=self.chance.random() < 0.7))
 
+    def take_audio_level(self):
+        if self.publications:
+            assert -1 <= self.chance.choice(self.publications).take_audio_level() <= 127
+
     def drop_publication(self):
         if self.publications:
             self.publications.pop(self.chance.randrange(len(self.publications)))
@@ -158,6 +162,11 @@ class Fuzz:
             self.plane.unsubscribe(subscription)
             self.ended.add(id(subscription))
 
+    def pause(self):
+        if self.subscriptions:
+            subscription, _ = self.chance.choice(self.subscriptions)
+            subscription.paused = self.chance.random() < 0.5
+
     def follow(self):
         if self.peers and self.publications:
             link = self.chance.choice(self.peers)[0]
@@ -173,6 +182,7 @@ class Fuzz:
                     link, ssrc, self.chance.choice(self.publications), payload_type=96,
                     highest=self.chance.choice([65536, 70000, 70000, -1, 1 << 40]), shift=self.chance.choice([self.number - 70000, 0, -70000]),
                     timestamp_shift=self.chance.randrange(-(1 << 33), 1 << 33), transport_cc_id=self.chance.randrange(16),
+                    audio_level_id=self.chance.randrange(16),
                 )  # fmt: skip
 
     def gate(self):
@@ -191,7 +201,8 @@ class Fuzz:
                 payload = bytes(self.chance.choice([0, 1, 900, 1100, 1100, 1330, 1420, 1500, 1501, 3000]))
                 self.number += 1
                 number = self.number - self.chance.choice([0, 0, 0, 0, 0, 3, 2000, 1 << 30])
-                self.plane.forward(self.chance.choice(self.publications), number, 5, True, False, payload)
+                self.plane.forward(self.chance.choice(self.publications), number, 5, True, False, payload,
+                                   audio_level=self.chance.choice([-1, 0, 127]))  # fmt: skip
 
     def resend(self):
         if self.subscriptions:
@@ -289,8 +300,8 @@ class Fuzz:
         act = self.chance.choices(
             [self.open_peer, self.close_peer, self.move_peer, self.open_publication, self.drop_publication, self.subscribe,
              self.unsubscribe, self.follow, self.gate, self.forward, self.resend, self.work, self.drain, self.writable,
-             self.accept],
-            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15],
+             self.accept, self.pause, self.take_audio_level],
+            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15, 3, 3],
         )[0]  # fmt: skip
         act()
 
