@@ -87,7 +87,6 @@ class LocalTransport:
     fingerprint: Fingerprint
     candidates: tuple[tuple[str, int], ...]
     session_id: int
-    has_tcp: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -660,7 +659,7 @@ def _candidate_lines(local: LocalTransport) -> list[str]:
         f"{address} {port} typ host tcptype passive"
         for place, (address, port) in places
     ]
-    return [*udp, *(tcp if local.has_tcp else ()), "a=end-of-candidates"]
+    return [*udp, *tcp, "a=end-of-candidates"]
 
 
 def _codec_lines(codec: Codec, feedback: Sequence[str]) -> list[str]:

@@ -164,11 +164,9 @@ class Participant:
         """Whether its microphone may be passed on at all."""
         return "microphone" not in self.muted and (self.gate is None or self.gate.is_open)
 
-    def microphones(self) -> Iterator[Publication]:
-        if self.publisher is not None:
-            for publication in self.publisher.publications.values():
-                if publication.info.source == "microphone":
-                    yield publication
+    def microphones(self) -> list[Publication]:
+        publications = () if self.publisher is None else self.publisher.publications.values()
+        return [item for item in publications if item.info.source == "microphone"]
 
     def peers(self) -> Iterator[tuple[Transport, Peer]]:
         if self.publisher is not None:
@@ -364,7 +362,7 @@ class MediaServer:
     def _listen(self, room_id: str, now_ns: int) -> None:
         """How loud everybody has been since the last time: tell who speaks, pass on the loudest."""
         heard, microphones = [], []
-        for participant in self._rooms[room_id].values():
+        for participant in [item for item in self._rooms[room_id].values() if item.publisher is not None]:
             for publication in participant.microphones():
                 level = publication.take_audio_level()
                 microphones.append(publication)

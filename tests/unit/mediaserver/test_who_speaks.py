@@ -1,5 +1,6 @@
 """Who is told to speak, in which order and when; and whose microphones are passed on in a big room."""
 
+import itertools
 import random
 
 import pytest
@@ -101,7 +102,7 @@ def test_two_of_one_loudness_do_not_change_places():
 
 def test_an_answer_takes_over_when_the_question_has_ended():
     room = Meeting().pass_time(1000, ann=QUIET, ben=SILENCE).pass_time(2000, ann=SILENCE, ben=QUIET)
-    assert [who for _, who in room.told][0] == "ann"
+    assert next(who for _, who in room.told) == "ann"
     assert [who for _, who in room.told][-1] == "ben"
     assert room.told[-1][0] <= 1000 + 1500
 
@@ -114,7 +115,7 @@ def test_it_is_told_at_most_four_times_a_second_and_ends_with_what_is_true():
         room.pass_time(chance.choice([100, 300, 700]), **levels)
     times = [at for at, _ in room.told]
     assert len(times) > 20
-    assert all(later - earlier >= 250 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= 250 for earlier, later in itertools.pairwise(times))
     room.pass_time(3000, **{f"p{n}": SILENCE for n in range(12)})
     assert room.told[-1][1] == ""
 
@@ -174,7 +175,7 @@ def test_without_a_limit_everybody_passes():
 
 def test_who_begins_to_speak_is_let_in_with_the_first_interval():
     room = Meeting(streams_max=4, limited=GUESTS).pass_time(1000, **everybody())
-    speaker = sorted(room.paused)[0]
+    speaker = min(room.paused)
     room.pass_time(100, **everybody(**{speaker: QUIET}))
     assert speaker not in room.paused
     assert len(room.paused) == 4
@@ -213,7 +214,7 @@ def test_noise_takes_no_place_and_silence_changes_nothing():
 
 def test_a_free_place_is_filled_at_once_and_a_smaller_room_frees_all():
     room = Meeting(streams_max=4, limited=GUESTS).pass_time(1000, **everybody())
-    left = [name for name in GUESTS if name not in room.paused][0]
+    left = next(name for name in GUESTS if name not in room.paused)
     others = [name for name in GUESTS if name != left]
     room.pass_time(100, **dict.fromkeys(others, SILENCE))
     assert len(room.paused & set(others)) == 3
