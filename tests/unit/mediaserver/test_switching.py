@@ -1,5 +1,6 @@
 """A subscription goes over from one encoding of a picture to another: what its decoder sees is one unbroken stream."""
 
+import itertools
 import random
 
 import pytest
@@ -128,7 +129,7 @@ def check_unbroken(inbox):
     numbers = [packet.sequence for packet in inbox.packets if packet.payload_type == 96]
     assert numbers == [(numbers[0] + n) & 0xFFFF for n in range(len(numbers))]
     seen = pictures(inbox)
-    for (stamp, packets), (later, after) in zip(seen, seen[1:], strict=False):
+    for (stamp, packets), (later, after) in itertools.pairwise(seen):
         assert 0 < (later - stamp) & 0xFFFFFFFF < 90_000
         one, other = parse_vp8(packets[0].payload), parse_vp8(after[0].payload)
         bits = one.picture_id_bits
