@@ -4,10 +4,10 @@
     drain()      one wake-up of one socket: `recvmmsg`, at most 64 datagrams, without the GIL
       _datagram    STUN and DTLS go to Python; the rest by its (socket, address) to the peer that verified it
       _secure      decrypted in place; an SSRC that Python has not admitted for the peer goes to Python as it came
-      _media       RTP of a followed stream: its number, then into the job of its publication
+      _media       RTP of a followed stream: its number, how loud it is, then into the job of its publication
       _feedback    RTCP of a viewer: NACKs are answered from the cache, keyframe requests are told, the rest counted
     _work()      job by job, subscription by subscription, packet by packet
-      _admit       both gates and the lease, on every send
+      _admit       no pause, both gates and the lease, on every send
       _emit        header rewritten, payload copied, encrypted; joined to the message before it where sizes allow
     _flush()     `sendmmsg`; what the socket would not take waits, bounded, and is admitted anew before it leaves
 
@@ -195,6 +195,8 @@ cdef struct Received:
     uint32_t timestamp
     uint8_t marker          # 0x80 or 0
     uint8_t padding         # 0x20 or 0
+    int audio_level         # -dBov, 0 to 127, of sound whose sender tells it, else -1
+    uint8_t voice           # 0x80 or 0
     int start
     int size
 
@@ -217,12 +219,13 @@ cdef struct Stream:
     uint32_t ssrc
     Publication *publication    # NULL: known to the peer, but Python decides on every packet
     uint8_t payload_type
-    int transport_cc_id
+    int transport_cc_id, audio_level_id     # 0: not agreed on
     int64_t highest, shift, timestamp_shift
 
 cdef struct Publication:
     int64_t highest         # of what was served
     int64_t queued          # of what was taken in
+    int audio_level         # the loudest since it was last asked for, or -1
     Subscription **subscriptions
     int count, room
     int job                 # where packets of this call are gathered, or -1
@@ -259,6 +262,7 @@ cdef struct Subscription:
     bint withheld
     Splice splice
     int64_t start           # the keyframe to begin with after a move
+    bint paused
     Former former[OFFSETS_KEPT]
     int former_count
     int64_t resend_second
@@ -395,10 +399,12 @@ cdef inline int64_t _unwrap(int sequence, int64_t reference) noexcept nogil:
     return reference + (delta - 0x10000 if delta & 0x8000 else delta)
 
 cdef inline int64_t _until(Subscription *to, int64_t lease_ns, int64_t now_ns) noexcept nogil:
-    """When both gates and the lease stop letting packets pass."""
+    """When both gates and the lease stop letting packets pass; 0 while paused."""
     cdef int64_t until_ns = lease_ns
     cdef int64_t gate_ns
     cdef int place
+    if to.paused:
+        return 0
     for place in range(to.gate_count):
         if not to.gates[place][0]:
             return 0
@@ -494,8 +500,9 @@ cdef void _shift_ids(uint8_t *payload, int size, Splice *splice) noexcept nogil:
     if ids & 0x10 and size > at:
         payload[at] = (payload[at] & 0xE0) | ((payload[at] + splice.key_index) & 0x1F)
 
-cdef int _transport_cc(const uint8_t *extensions, int size, int identifier) noexcept nogil:
-    """The 16-bit value of a one-byte header extension (RFC 8285), or -1."""
+cdef const uint8_t *_extension(const uint8_t *extensions, int size, int identifier, int value_bytes) noexcept nogil:
+    """The value of the first one-byte header extension of that number (RFC 8285); NULL when there is none, or none of
+    that size. Number 0 is none."""
     cdef int at = 0
     cdef int length
     while identifier and at < size:
@@ -504,17 +511,19 @@ cdef int _transport_cc(const uint8_t *extensions, int size, int identifier) noex
             continue
         length = (extensions[at] & 0x0F) + 1
         if extensions[at] >> 4 == identifier:
-            return <int>_read16(extensions + at + 1) if length == 2 and at + 2 < size else -1
+            return extensions + at + 1 if length == value_bytes and at + length < size else NULL
         if extensions[at] >> 4 == 15:
-            return -1
+            return NULL
         at += 1 + length
-    return -1
+    return NULL
 
-cdef bint _parse_rtp(const uint8_t *data, int size, Received *packet, int transport_cc_id, int *transport_cc) noexcept nogil:
+cdef bint _parse_rtp(const uint8_t *data, int size, Received *packet, Stream *stream, int *transport_cc) noexcept nogil:
     """RFC 3550 section 5.1. False for what is not RTP."""
     cdef int start
     cdef int end
-    transport_cc[0] = -1
+    cdef const uint8_t *value
+    transport_cc[0] = packet.audio_level = -1
+    packet.voice = 0
     if size < 12 or data[0] >> 6 != 2:
         return False
     start = 12 + 4 * (data[0] & 0x0F)
@@ -525,7 +534,12 @@ cdef bint _parse_rtp(const uint8_t *data, int size, Received *packet, int transp
         if end > size:
             return False
         if _read16(data + start) == 0xBEDE:
-            transport_cc[0] = _transport_cc(data + start + 4, end - start - 4, transport_cc_id)
+            value = _extension(data + start + 4, end - start - 4, stream.transport_cc_id, 2)
+            if value != NULL:
+                transport_cc[0] = <int>_read16(value)
+            value = _extension(data + start + 4, end - start - 4, stream.audio_level_id, 1)
+            if value != NULL:  # RFC 6464 section 3
+                packet.audio_level, packet.voice = value[0] & 0x7F, value[0] & 0x80
         start = end
     if start > size:
         return False
@@ -664,6 +678,11 @@ cdef class PublicationLink:
         """Of payload taken in."""
         return self.c.octets
 
+    def take_audio_level(self):
+        """The loudest level (-dBov) of what was taken in since the last call; -1 when nothing told its level."""
+        level, self.c.audio_level = self.c.audio_level, -1
+        return level
+
 
 cdef class SubscriptionLink:
     """One subscription; `user` is given back with what is told of it. Closed by `DataPlane.unsubscribe`."""
@@ -703,6 +722,15 @@ cdef class SubscriptionLink:
     @property
     def withheld(self):
         return bool(self.c.withheld)
+
+    @property
+    def paused(self):
+        """Nothing is sent while it is set, whatever the gates say; the numbers are settled by the next packet."""
+        return bool(self.c.paused)
+
+    @paused.setter
+    def paused(self, bint paused):
+        self.c.paused = paused
 
 
 # --- helpers ---------------------------------------------------------------------------------------------
@@ -970,7 +998,8 @@ cdef class DataPlane:
 
     def follow(
         self, PeerLink link not None, uint32_t ssrc, PublicationLink publication not None, *,
-        uint8_t payload_type, int64_t highest, int64_t shift, int64_t timestamp_shift, int transport_cc_id
+        uint8_t payload_type, int64_t highest, int64_t shift, int64_t timestamp_shift, int transport_cc_id,
+        int audio_level_id=0
     ):
         """In-order packets of a known SSRC are this publication's: forward them as number + `shift`. Another SSRC
         that was followed for the publication is not any more."""
@@ -985,7 +1014,8 @@ cdef class DataPlane:
         if former != NULL and former != stream:
             former.publication = NULL
         stream.publication, publication.c.stream = publication.c, stream
-        stream.payload_type, stream.transport_cc_id = payload_type, transport_cc_id
+        stream.payload_type = payload_type
+        stream.transport_cc_id, stream.audio_level_id = transport_cc_id, audio_level_id
         stream.highest, stream.shift, stream.timestamp_shift = highest, shift, timestamp_shift
         link.streams[ssrc] = publication
 
@@ -1012,7 +1042,7 @@ cdef class DataPlane:
         if link.c == NULL:
             raise MemoryError
         link.c.highest = link.c.queued = -1
-        link.c.job = -1
+        link.c.job = link.c.audio_level = -1
         if caching:
             link.c.cache = <Cached *>calloc(CACHE_PACKETS, sizeof(Cached))
             if link.c.cache == NULL:
@@ -1170,7 +1200,7 @@ cdef class DataPlane:
         return True
 
     def forward(self, PublicationLink link not None, int64_t number, uint32_t timestamp, bint marker, bint padding,
-                bytes payload):
+                bytes payload, *, int audio_level=-1, bint voice=False):
         """Take in a packet that Python has decided on; `work` sends it. When no room is left it is lost."""
         cdef Received *packet
         cdef int buffer
@@ -1184,6 +1214,7 @@ cdef class DataPlane:
         packet.start, packet.size = 0, <int>size
         packet.number, packet.timestamp = number, timestamp
         packet.marker, packet.padding = 0x80 if marker else 0, 0x20 if padding else 0
+        packet.audio_level, packet.voice = audio_level, 0x80 if voice else 0
         if not self._queue(link.c, buffer):
             self._give_back(buffer)
 
@@ -1462,7 +1493,7 @@ cdef class DataPlane:
         cdef int transport_cc
         cdef int64_t number
         cdef Item *item
-        if not _parse_rtp(data, size, packet, stream.transport_cc_id, &transport_cc):
+        if not _parse_rtp(data, size, packet, stream, &transport_cc):
             return False
         number = _unwrap(<int>_read16(data + 2), stream.highest)
         if (stream.publication == NULL or peer.asked == self.call or number <= stream.highest
@@ -1480,6 +1511,9 @@ cdef class DataPlane:
     cdef bint _queue(self, Publication *publication, int buffer) noexcept nogil:
         """Into the publication's job of this call. False when there is no room: the packet is lost."""
         cdef Job *job
+        cdef int level = self.packets[buffer].audio_level
+        if level >= 0 and (publication.audio_level < 0 or level < publication.audio_level):
+            publication.audio_level = level
         if publication.job < 0 or self.jobs[publication.job].count == JOB_PACKETS:
             if self.job_count == JOBS:
                 self.dropped += 1

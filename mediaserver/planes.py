@@ -185,6 +185,7 @@ class NativePlane:
             rtx_number=subscription.rtx_number,
         )
         subscription.fanout = fanout
+        subscription.link.paused = subscription.paused
         fanout.subscriptions = (*fanout.subscriptions, subscription)
         for gate in subscription.gates:
             gate.watch(subscription.link)
@@ -202,8 +203,14 @@ class NativePlane:
     def recheck(self, subscription: Subscription) -> None:
         """Gates and lease are read on every send."""
 
+    def set_paused(self, subscription: Subscription, paused: bool) -> None:
+        subscription.paused = subscription.link.paused = paused
+
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         return bool(self.native.passing(subscription.link, now_ns))
+
+    def take_audio_level(self, fanout: Fanout) -> int:
+        return -1 if fanout.link is None else int(fanout.link.take_audio_level())
 
     def highest(self, fanout: Fanout) -> int:
         return -1 if fanout.link is None else int(fanout.link.highest)
@@ -240,6 +247,7 @@ class NativePlane:
             shift=course.shift,
             timestamp_shift=course.timestamp_shift,
             transport_cc_id=course.transport_cc_id,
+            audio_level_id=course.audio_level_id,
         )
 
     def unfollow(self, peer: Any, ssrc: int | None = None) -> None:
@@ -256,6 +264,8 @@ class NativePlane:
             packet.marker,
             packet.padding,
             packet.payload,
+            audio_level=packet.audio_level,
+            voice=packet.voice,
         )
         # While items are handed on, packets gather, so that they leave together.
         if not self._handing_on:

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     media_port: int = Field(8444, ge=1, le=65535)
     media_address: Words = ()
     media_plane: Literal["python", "native", "auto"] = "python"
+    media_loudest_max: int = Field(4, ge=0, le=1000)
     media_workers: int = Field(0, ge=0, le=MEDIA_WORKERS_MAX)
     video_codecs: Words = ("VP8", "H264")
     ice_servers: tuple[dict[str, Any], ...] = ()

@@ -117,6 +117,10 @@ class Fuzz:
         if len(self.publications) < 6:
             self.publications.append(self.plane.open_publication(caching=self.chance.random() < 0.7))
 
+    def take_audio_level(self):
+        if self.publications:
+            assert -1 <= self.chance.choice(self.publications).take_audio_level() <= 127
+
     def drop_publication(self):
         if self.publications:
             self.publications.pop(self.chance.randrange(len(self.publications)))
@@ -155,6 +159,11 @@ class Fuzz:
             if self.chance.random() < 0.2:
                 self.drop_publication()
 
+    def pause(self):
+        if self.subscriptions:
+            subscription, _ = self.chance.choice(self.subscriptions)
+            subscription.paused = self.chance.random() < 0.5
+
     def follow(self):
         if self.peers and self.publications:
             link = self.chance.choice(self.peers)[0]
@@ -170,6 +179,7 @@ class Fuzz:
                     link, ssrc, self.chance.choice(self.publications), payload_type=96,
                     highest=self.chance.choice([65536, 70000, 70000, -1, 1 << 40]), shift=self.chance.choice([self.number - 70000, 0, -70000]),
                     timestamp_shift=self.chance.randrange(-(1 << 33), 1 << 33), transport_cc_id=self.chance.randrange(16),
+                    audio_level_id=self.chance.randrange(16),
                 )  # fmt: skip
 
     def gate(self):
@@ -189,7 +199,8 @@ class Fuzz:
                 payload = self.descriptor()[:size] + bytes(max(0, size - 6))
                 self.number += 1
                 number = self.number - self.chance.choice([0, 0, 0, 0, 0, 3, 2000, 1 << 30])
-                self.plane.forward(self.chance.choice(self.publications), number, 5, True, False, payload)
+                self.plane.forward(self.chance.choice(self.publications), number, 5, True, False, payload,
+                                   audio_level=self.chance.choice([-1, 0, 127]))  # fmt: skip
 
     def descriptor(self):
         """As VP8 begins its payloads, whole or cut off."""
@@ -292,8 +303,8 @@ class Fuzz:
         act = self.chance.choices(
             [self.open_peer, self.close_peer, self.move_peer, self.open_publication, self.drop_publication, self.subscribe,
              self.unsubscribe, self.follow, self.gate, self.forward, self.resend, self.work, self.drain, self.writable,
-             self.accept, self.move],
-            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15, 6],
+             self.accept, self.pause, self.take_audio_level, self.move],
+            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15, 3, 3, 6],
         )[0]  # fmt: skip
         act()
 

@@ -115,7 +115,12 @@ class World(Hall):
             for name, stats in self.media.stats().participants.items()
         }
         events = [event for event in self.events if not isinstance(event, Offer)]
-        return views, self.host.feedback, events, counted, await self.media.liveness()
+        return views, self.host.feedback, events, counted, await self.media.liveness(), self.voices()
+
+    def voices(self):
+        """How loud the host has been, as far as the server has listened."""
+        audio = self.media._audio.get("room")
+        return [] if audio is None else list(audio._voices.values())
 
 
 class Play:
@@ -189,6 +194,8 @@ class Play:
                 b"",
                 b"\xbe\xde\x00\x02\x40v\x51" + (sequence ^ 77).to_bytes(2, "big") + b"\0\0\0",
                 b"\x10\0\0\0",
+                self._level(),
+                self._level(),
             ]
         )
         if ssrc in self.rids:
@@ -200,6 +207,31 @@ class Play:
         self._each(
             lambda world: world.host.send_rtp(ssrc, payload_type, sequence, payload, extension=extension)
         )
+
+    def _level(self):
+        """How loud it is, told rightly, beside other extensions, and in ways that nobody should."""
+        level = self.chance.randbytes(1)
+        return self.chance.choice(
+            [
+                b"\xbe\xde\x00\x01\x60" + level + b"\0\0",
+                b"\xbe\xde\x00\x02\x51\1\2\x60" + level + b"\0\0\0",
+                b"\xbe\xde\x00\x02\x61" + level + b"\0\x60" + level + b"\0\0\0",
+                b"\xbe\xde\x00\x01\xf0\0\x60" + level,
+                b"\xbe\xde\x00\x01\0\0\0\x60",
+            ]
+        )
+
+    def loudness(self):
+        """Asked for, it begins anew."""
+        self.media()
+        taken = [
+            [
+                world.media._forwarder.take_audio_level(publication.encodings[0].fanout)
+                for publication in world.media._participants["host"].publisher.publications.values()
+            ]
+            for world in self.worlds
+        ]
+        assert taken[0] == taken[1]
 
     def camera_anew(self):
         self.camera = self.chance.randrange(1 << 20, 1 << 21)
@@ -256,6 +288,16 @@ class Play:
             else:
                 self.reports.append(await world.media.close_gate(name))
 
+    def pause(self):
+        """Some viewer's camera or microphone stops, or goes on."""
+        name, place = self.chance.choice(list(VIEWERS)), self.chance.randrange(2)
+        paused = self.chance.random() < 0.5
+        for world in self.worlds:
+            participant = world.media._participants.get(name)
+            if participant is not None:
+                section = participant.subscriber._sections[place]
+                world.media._forwarder.set_paused(section.subscription, paused)
+
     async def lease(self):
         ahead_ms = self.chance.choice([0, 30, 400, 3_600_000, 3_600_000])
         for world in self.worlds:
@@ -310,7 +352,7 @@ async def both_do_the_same(seed, monkeypatch, *, simulcast):
         for world in (python, native):
             await world.fill(rids=tuple(RIDS.values()) if simulcast else ())
         play = Play(seed, (python, native), simulcast=simulcast)
-        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "lease": 3, "host_report": 4, "camera_anew": 1,
+        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "pause": 6, "loudness": 5, "lease": 3, "host_report": 4, "camera_anew": 1,
                    "renegotiate": 1}  # fmt: skip
         weights |= {"select": 15, "view": 4} if simulcast else {}
         moved = set()
@@ -326,6 +368,7 @@ async def both_do_the_same(seed, monkeypatch, *, simulcast):
                 assert one == other, (step, name, part)
         assert play.reports[::2] == play.reports[1::2]
         assert python.viewers["cohost"].leg.packets
+        assert python.voices(), "nobody ever told how loud it is"
         assert len(moved - {None}) > 1 or not simulcast, "nobody was ever moved"
 
 
