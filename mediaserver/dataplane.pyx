@@ -272,9 +272,9 @@ cdef struct Subscription:
     uint64_t packets, octets
     int64_t offset, base, next_number
     bint withheld
-    bint paused
     Splice splice
     int64_t start           # the keyframe to begin with after a move
+    bint paused
     Former former[OFFSETS_KEPT]
     int former_count
     int64_t resend_second
@@ -774,24 +774,15 @@ cdef class PublicationLink:
         """The highest number taken in."""
         return self.c.queued
 
-    def take_audio_level(self):
-        """The loudest level (-dBov) of what was taken in since the last call; -1 when nothing told its level."""
-        level, self.c.audio_level = self.c.audio_level, -1
-        return level
     @property
     def octets(self):
         """Of payload taken in."""
         return self.c.octets
 
-    def newest(self):
-        """The payload of the newest packet that is kept; b"" without."""
-        cdef int64_t number
-        cdef Cached *slot
-        for number in range(self.c.queued, max(<int64_t>-1, self.c.queued - CACHE_PACKETS), -1):
-            slot = &self.c.cache[number & (CACHE_PACKETS - 1)] if self.c.cache != NULL else NULL
-            if slot != NULL and slot.number == number:
-                return PyBytes_FromStringAndSize(<char *>slot.payload, slot.size)
-        return b""
+    def take_audio_level(self):
+        """The loudest level (-dBov) of what was taken in since the last call; -1 when nothing told its level."""
+        level, self.c.audio_level = self.c.audio_level, -1
+        return level
 
 
 cdef class SubscriptionLink:
@@ -881,6 +872,13 @@ cdef int _grow(Publication *publication) except -1:
         raise MemoryError
     publication.subscriptions, publication.room = <Subscription **>larger, room
     return 0
+
+cdef int _place_of(Subscription *to) noexcept nogil:
+    """Among the subscriptions of its publication."""
+    cdef int at = 0
+    while to.publication.subscriptions[at] != to:
+        at += 1
+    return at
 
 cdef bint _leads_to(Subscription *to, Publication *publication) noexcept:
     cdef int place
@@ -1218,14 +1216,10 @@ cdef class DataPlane:
         self._unmark(link.c)
         self._leave(link.c)
 
-    cdef int64_t _leave(self, Subscription *to) noexcept:
-        """Take a subscription from its publication's; the highest number that it was served."""
+    cdef void _leave(self, Subscription *to) noexcept:
+        """Take a subscription from its publication's."""
         cdef Publication *publication = to.publication
-        cdef int64_t highest = publication.highest
-        cdef int at = 0
-        cdef int place
-        while publication.subscriptions[at] != to:
-            at += 1
+        cdef int at = _place_of(to)
         publication.count -= 1
         memmove(&publication.subscriptions[at], &publication.subscriptions[at + 1],
                 (publication.count - at) * sizeof(Subscription *))
@@ -1233,21 +1227,59 @@ cdef class DataPlane:
             job = &self.jobs[self.job_first]
             if job.publication == publication and job.cursor > at:
                 job.cursor -= 1
-                for place in range(job.count):
-                    highest = max(highest, self.packets[job.buffers[place]].number)
-        return highest
+
+    def newest(self, PublicationLink link not None):
+        """The payload of the newest packet that was taken in; b"" when it is not kept."""
+        cdef Publication *publication = link.c
+        cdef Received *packet
+        cdef Cached *slot
+        cdef Job *job
+        cdef int place
+        cdef int at
+        for place in range(self.job_count):
+            job = &self.jobs[(self.job_first + place) % JOBS]
+            for at in range(job.count if job.publication == publication else 0):
+                packet = &self.packets[job.buffers[at]]
+                if packet.number == publication.queued:
+                    data = <char *>self.buffers + job.buffers[at] * BUFFER_BYTES + packet.start
+                    return PyBytes_FromStringAndSize(data, packet.size)
+        if publication.cache == NULL or publication.queued < 0:
+            return b""
+        slot = &publication.cache[publication.queued & (CACHE_PACKETS - 1)]
+        return PyBytes_FromStringAndSize(<char *>slot.payload, slot.size) if slot.number == publication.queued else b""
+
+    cdef void _catch_up(self, Subscription *to) noexcept nogil:
+        """Serve one subscription what its publication has taken in."""
+        cdef int64_t highest = to.publication.highest
+        cdef Job *job
+        cdef int place
+        for place in range(self.job_count):
+            job = &self.jobs[(self.job_first + place) % JOBS]
+            if job.publication == to.publication and (place or job.cursor <= _place_of(to)):
+                highest = self._serve(to, job, highest)
+        self._flush()
 
     def move(
         self, SubscriptionLink link not None, PublicationLink publication not None, *, int64_t start, uint32_t timestamp,
         uint16_t picture_id, uint8_t tl0_picture_index, uint8_t key_index
     ):
         """From here on the subscription is one of this publication, beginning with packet `start`; the rest is its
-        splice."""
+        splice. If it has resumed its former one and that was not told yet: what RESUMED tells, else None."""
         cdef Subscription *to = link.c
         if link not in link.peer.subscriptions:
-            return
+            return None
         _grow(publication.c)
-        _withhold(to, self._leave(to))
+        self._begin()
+        with nogil:
+            self._catch_up(to)
+        resumed = None
+        if to.marks & (WAS_RESUMED | WAS_MOVED):
+            resumed = to.packets_before, to.octets_before, bool(to.marks & WAS_RESUMED)
+            to.marks &= ~(WAS_RESUMED | WAS_MOVED)
+            if to.marks == 0:
+                self._unmark(to)
+        _withhold(to, to.publication.queued)
+        self._leave(to)
         if link.publication not in link.formers:
             link.formers.append(link.publication)
         link.formers = [kept for kept in link.formers if _leads_to(to, (<PublicationLink>kept).c)]
@@ -1258,6 +1290,7 @@ cdef class DataPlane:
         )
         publication.c.subscriptions[publication.c.count] = to
         publication.c.count += 1
+        return resumed
 
     def passing(self, SubscriptionLink link not None, int64_t now_ns):
         """Whether packets have been passing and still may."""
@@ -1417,12 +1450,7 @@ cdef class DataPlane:
         cdef Item *item
         cdef Subscription *to
         cdef int place
-        for place in range(self.item_count):
-            item = &self.items[place]
-            told.append(self._item(item))
-            if item.buffer >= 0:
-                self._give_back(item.buffer)
-        self.item_count = 0
+        # First of the subscriptions: Python may yet move one for an item.
         while self.marked != NULL:
             to = self.marked
             self.marked = to.next_marked
@@ -1434,6 +1462,12 @@ cdef class DataPlane:
                 needs = bool(to.marks & WAS_RESUMED)
                 told.append((RESUMED, link.user, to.packets_before, to.octets_before, needs))
             to.marks = 0
+        for place in range(self.item_count):
+            item = &self.items[place]
+            told.append(self._item(item))
+            if item.buffer >= 0:
+                self._give_back(item.buffer)
+        self.item_count = 0
         return told
 
     cdef tuple _item(self, Item *item):
@@ -1820,7 +1854,7 @@ cdef class DataPlane:
             if not job.started:
                 self._start(job)
             while job.publication != NULL and job.cursor < job.publication.count:
-                self._serve(job.publication.subscriptions[job.cursor], job)
+                self._serve(job.publication.subscriptions[job.cursor], job, job.publication.highest)
                 job.cursor += 1
                 if self._late():
                     return
@@ -1865,9 +1899,9 @@ cdef class DataPlane:
         self.job_first = (self.job_first + 1) % JOBS
         self.job_count -= 1
 
-    cdef void _serve(self, Subscription *to, Job *job) noexcept nogil:
-        """All packets of a job to one subscriber, one after the other so that they can leave joined."""
-        cdef int64_t highest = job.publication.highest
+    cdef int64_t _serve(self, Subscription *to, Job *job, int64_t highest) noexcept nogil:
+        """All packets of a job to one subscriber, one after the other so that they can leave joined. `highest` is that
+        of before; the one thereafter."""
         cdef int64_t now_ns
         cdef int64_t out
         cdef Splice *splice
@@ -1886,6 +1920,7 @@ cdef class DataPlane:
                     out, splice = packet.number - late.offset, &late.splice
                 self._emit(to, packet, self.buffers + job.buffers[place] * BUFFER_BYTES, out, splice, now_ns)
             highest = max(highest, packet.number)
+        return highest
 
     cdef inline bint _admit(self, Subscription *to, int64_t number, int64_t highest, int64_t now_ns) noexcept nogil:
         """Whether the packet may pass now. The first one after an opening starts the allowance; the first one after

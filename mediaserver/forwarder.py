@@ -210,10 +210,10 @@ class Fanout:
     caching: bool
     subscriptions: tuple[Subscription, ...] = ()
     highest: int = -1
-    # The loudest of the packets since it was last asked for; the smaller, the louder.
-    audio_level: int = -1
     # Of payload taken in.
     octets: int = 0
+    # The loudest of the packets since it was last asked for; the smaller, the louder.
+    audio_level: int = -1
     # Pairs media time with the publisher's clock: a newcomer gets it at once, so that lips match at once.
     last_report: SenderReport | None = None
     cache: list[Packet | None] = field(default_factory=list)

@@ -344,11 +344,11 @@ def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> In
         rtx_ssrcs=rtx_ssrcs,
         mid_id=ids.get(MID_URI),
         transport_cc_id=ids.get(TRANSPORT_CC_URI),
-        audio_level_id=ids.get(AUDIO_LEVEL_URI) if kind == "audio" else None,
         rids=rids or tuple(str(place) for place in range(len(grouped))),
         rid_id=ids.get(RID_URI),
         repaired_rid_id=ids.get(REPAIRED_RID_URI),
         simulcast_ssrcs=() if rids else grouped,
+        audio_level_id=ids.get(AUDIO_LEVEL_URI) if kind == "audio" else None,
     )
 
 

@@ -210,8 +210,8 @@ class NativePlane:
             rtx_payload_type=-1 if subscription.rtx_payload_type is None else subscription.rtx_payload_type,
             rtx_number=subscription.rtx_number,
         )
-        subscription.link.paused = subscription.paused
         subscription.fanout = fanout
+        subscription.link.paused = subscription.paused
         fanout.subscriptions = (*fanout.subscriptions, subscription)
         for gate in subscription.gates:
             gate.watch(subscription.link)
@@ -245,12 +245,12 @@ class NativePlane:
         return 0 if fanout.link is None else int(fanout.link.octets)
 
     def newest(self, fanout: Fanout) -> bytes:
-        return b"" if fanout.link is None else bytes(fanout.link.newest())
+        return b"" if fanout.link is None else self.native.newest(fanout.link)
 
     def move(self, subscription: Subscription, fanout: Fanout, splice: Splice, start: int) -> None:
         former = subscription.fanout
         assert former is not None
-        self.native.move(
+        resumed = self.native.move(
             subscription.link,
             self._publication(fanout),
             start=start,
@@ -259,6 +259,8 @@ class NativePlane:
             tl0_picture_index=splice.tl0_picture_index,
             key_index=splice.key_index,
         )
+        if resumed is not None:
+            self._on_resumed(subscription, *resumed)
         former.subscriptions = tuple(kept for kept in former.subscriptions if kept is not subscription)
         fanout.subscriptions = (*fanout.subscriptions, subscription)
         subscription.fanout, subscription.splice, subscription.start = fanout, splice, start

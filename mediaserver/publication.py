@@ -381,6 +381,10 @@ class Publication:
         for encoding in self._encodings:
             encoding.tick(now_ns)
 
+    def report_blocks(self, now_ns: int) -> list[ReportBlock]:
+        blocks = (encoding.report_block(now_ns) for encoding in self._encodings)
+        return [block for block in blocks if block is not None]
+
     def set_paused(self, paused: bool) -> None:
         """Pass it on to nobody for now, or again to everybody; what comes in is listened to all the same. Subscriptions
         that are added meanwhile begin likewise."""
@@ -395,10 +399,6 @@ class Publication:
         if self.media.audio_level_id is None:
             return None
         return self._forwarder.take_audio_level(self.encodings[0].fanout)
-
-    def report_blocks(self, now_ns: int) -> list[ReportBlock]:
-        blocks = (encoding.report_block(now_ns) for encoding in self._encodings)
-        return [block for block in blocks if block is not None]
 
     # --- who receives which encoding ---
 

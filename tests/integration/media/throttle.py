@@ -11,7 +11,9 @@ class Narrows:
     """UDP relay from `port` to the server at `server`. Toward the client `rate_bps` pass, what waits longer than
     `queue_s` is dropped; the other way is free. Clients are told apart by address."""
 
-    def __init__(self, server: Address, *, rate_bps: float = 50e6, queue_s: float = 0.2, delay_s: float = 0.01) -> None:
+    def __init__(
+        self, server: Address, *, rate_bps: float = 50e6, queue_s: float = 0.2, delay_s: float = 0.01
+    ) -> None:
         self.server = server
         self.rate_bps, self.queue_s, self.delay_s = rate_bps, queue_s, delay_s
         self.passed = self.dropped = 0

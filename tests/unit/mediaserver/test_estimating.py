@@ -17,7 +17,7 @@ START_NS = 1_000 * SECOND
 
 
 def steady(bps):
-    return lambda now_ns: bps
+    return lambda _: bps
 
 
 def test_a_narrow_line_is_found_within_two_seconds_and_not_overrun():
@@ -195,7 +195,9 @@ def test_the_estimate_in_c_is_the_same_to_the_last_bit(seed):
             st.integers(0, 300),
             st.integers(0, 200_000),
             st.binary(max_size=60),
-            st.sampled_from([b"", b"\x00\x01\x00\x10\x00\x00\x05\x01", b"\x00\x20\x00\x30\x00\x01\x05\x01\x20\x30"]),
+            st.sampled_from(
+                [b"", b"\x00\x01\x00\x10\x00\x00\x05\x01", b"\x00\x20\x00\x30\x00\x01\x05\x01\x20\x30"]
+            ),
         ),
         max_size=12,
     )
