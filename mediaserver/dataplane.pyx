@@ -1006,6 +1006,9 @@ cdef class DataPlane:
         if link not in link.peer.subscriptions:
             return
         link.peer.subscriptions.discard(link)
+        # The subscription knows its link: without this, a peer that has gone would wait, with its SRTP sessions, for a full
+        # collection, which a live server hardly ever makes.
+        link.user = None
         key[0], key[1], key[2] = link.peer.c.key, link.c.ssrc, 0
         if _find(&self.subscriptions, key) == link.c:
             _drop(&self.subscriptions, key)
