@@ -9,6 +9,7 @@ packet takes the number that was kept for it, and NACKs are mapped back through 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from struct import Struct
 from typing import Any, Protocol
 
@@ -28,6 +29,11 @@ OFFSETS_KEPT = 8
 RESENDS_PER_SECOND_MAX = 500
 # libsrtp refuses to send what lies further behind than its window.
 LATE_PACKETS_MAX = 1000
+# Chromium reports six times a second at 2 Mbit/s: to a thousand viewers that would cost a twentieth of a core.
+REPORT_INTERVAL_NS = 4_000_000_000
+REPORTS_AT_ONCE_MAX = 250  # about 2 ms
+# A receiver needs two to match the sender's clock.
+NEWCOMER_REPORTS = 2
 _SECOND_NS = 1_000_000_000
 _HEADER = Struct("!BBHII")
 
@@ -148,12 +154,38 @@ class Fanout:
     # Pairs media time with the publisher's clock: a newcomer gets it at once, so that lips match at once.
     last_report: SenderReport | None = None
     cache: list[Packet | None] = field(default_factory=list)
+    # Whose turn it is to be sent the publisher's reports, and who has lately begun: how many reports it is to get soon.
+    turn: int = 0
+    reported_ns: int = -REPORT_INTERVAL_NS
+    newcomers: dict[Subscription, int] = field(default_factory=dict)
     # What the native forwarder keeps of it; its cache, highest number and level are there and not here.
     link: Any = None
 
     def __post_init__(self) -> None:
         if self.caching:
             self.cache = [None] * CACHE_PACKETS
+
+    def resumed(self, to: Subscription, packets: int, octets: int) -> None:
+        """A subscription begins or goes on receiving; so much was sent to it before."""
+        self.newcomers[to] = NEWCOMER_REPORTS
+        self.on_resume()
+        if self.last_report is not None:
+            send_report(self, to, self.last_report, packets, octets)
+
+    def reported_to(self, now_ns: int) -> list[Subscription]:
+        """Who is to get a report of the publisher's that came now: whoever has lately begun, and of the others so many
+        that each has its turn every REPORT_INTERVAL_NS."""
+        count, elapsed_ns = len(self.subscriptions), min(now_ns - self.reported_ns, REPORT_INTERVAL_NS)
+        self.reported_ns = now_ns
+        turns = min(REPORTS_AT_ONCE_MAX, -(-count * elapsed_ns // REPORT_INTERVAL_NS))
+        chosen = list(islice(self.newcomers, REPORTS_AT_ONCE_MAX))
+        for to in chosen:
+            self.newcomers[to] -= 1
+            if not self.newcomers[to]:
+                del self.newcomers[to]
+        chosen += [self.subscriptions[(self.turn + place) % count] for place in range(turns)]
+        self.turn += turns
+        return list(dict.fromkeys(chosen))
 
     def cached(self, number: int) -> Packet | None:
         packet = self.cache[number % CACHE_PACKETS] if self.caching else None
@@ -188,7 +220,7 @@ class Forwarder(Protocol):
         """Answer a NACK with retransmissions. `lost` are 16-bit outgoing sequence numbers."""
 
     def report(self, fanout: Fanout, report: SenderReport) -> None:
-        """Pass a publisher's sender report on to its subscribers, in their numbers."""
+        """Pass a publisher's sender report on to those of its subscribers whose turn it is, in their numbers."""
 
     def recheck(self, subscription: Subscription) -> None:
         """A gate or the lease has become stricter."""
@@ -231,6 +263,7 @@ class PacketForwarder:
         if subscription not in fanout.subscriptions:
             return
         fanout.subscriptions = tuple(kept for kept in fanout.subscriptions if kept is not subscription)
+        fanout.newcomers.pop(subscription, None)
         for gate in subscription.gates:
             gate.unwatch(subscription)
         if subscription.packets:
@@ -306,9 +339,7 @@ class PacketForwarder:
         to.until_ns = until
         if to.withheld:
             to.resume(number)
-            fanout.on_resume()
-            if fanout.last_report is not None:
-                send_report(fanout, to, fanout.last_report, to.packets, to.octets)
+            fanout.resumed(to, to.packets, to.octets)
         return True
 
     def _until(self, to: Subscription, now_ns: int) -> int:
@@ -342,7 +373,7 @@ class PacketForwarder:
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         fanout.last_report = report
         now_ns = self._now_ns()
-        for to in fanout.subscriptions:
+        for to in fanout.reported_to(now_ns):
             if self.passing(to, now_ns):
                 send_report(fanout, to, report, to.packets, to.octets)
 

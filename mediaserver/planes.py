@@ -140,9 +140,8 @@ class NativePlane:
 
     def _on_resumed(self, who: tuple[Fanout, Subscription], packets: int, octets: int) -> None:
         fanout, to = who
-        fanout.on_resume()
-        if fanout.last_report is not None:
-            send_report(fanout, to, fanout.last_report, packets, octets)
+        if to in fanout.subscriptions:  # something told before this may have removed it
+            fanout.resumed(to, packets, octets)
 
     def _on_first(self, _who: object, gate: Any, now_ns: int) -> None:
         gate.tell_first(now_ns)
@@ -213,6 +212,7 @@ class NativePlane:
             return
         self.native.unsubscribe(subscription.link)
         fanout.subscriptions = tuple(kept for kept in fanout.subscriptions if kept is not subscription)
+        fanout.newcomers.pop(subscription, None)
         for gate in subscription.gates:
             gate.unwatch(subscription.link)
         if subscription.link.packets:
@@ -270,7 +270,7 @@ class NativePlane:
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         fanout.last_report = report
         now_ns = self._now_ns()
-        for to in fanout.subscriptions:
+        for to in fanout.reported_to(now_ns):
             if self.native.passing(to.link, now_ns):
                 send_report(fanout, to, report, to.link.packets, to.link.octets)
 
