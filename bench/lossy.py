@@ -28,10 +28,11 @@ from typing import Any
 from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
 
 from bench import netns
+from bench.chromium import CHROMIUM
 from bench.link import Line, Link
 from bench.picture import HEIGHT, write_picture
 from tests.browser import moves
-from tests.browser.people import CHROMIUM, FIREFOX, FIREFOX_PREFS, FLAGS, Person
+from tests.browser.people import FIREFOX, FIREFOX_PREFS, FLAGS, Person
 from tests.browser.server import Order, Server
 
 SERVER_BAD_ADDRESS = "10.78.0.1"

@@ -32,11 +32,16 @@ def missing() -> str | None:
     return f"no {absent[0]} command" if absent else None
 
 
+def names() -> tuple[str, str]:
+    """The namespaces of the server and of the load; this process's own, so that several benches can run at once."""
+    return f"tollroom-server-{os.getpid()}", f"tollroom-load-{os.getpid()}"
+
+
 @contextmanager
 def network(*, segmentation: bool) -> Iterator[Network]:
     """Made for one run and taken away after it. `segmentation` False: a run of packets that the server hands to the
     kernel at once (UDP_SEGMENT) is cut before the veth, as a simple network interface would have it cut."""
-    server, load = (f"tollroom-{side}-{os.getpid()}" for side in ("server", "load"))
+    server, load = names()
     try:
         for name in (server, load):
             run("ip", "netns", "add", name)

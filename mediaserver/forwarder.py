@@ -48,13 +48,16 @@ class Egress(Protocol):
 
 @dataclass(slots=True)
 class Packet:
-    """One received packet as it is kept: `number` grows for ever, `timestamp` runs on over source changes."""
+    """One received packet as it is kept: `number` grows for ever, `timestamp` runs on over source changes.
+    `audio_level` (-dBov, 0 to 127) and `voice` are what its sender says of the sound; -1: nothing."""
 
     number: int
     marker: bool
     padding: bool
     timestamp: int
     payload: bytes
+    audio_level: int = -1
+    voice: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +65,8 @@ class Subscription:
     """One subscriber's copy of one publication.
 
     `gates` are those of both participants, where metered. `head_extension` is the ready-made header
-    extension. `first_number` is the outgoing sequence to begin with (random, below 32768).
+    extension. `first_number` is the outgoing sequence to begin with (random, below 32768). `paused` is changed by
+    `Forwarder.set_paused` alone.
     """
 
     ssrc: int
@@ -75,6 +79,7 @@ class Subscription:
     rtx_ssrc: int = 0
     rtx_payload_type: int | None = None
     rtx_number: int = 0
+    paused: bool = False
     # The hot path compares with this alone. A cache: 0 means "ask the gates".
     until_ns: int = 0
     last_ns: int = 0
@@ -144,6 +149,8 @@ class Fanout:
     caching: bool
     subscriptions: tuple[Subscription, ...] = ()
     highest: int = -1
+    # The loudest of the packets since it was last asked for; the smaller, the louder.
+    audio_level: int = -1
     # Pairs media time with the publisher's clock: a newcomer gets it at once, so that lips match at once.
     last_report: SenderReport | None = None
     cache: list[Packet | None] = field(default_factory=list)
@@ -151,7 +158,7 @@ class Fanout:
     turn: int = 0
     reported_ns: int = -REPORT_INTERVAL_NS
     newcomers: dict[Subscription, int] = field(default_factory=dict)
-    # What the native forwarder keeps of it; its cache and highest number are there and not here.
+    # What the native forwarder keeps of it; its cache, highest number and level are there and not here.
     link: Any = None
 
     def __post_init__(self) -> None:
@@ -196,6 +203,7 @@ class Course:
     shift: int
     timestamp_shift: int
     transport_cc_id: int
+    audio_level_id: int = 0
 
 
 class Forwarder(Protocol):
@@ -217,8 +225,17 @@ class Forwarder(Protocol):
     def recheck(self, subscription: Subscription) -> None:
         """A gate or the lease has become stricter."""
 
+    def set_paused(self, subscription: Subscription, paused: bool) -> None:
+        """Send nothing of the publication to this subscriber, neither packets nor retransmissions nor reports, whatever
+        its gates say; or go on with the next packet, which takes the number after the last one that was sent, and
+        calls `on_resume`. Gates, lease and what they report are untouched: what is not sent has not passed them."""
+
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         """Whether packets have been passing and still may: only then is feedback listened to."""
+
+    def take_audio_level(self, fanout: Fanout) -> int:
+        """The level (-dBov: 0 is loudest, 127 silence) of the loudest packet that came in since the last call, whether
+        it was sent to anybody or not; -1 when none told its level."""
 
     def highest(self, fanout: Fanout) -> int:
         """The highest number of the publication so far; -1 before the first."""
@@ -255,9 +272,17 @@ class PacketForwarder:
     def recheck(self, subscription: Subscription) -> None:
         subscription.until_ns = 0
 
+    def set_paused(self, subscription: Subscription, paused: bool) -> None:
+        # The numbers are settled by the next packet, which knows what was sent before it.
+        subscription.paused, subscription.until_ns = paused, 0
+
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         running = not subscription.withheld and all(gate.is_running for gate in subscription.gates)
         return running and now_ns < self._until(subscription, now_ns)
+
+    def take_audio_level(self, fanout: Fanout) -> int:
+        level, fanout.audio_level = fanout.audio_level, -1
+        return level
 
     def highest(self, fanout: Fanout) -> int:
         return fanout.highest
@@ -292,6 +317,9 @@ class PacketForwarder:
         if fanout.caching:
             fanout.cache[number % CACHE_PACKETS] = packet
         fanout.highest = max(fanout.highest, number)
+        if packet.audio_level >= 0:
+            louder = fanout.audio_level < 0 or packet.audio_level < fanout.audio_level
+            fanout.audio_level = packet.audio_level if louder else fanout.audio_level
 
     def _late_number(self, fanout: Fanout, to: Subscription, number: int) -> int | None:
         offset = to.offset_of(number)
@@ -315,6 +343,8 @@ class PacketForwarder:
         return True
 
     def _until(self, to: Subscription, now_ns: int) -> int:
+        if to.paused:
+            return 0
         return min([self._lease.until_ns, *(gate.until_ns(now_ns) for gate in to.gates)])
 
     def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:

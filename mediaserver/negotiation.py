@@ -78,7 +78,6 @@ class LocalTransport:
     fingerprint: Fingerprint
     candidates: tuple[tuple[str, int], ...]
     session_id: int
-    has_tcp: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,8 @@ class RemoteTransport:
 
 @dataclass(frozen=True, slots=True)
 class IncomingMedia:
-    """One m-line of a publisher. `ssrcs` are those its SDP named, `rtx_ssrcs` maps their retransmissions."""
+    """One m-line of a publisher. `ssrcs` are those its SDP named, `rtx_ssrcs` maps their retransmissions.
+    `audio_level_id` None: it is not told how loud the sound is."""
 
     mid: str
     kind: Kind
@@ -103,6 +103,7 @@ class IncomingMedia:
     rtx_ssrcs: dict[int, int]
     mid_id: int | None
     transport_cc_id: int | None
+    audio_level_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +318,7 @@ def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> In
         rtx_ssrcs=rtx_ssrcs,
         mid_id=ids.get(MID_URI),
         transport_cc_id=ids.get(TRANSPORT_CC_URI),
+        audio_level_id=ids.get(AUDIO_LEVEL_URI) if kind == "audio" else None,
     )
 
 
@@ -566,7 +568,7 @@ def _candidate_lines(local: LocalTransport) -> list[str]:
         f"{address} {port} typ host tcptype passive"
         for place, (address, port) in places
     ]
-    return [*udp, *(tcp if local.has_tcp else ()), "a=end-of-candidates"]
+    return [*udp, *tcp, "a=end-of-candidates"]
 
 
 def _codec_lines(codec: Codec, feedback: Sequence[str]) -> list[str]:

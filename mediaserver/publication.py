@@ -10,7 +10,7 @@ from mediaserver.events import TrackInfo
 from mediaserver.forwarder import Course, Fanout, Forwarder, Packet
 from mediaserver.negotiation import IncomingMedia
 from mediaserver.rtcp import ReportBlock, SenderReport, nack, picture_loss
-from mediaserver.rtp import SEQUENCE_MOD, RtpPacket, payload_bytes, unwrap_sequence
+from mediaserver.rtp import SEQUENCE_MOD, RtpPacket, audio_level, payload_bytes, unwrap_sequence
 
 KEYFRAME_INTERVAL_NS = 500_000_000
 NACK_INTERVAL_NS = 100_000_000
@@ -88,6 +88,7 @@ class Publication:
         self.info = info
         self.media = media
         self.cname = cname
+        self.is_paused = False
         self.fanout = Fanout(on_resume=self.want_keyframe, cname=cname, caching=info.kind == "video")
         self._forwarder = forwarder
         self._send_rtcp = send_rtcp
@@ -111,6 +112,21 @@ class Publication:
         """The same track by a new description; an SSRC that it names may come (back)."""
         self.media = media
         self._former_ssrcs.difference_update(media.ssrcs)
+
+    def set_paused(self, paused: bool) -> None:
+        """Pass it on to nobody for now, or again to everybody; what comes in is listened to all the same. Subscriptions
+        that are added meanwhile begin likewise."""
+        if paused != self.is_paused:
+            self.is_paused = paused
+            for subscription in self.fanout.subscriptions:
+                self._forwarder.set_paused(subscription, paused)
+
+    def take_audio_level(self) -> int | None:
+        """The level (-dBov) of the loudest packet since the last call; -1 when none came that told it, None where the
+        publisher does not tell levels."""
+        if self.media.audio_level_id is None:
+            return None
+        return self._forwarder.take_audio_level(self.fanout)
 
     # --- packets in ---
 
@@ -146,6 +162,7 @@ class Publication:
             shift=self._shift,
             timestamp_shift=self._timestamp_shift,
             transport_cc_id=media.transport_cc_id or 0,
+            audio_level_id=media.audio_level_id or 0,
         )
 
     def note_forwarded(self, ssrc: int, number: int, timestamp: int, now_ns: int) -> None:
@@ -193,7 +210,10 @@ class Publication:
 
     def _forward(self, packet: RtpPacket, number: int) -> None:
         timestamp = (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF
-        kept = Packet(number + self._shift, packet.marker, packet.padding, timestamp, packet.payload)
+        level, voice = audio_level(packet.extensions, self.media.audio_level_id)
+        kept = Packet(
+            number + self._shift, packet.marker, packet.padding, timestamp, packet.payload, level, voice
+        )
         self._forwarder.forward(self.fanout, kept)
 
     # --- what is missing ---

@@ -288,6 +288,7 @@ class Subscriber:
             rtx_ssrc=section.offered.rtx_ssrc,
             rtx_payload_type=codec.rtx_payload_type,
             rtx_number=self._context.random_number(1, FIRST_NUMBER_MAX),
+            paused=section.available.publication.is_paused,
         )
         self._by_ssrc[section.offered.ssrc] = section
         self._context.forwarder.add(section.available.publication.fanout, section.subscription)

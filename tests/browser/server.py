@@ -64,13 +64,14 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_media_port(count: int) -> int:
-    """The first of `count` ports in a row that are free for UDP now: one for each media worker."""
+    """The first of `count` ports in a row that are free for UDP and TCP now: one for each media worker."""
     for _ in range(200):
         (first,) = free_ports(1)
-        sockets = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(count)]
+        kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        sockets = [socket.socket(type=kinds[place % 2]) for place in range(2 * count)]
         try:
             for place, one in enumerate(sockets):
-                one.bind(("127.0.0.1", first + place))
+                one.bind(("127.0.0.1", first + place // 2))
         except (OSError, OverflowError):
             continue
         finally:
@@ -84,6 +85,11 @@ def tested_workers() -> int:
     """How many media workers every server of the tests has, unless a test says otherwise: the same tests run over the
     server of one process and, with TEST_MEDIA_WORKERS=2 in the environment, over workers."""
     return int(os.environ.get("TEST_MEDIA_WORKERS", "0"))
+
+
+def tested_plane() -> str:
+    """Likewise, what forwards packets: TEST_MEDIA_PLANE=python where it should not be the native plane."""
+    return os.environ.get("TEST_MEDIA_PLANE", "auto")
 
 
 class Server:
@@ -246,6 +252,7 @@ class Server:
             "HTTPS_PORT": "0",
             "MEDIA_PORT": str(self.media_port),
             "MEDIA_ADDRESS": "127.0.0.1",
+            "MEDIA_PLANE": tested_plane(),
             "MEDIA_WORKERS": str(self.media_workers),
             "SANDBOX_PORT": str(self.sandbox_port),
             "DATABASE_URL": f"sqlite:///{self.folder}/tollroom.db",
