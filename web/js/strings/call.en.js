@@ -34,7 +34,7 @@ export const call = {
   line: {
     good: { in: "Good connection", out: "Good connection", device: "Good connection" },
     reduced: { in: "Reduced picture: your connection is slow", out: "Your picture is reduced: slow connection", device: "Your picture is reduced: this device is busy" },
-    poor: { in: "Poor picture: your connection loses data", out: "Others see you badly: your connection loses data", device: "" },
+    poor: { in: "Poor picture: your connection loses data", out: "Others see you badly: weak connection", device: "" },
     audio_only: { in: "Sound only: your connection is too slow", out: "", device: "" },
   },
   poorLink: "Your connection is weak",
