@@ -38,12 +38,18 @@ export function mannerOf(roomCodecs, sendable) {
   return codec && LAYERED.has(codec) ? "layers" : "simulcast";
 }
 
-/** @param {Source} source @param {Size} size of the captured picture; unknown parts as of a usual camera */
-export function layerCount(source, { width = FULL.width, height = FULL.height }) {
+/**
+ * By how much each side is divided in each of the encodings, the smallest picture first.
+ * @param {Source} source @param {Size} size of the captured picture; unknown parts as of a usual camera
+ * @param {number} most how many there may be: many watch a host, few a guest, whose phone encodes them all
+ */
+export function scalesOf(source, { width = FULL.width, height = FULL.height }, most) {
   const pixels = width * height;
-  if (source === "screen") return pixels >= THREE_FROM_PIXELS ? 2 : 1;
-  if (source !== "camera" || pixels < TWO_FROM_PIXELS) return 1;
-  return pixels >= THREE_FROM_PIXELS ? 3 : 2;
+  const large = pixels >= THREE_FROM_PIXELS;
+  if (source === "screen") return large && most > 1 ? [2, 1] : [1];
+  if (source !== "camera" || pixels < TWO_FROM_PIXELS || most === 1) return [1];
+  if (!large) return [2, 1];
+  return most === 2 ? [4, 1] : [4, 2, 1];
 }
 
 /** @param {Source} source @param {Size} size @param {number} scale by how much each side is divided */
@@ -61,24 +67,24 @@ function maxBitrate(source, { width = FULL.width, height = FULL.height }, scale)
  * @param {number} available @param {Source} source @param {Size} size @returns {Wish[]}
  */
 export function wishes(available, source, size) {
-  const used = Math.min(available, layerCount(source, size));
+  const scales = scalesOf(source, size, available);
   return Array.from({ length: available }, (_, i) => {
-    const scaleResolutionDownBy = 2 ** Math.max(0, used - 1 - i);
-    return { active: i < used, scaleResolutionDownBy, maxBitrate: maxBitrate(source, size, scaleResolutionDownBy) };
+    const scaleResolutionDownBy = scales[i] ?? 1;
+    return { active: i < scales.length, scaleResolutionDownBy, maxBitrate: maxBitrate(source, size, scaleResolutionDownBy) };
   });
 }
 
 /**
  * The encodings of a new sender, in the order in which to try them: not every browser takes every one.
- * @param {Source} source @param {Size} size @param {Manner} manner @returns {RTCRtpEncodingParameters[][]}
+ * @param {Source} source @param {Size} size @param {{manner: Manner, most: number}} how @returns {RTCRtpEncodingParameters[][]}
  */
-export function proposals(source, size, manner) {
+export function proposals(source, size, { manner, most }) {
   const whole = { maxBitrate: maxBitrate(source, size, 1) };
-  const count = layerCount(source, size);
+  const { length } = scalesOf(source, size, most);
   if (source !== "camera" && source !== "screen") return [[whole]];
-  if (manner === "layers") return [layered(whole, SCALABILITY[source === "screen" ? 1 : count]), layered(whole, SCALABILITY[1]), [whole]];
-  if (count === 1) return [[whole]];
-  return [wishes(count, source, size).map((wish, i) => ({ rid: RIDS[count][i], ...wish })), [whole]];
+  if (manner === "layers") return [layered(whole, SCALABILITY[source === "screen" ? 1 : length]), layered(whole, SCALABILITY[1]), [whole]];
+  if (length === 1) return [[whole]];
+  return [wishes(length, source, size).map((wish, i) => ({ rid: RIDS[length][i], ...wish })), [whole]];
 }
 
 /** @param {RTCRtpEncodingParameters} whole @param {string} scalabilityMode */
