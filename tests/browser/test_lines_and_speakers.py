@@ -1,7 +1,5 @@
 """How the line is, on both sides of a call; who speaks; and what pages tell of the size of their pictures."""
 
-import re
-
 from playwright.sync_api import Page, expect
 
 from tests.browser import moves
@@ -62,7 +60,6 @@ def test_a_payer_is_told_how_the_line_is(server: Server, person: NewPerson, look
     page = bo.page
     of_bo.say("reception", state="good", estimate_bps=2_000_000)
     line(page, "Good connection")
-    look(page, "call-line-good", schemes=("light",))
 
     of_bo.say("reception", state="reduced", estimate_bps=400_000)
     line(page, "Reduced picture: your connection is slow")
@@ -127,7 +124,7 @@ def test_the_host_sees_whose_line_is_slow_and_how_the_own_one_is(
     ]:
         with_line(state)
         expect(row).to_contain_text(words)
-        look(page, f"studio-payer-{state.replace('_', '-')}", schemes=("light",))
+    look(page, "studio-payer-sound-only", schemes=("light",))
 
     page.evaluate("window.losesOwn = true")
     line(page, "Others see you badly: weak connection")
@@ -147,7 +144,6 @@ def test_who_speaks_is_marked_by_more_than_a_colour(server: Server, person: NewP
     expect(tile.get_by_role("img", name="speaking")).to_be_visible()
     expect(own).to_have_attribute("data-speaking", "no")
     expect(row.get_by_role("img", name="speaking")).to_be_hidden()
-    look(bo.page, "call-host-speaks", schemes=("light",))
 
     for overheard in (of_ana, of_bo):
         overheard.say("speakers", participant_ids=[payer_id, host_id])
@@ -189,20 +185,11 @@ def test_a_page_tells_how_large_it_shows_what_it_receives(server: Server, person
     before = len([m for m in of_bo.sent if m["type"] == "view"])
 
     page.evaluate(HIDE, True)
+    page.wait_for_timeout(1000)
+    page.evaluate(HIDE, False)  # a glance at another tab changes nothing
+    page.evaluate(HIDE, True)
     wait_until(page, "nothing is seen in a hidden tab", lambda: told(of_bo) == [0, 0])
     page.evaluate(HIDE, False)
     wait_until(page, "it is seen again", lambda: told(of_bo) == tile_size())
     assert len([m for m in of_bo.sent if m["type"] == "view"]) == before + 2
     assert not any(m["type"] == "error" for m in of_bo.heard)
-
-
-def test_a_glance_at_another_tab_changes_nothing(server: Server, person: NewPerson) -> None:
-    _ana, bo, _, of_bo = in_a_call(server, person)
-    wait_until(bo.page, "the size is told", lambda: bool(told(of_bo)))
-    before = told(of_bo)
-    bo.page.evaluate(HIDE, True)
-    bo.page.wait_for_timeout(1000)
-    bo.page.evaluate(HIDE, False)
-    bo.page.wait_for_timeout(5500)
-    assert told(of_bo) == before
-    assert re.fullmatch(r"\[\d+, \d+\]", str(before))

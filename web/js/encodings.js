@@ -4,13 +4,14 @@
 /** @typedef {import("./protocol.js").Source} Source */
 /** @typedef {"simulcast"|"layers"} Manner */
 /** @typedef {{width?: number, height?: number}} Size */
-/** @typedef {{active: boolean, scaleResolutionDownBy: number, maxBitrate: number}} Wish */
+/** @typedef {{active: boolean, scaleResolutionDownBy: number, maxBitrate: number, maxFramerate?: number}} Wish */
 
 /** Upper limits; congestion control goes below by itself. */
 const MICROPHONE_BPS = 48_000;
 const SCREEN_AUDIO_BPS = 96_000;
 const SCREEN_BPS = 2_500_000;
-const SMALL_SCREEN_BPS = 500_000;
+/** Little, so that the whole picture, in which one can read, is not starved by it. */
+const SMALL_SCREEN = { bps: 200_000, fps: 5 };
 const FULL = { width: 1280, height: 720, bps: 1_700_000 };
 const CAMERA_BPS_MAX = 2_500_000;
 /** Half of each side needs somewhat more than a quarter of the bits: 1.7 Mbit/s, 510 and 150 kbit/s for 720, 360 and 180 lines. */
@@ -56,7 +57,7 @@ export function scalesOf(source, { width = FULL.width, height = FULL.height }, m
 function maxBitrate(source, { width = FULL.width, height = FULL.height }, scale) {
   if (source === "microphone") return MICROPHONE_BPS;
   if (source === "screen_audio") return SCREEN_AUDIO_BPS;
-  if (source === "screen") return scale > 1 ? SMALL_SCREEN_BPS : SCREEN_BPS;
+  if (source === "screen") return scale > 1 ? SMALL_SCREEN.bps : SCREEN_BPS;
   const share = (width * height) / (scale * scale) / (FULL.width * FULL.height);
   return Math.min(CAMERA_BPS_MAX, Math.round((FULL.bps * share ** BPS_EXPONENT) / 10_000) * 10_000);
 }
@@ -70,7 +71,8 @@ export function wishes(available, source, size) {
   const scales = scalesOf(source, size, available);
   return Array.from({ length: available }, (_, i) => {
     const scaleResolutionDownBy = scales[i] ?? 1;
-    return { active: i < scales.length, scaleResolutionDownBy, maxBitrate: maxBitrate(source, size, scaleResolutionDownBy) };
+    const wish = { active: i < scales.length, scaleResolutionDownBy, maxBitrate: maxBitrate(source, size, scaleResolutionDownBy) };
+    return source === "screen" ? { ...wish, maxFramerate: scaleResolutionDownBy > 1 ? SMALL_SCREEN.fps : undefined } : wish;
   });
 }
 
@@ -99,8 +101,9 @@ function layered(whole, scalabilityMode) {
 export function apply(encodings, wanted) {
   let changed = false;
   encodings.forEach((encoding, i) => {
-    const now = { active: encoding.active ?? true, scaleResolutionDownBy: encoding.scaleResolutionDownBy ?? 1, maxBitrate: encoding.maxBitrate };
-    if (Object.entries(wanted[i]).every(([name, value]) => now[/** @type {keyof Wish} */ (name)] === value)) return;
+    /** @type {Record<string, unknown>} */
+    const now = { ...encoding, active: encoding.active ?? true, scaleResolutionDownBy: encoding.scaleResolutionDownBy ?? 1 };
+    if (Object.entries(wanted[i]).every(([name, value]) => now[name] === value)) return;
     Object.assign(encoding, wanted[i]);
     changed = true;
   });

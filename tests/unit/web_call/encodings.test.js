@@ -37,7 +37,10 @@ test("a guest's phone encodes the whole picture and a small one, not three", () 
 
 test("a shared screen has a small picture beside the whole one", () => {
   const [best] = proposals("screen", { width: 1920, height: 1080 }, HOST);
-  assert.deepEqual(best.map(({ scaleResolutionDownBy, maxBitrate }) => [scaleResolutionDownBy, maxBitrate]), [[2, 500_000], [1, 2_500_000]]);
+  assert.deepEqual(best.map(({ scaleResolutionDownBy, maxBitrate }) => [scaleResolutionDownBy, maxBitrate]), [[2, 200_000], [1, 2_500_000]]);
+  const survivor = [{ ...best[0] }];
+  apply(survivor, wishes(1, "screen", { width: 1920, height: 1080 }));
+  assert.deepEqual(survivor, [{ rid: "l", active: true, scaleResolutionDownBy: 1, maxBitrate: 2_500_000, maxFramerate: undefined }]);
 });
 
 test("a camera that does not tell its size is taken for a usual one", () => {
