@@ -61,13 +61,3 @@ def test_each_payer_gets_the_size_that_its_window_shows(own_server: NewServer, p
     )
     sees_and_hears(bo.page)
     sees_and_hears(cy.page)
-
-
-def test_a_payer_sends_the_whole_picture_and_a_small_one(own_server: NewServer, person: NewPerson) -> None:
-    server = own_server()
-    room = server.create_room()
-    ana, bo = person("Ana"), person("Bo")
-    moves.host_enters(ana, room)
-    moves.payer_enters(bo, server.buy(room, "Bo"), server.url)
-    sees_and_hears(ana.page)
-    assert asked_for(bo.page) == [[4, 1]]

@@ -17,6 +17,7 @@ const CAMERA_BPS_MAX = 2_500_000;
 /** Half of each side needs somewhat more than a quarter of the bits: 1.7 Mbit/s, 510 and 150 kbit/s for 720, 360 and 180 lines. */
 const BPS_EXPONENT = 0.87;
 
+const SIZES_MAX = 3;
 /** Chromium drops the largest encodings of a picture that it finds too small for so many, so no more are asked for. */
 const THREE_FROM_PIXELS = 960 * 540;
 const TWO_FROM_PIXELS = 480 * 270;
@@ -42,15 +43,14 @@ export function mannerOf(roomCodecs, sendable) {
 /**
  * By how much each side is divided in each of the encodings, the smallest picture first.
  * @param {Source} source @param {Size} size of the captured picture; unknown parts as of a usual camera
- * @param {number} most how many there may be: many watch a host, few a guest, whose phone encodes them all
+ * @param {number} [most] how many there may be
  */
-export function scalesOf(source, { width = FULL.width, height = FULL.height }, most) {
+export function scalesOf(source, { width = FULL.width, height = FULL.height }, most = SIZES_MAX) {
   const pixels = width * height;
   const large = pixels >= THREE_FROM_PIXELS;
-  if (source === "screen") return large && most > 1 ? [2, 1] : [1];
-  if (source !== "camera" || pixels < TWO_FROM_PIXELS || most === 1) return [1];
-  if (!large) return [2, 1];
-  return most === 2 ? [4, 1] : [4, 2, 1];
+  /** @type {Record<string, number[]>} */
+  const scales = { camera: large ? [4, 2, 1] : pixels >= TWO_FROM_PIXELS ? [2, 1] : [1], screen: large ? [2, 1] : [1] };
+  return (scales[source] ?? [1]).slice(-most);
 }
 
 /** @param {Source} source @param {Size} size @param {number} scale by how much each side is divided */
@@ -78,11 +78,11 @@ export function wishes(available, source, size) {
 
 /**
  * The encodings of a new sender, in the order in which to try them: not every browser takes every one.
- * @param {Source} source @param {Size} size @param {{manner: Manner, most: number}} how @returns {RTCRtpEncodingParameters[][]}
+ * @param {Source} source @param {Size} size @param {Manner} manner @returns {RTCRtpEncodingParameters[][]}
  */
-export function proposals(source, size, { manner, most }) {
+export function proposals(source, size, manner) {
   const whole = { maxBitrate: maxBitrate(source, size, 1) };
-  const { length } = scalesOf(source, size, most);
+  const { length } = scalesOf(source, size);
   if (source !== "camera" && source !== "screen") return [[whole]];
   if (manner === "layers") return [layered(whole, SCALABILITY[source === "screen" ? 1 : length]), layered(whole, SCALABILITY[1]), [whole]];
   if (length === 1) return [[whole]];

@@ -15,6 +15,7 @@ const RANK = { good: 0, reduced: 1, poor: 2, audio_only: 3 };
 const GOOD = /** @type {Line} */ ({ state: "good", side: "in" });
 // Several looks, so that one lost second, or the first seconds of a call, do not alarm anybody.
 const LOOKS = 4;
+const TOLD_LOOKS = 3;
 const LIMITED_LOOKS = 15;
 // What got better is believed a while later: a sign that comes and goes helps nobody.
 const BETTER_AFTER_MS = 6_000;
@@ -34,7 +35,8 @@ export class LineWatch {
   look({ told, incoming, outgoing, limited }) {
     /** @type {Line[]} */
     const found = [];
-    if (told) found.push({ state: told, side: "in" });
+    const stays = this._lasting("told", told === "reduced", TOLD_LOOKS);
+    if (told && (told !== "reduced" || stays)) found.push({ state: told, side: "in" });
     if (this._lasting("in", incoming === "poor", LOOKS)) found.push({ state: "poor", side: "in" });
     if (this._lasting("out", outgoing === "poor", LOOKS)) found.push({ state: "poor", side: "out" });
     if (this._lasting("bandwidth", limited === "bandwidth", LIMITED_LOOKS)) found.push({ state: "reduced", side: "out" });

@@ -20,8 +20,6 @@ import { apply, mannerOf, proposals, wishes } from "./encodings.js";
 
 // A connection that is only "disconnected" often comes back by itself; "failed" never does.
 const DISCONNECTED_PATIENCE_MS = 4_000;
-export const SIZES_OF_HOST = 3;
-export const SIZES_OF_GUEST = 2;
 // 540 of 720 lines are no loss worth a word, 360 are.
 const SMALL_SHARE = 0.4;
 
@@ -71,14 +69,10 @@ class Peer extends EventTarget {
 
 /** Our own microphone, camera and screen on their way to the server. */
 export class PublishPeer extends Peer {
-  /**
-   * @param {RTCIceServer[]} iceServers
-   * @param {{codecs?: string[], most?: number}} [options] the room's codecs in its order of preference, and in how many sizes
-   *   a picture may be sent
-   */
-  constructor(iceServers, { codecs = [], most = SIZES_OF_HOST } = {}) {
+  /** @param {RTCIceServer[]} iceServers @param {string[]} [codecs] the room's, in its order of preference */
+  constructor(iceServers, codecs = []) {
     super(iceServers);
-    this._how = { manner: mannerOf(codecs, globalThis.RTCRtpSender?.getCapabilities?.("video")?.codecs ?? []), most };
+    this._manner = mannerOf(codecs, globalThis.RTCRtpSender?.getCapabilities?.("video")?.codecs ?? []);
     /** @type {Map<Source, RTCRtpTransceiver>} */
     this._transceivers = new Map();
     this._answerDue = false;
@@ -123,7 +117,7 @@ export class PublishPeer extends Peer {
    * @param {RTCRtpEncodingParameters[][]} [ways] the best first; not every browser takes every one
    * @returns {RTCRtpTransceiver}
    */
-  _add(source, track, ways = proposals(source, track.getSettings(), this._how)) {
+  _add(source, track, ways = proposals(source, track.getSettings(), this._manner)) {
     const [sendEncodings, ...others] = ways;
     try {
       return this.pc.addTransceiver(track, { direction: "sendonly", sendEncodings, streams: [this._stream(source)] });

@@ -3,7 +3,7 @@
 
 import { Connection } from "./protocol.js";
 import { LineWatch } from "./line.js";
-import { PublishPeer, SIZES_OF_GUEST, SIZES_OF_HOST, SubscribePeer, worse } from "./peers.js";
+import { PublishPeer, SubscribePeer, worse } from "./peers.js";
 import { Views } from "./views.js";
 
 /** @typedef {import("./protocol.js").Joined} Joined */
@@ -305,10 +305,7 @@ export class RoomClient extends EventTarget {
 
   _publishPeer() {
     if (this._publish) return this._publish;
-    const peer = new PublishPeer(this._iceServers ?? [], {
-      codecs: this.joined?.room.video_codecs,
-      most: this.joined?.role === "host" ? SIZES_OF_HOST : SIZES_OF_GUEST,
-    });
+    const peer = new PublishPeer(this._iceServers ?? [], this.joined?.room.video_codecs);
     peer.addEventListener("restart", () => this._restart("publish"));
     peer.addEventListener("state", (event) => this._sideChanged("publishState", "publishing", event));
     this._publish = peer;

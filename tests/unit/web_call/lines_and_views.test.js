@@ -29,19 +29,20 @@ test("nothing is said before anything is known", () => {
   assert.equal(watch()(1), "good in");
 });
 
-test("what the server says of our receiving is shown at once", () => {
+test("that the picture stops is shown at once, that it is smaller when it stays so", () => {
   const after = watch();
   after(5);
+  assert.equal(after(2, { told: "reduced" }), "good in");
   assert.equal(after(1, { told: "reduced" }), "reduced in");
   assert.equal(after(1, { told: "audio_only" }), "audio_only in");
 });
 
 test("a better line is believed after a while, and a relapse starts the while anew", () => {
   const after = watch();
-  after(1, { told: "reduced" });
-  assert.equal(after(4, { told: "good" }), "reduced in");
-  assert.equal(after(1, { told: "reduced" }), "reduced in");
-  assert.equal(after(5, { told: "good" }), "reduced in");
+  after(1, { told: "poor" });
+  assert.equal(after(4, { told: "good" }), "poor in");
+  assert.equal(after(1, { told: "poor" }), "poor in");
+  assert.equal(after(5, { told: "good" }), "poor in");
   assert.equal(after(1, { told: "good" }), "good in");
 });
 
