@@ -17,6 +17,7 @@ from mediaserver.forwarder import (
     Forwarder,
     Packet,
     PacketForwarder,
+    Splice,
     Subscription,
     send_goodbye,
     send_report,
@@ -138,10 +139,12 @@ class NativePlane:
     def _on_keyframe(self, peer: Any, ssrc: int, now_ns: int) -> None:
         peer.on_keyframe_request(ssrc, now_ns)
 
-    def _on_resumed(self, who: tuple[Fanout, Subscription], packets: int, octets: int) -> None:
-        fanout, to = who
-        if to in fanout.subscriptions:  # something told before this may have removed it
-            fanout.resumed(to, packets, octets)
+    def _on_resumed(self, to: Subscription, packets: int, octets: int, needs_keyframe: bool) -> None:
+        fanout = to.fanout
+        if (
+            fanout is not None and to in fanout.subscriptions
+        ):  # something told before this may have removed it
+            fanout.resumed(to, packets, octets, needs_keyframe=needs_keyframe)
 
     def _on_first(self, _who: object, gate: Any, now_ns: int) -> None:
         gate.tell_first(now_ns)
@@ -191,7 +194,7 @@ class NativePlane:
         subscription.link = self.native.subscribe(
             self._publication(fanout),
             peer,
-            (fanout, subscription),
+            subscription,
             subscription.gates,
             [gate.state for gate in subscription.gates],
             ssrc=subscription.ssrc,
@@ -202,8 +205,9 @@ class NativePlane:
             rtx_payload_type=-1 if subscription.rtx_payload_type is None else subscription.rtx_payload_type,
             rtx_number=subscription.rtx_number,
         )
+        subscription.fanout = fanout
         subscription.link.paused = subscription.paused
-        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        fanout.join(subscription)
         for gate in subscription.gates:
             gate.watch(subscription.link)
 
@@ -211,8 +215,7 @@ class NativePlane:
         if subscription not in fanout.subscriptions:
             return
         self.native.unsubscribe(subscription.link)
-        fanout.subscriptions = tuple(kept for kept in fanout.subscriptions if kept is not subscription)
-        fanout.newcomers.pop(subscription, None)
+        fanout.leave(subscription)
         for gate in subscription.gates:
             gate.unwatch(subscription.link)
         if subscription.link.packets:
@@ -233,6 +236,28 @@ class NativePlane:
     def highest(self, fanout: Fanout) -> int:
         return -1 if fanout.link is None else int(fanout.link.highest)
 
+    def octets(self, fanout: Fanout) -> int:
+        return 0 if fanout.link is None else int(fanout.link.octets)
+
+    def newest(self, fanout: Fanout) -> bytes:
+        return b"" if fanout.link is None else self.native.newest(fanout.link)
+
+    def move(self, subscription: Subscription, fanout: Fanout, splice: Splice, start: int) -> None:
+        former = subscription.fanout
+        assert former is not None
+        self.native.move(
+            subscription.link,
+            self._publication(fanout),
+            start=start,
+            timestamp=splice.timestamp,
+            picture_id=splice.picture_id,
+            tl0_picture_index=splice.tl0_picture_index,
+            key_index=splice.key_index,
+        )
+        former.leave(subscription)
+        fanout.join(subscription)
+        subscription.fanout, subscription.splice, subscription.start = fanout, splice, start
+
     def follow(self, peer: Any, fanout: Fanout, course: Course) -> None:
         self.native.follow(
             peer,
@@ -246,8 +271,11 @@ class NativePlane:
             audio_level_id=course.audio_level_id,
         )
 
-    def unfollow(self, peer: Any) -> None:
-        self.native.unfollow_all(peer)
+    def unfollow(self, peer: Any, ssrc: int | None = None) -> None:
+        if ssrc is None:
+            self.native.unfollow_all(peer)
+        else:
+            self.native.unfollow(peer, ssrc)
 
     def forward(self, fanout: Fanout, packet: Packet) -> None:
         self.native.forward(

@@ -241,6 +241,9 @@ class MediaServer:
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         for publisher in self._publishers:
             publisher.tick(now_ns)
+        for participant in self._participants.values():
+            if participant.subscriber is not None:
+                participant.subscriber.tick(now_ns)
         # A clockwork that is a little early is on time.
         if now_ns - self._listened_ns >= INTERVAL_NS * 3 // 4:
             self._listened_ns = now_ns

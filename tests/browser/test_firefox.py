@@ -13,6 +13,7 @@ from tests.browser import moves
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Person, sees_and_hears, wait_until
 from tests.browser.server import Order, Server
+from tests.browser.test_several_sizes import heights_sent
 
 # Of a busy machine; it is a tenth of that on a quiet one.
 AT_ONCE_S = 5.0
@@ -66,6 +67,15 @@ def test_a_host_with_firefox_meets_a_payer_with_chromium(
 ) -> None:
     ana = person("Ana", firefox)
     call(reachable, ana, person("Bo"))
+    ana.page.close()
+
+
+def test_a_host_with_firefox_sends_several_sizes(
+    reachable: Server, person: NewPerson, firefox: Browser
+) -> None:
+    ana = person("Ana", firefox)
+    call(reachable, ana, person("Bo"))
+    wait_until(ana.page, "Ana sends two sizes", lambda: len(heights_sent(ana.page)) > 1, 60)
     ana.page.close()
 
 

@@ -214,7 +214,7 @@ async def test_streams_per_peer_are_bounded_and_those_in_use_are_kept(call):
         call.host.send_rtp(ssrc, VP8, 1, b"new")
     await settle()
     peer = call.hall.media._participants["host"].publisher.peer
-    assert len(peer._ssrcs) <= 24
+    assert len(peer._ssrcs) <= 48
     await call.goes_on()
 
 

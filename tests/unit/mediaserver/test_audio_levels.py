@@ -61,6 +61,6 @@ def test_a_publication_reads_the_extension_that_was_agreed_on(stage):
         1, TrackInfo("0", "audio", "guest", "microphone"), MICROPHONE, forwarder=stage.forwarder, cname="c", own_ssrc=1,
         send_rtcp=lambda _: None,
     )  # fmt: skip
-    publication.receive(RtpPacket(False, False, 111, 1, 0, 5, b"\x60\x9e", b"x"), stage.now_ns)
-    assert stage.forwarder.take_audio_level(publication.fanout) == 30
-    assert publication.course(5).audio_level_id == 6
+    publication.encodings[0].receive(RtpPacket(False, False, 111, 1, 0, 5, b"\x60\x9e", b"x"), stage.now_ns)
+    assert stage.forwarder.take_audio_level(publication.encodings[0].fanout) == 30
+    assert publication.encodings[0].course(5).audio_level_id == 6
