@@ -20,6 +20,12 @@ ENCODINGS = """[
   {rid: "l", scaleResolutionDownBy: 4, maxBitrate: 150000},
   {rid: "m", scaleResolutionDownBy: 2, maxBitrate: 400000},
   {rid: "h", maxBitrate: 900000}]"""
+SEND_ONLY = """async (rids) => {
+  const sender = pub.getSenders().find((sender) => sender.track?.kind === "video");
+  const parameters = sender.getParameters();
+  for (const encoding of parameters.encodings) encoding.active = rids.includes(encoding.rid);
+  await sender.setParameters(parameters);
+}"""
 WIDTHS = {"l": 320, "m": 640, "h": 1280}
 
 
@@ -45,6 +51,30 @@ async def look_at(app: App, viewer: Page, rid: str) -> None:
     await until(lambda: shows(viewer, width), f"a picture {width} wide")
 
 
+async def all_come(app: App) -> bool:
+    return all(rids(app).values())
+
+
+async def test_when_the_host_stops_an_encoding_its_viewers_go_on_in_the_next_one(browser: Browser) -> None:
+    app = App(RoomOptions(video_codecs=("VP8",)), plane="auto")
+    async with TestServer(app.application()) as server:
+        context = await browser.new_context()
+        host, viewer = await enter(context, server, "host"), await enter(context, server, "viewer")
+        assert await host.evaluate(f"publish({CAMERA}, {ENCODINGS})") == "ok"
+        await until(lambda: all_come(app), "all three encodings", seconds=30)
+        await until(lambda: shows(viewer, 1280), "the largest")
+        await asyncio.sleep(1.5)
+        before = await video(viewer)
+        for sizes, width in [("lm", 640), ("l", 320), ("lmh", 1280)]:
+            await host.evaluate(SEND_ONLY, list(sizes))
+            await until(lambda: shows(viewer, width), f"a picture {width} wide")  # noqa: B023 - awaited here
+            await asyncio.sleep(1.5)
+        after = await video(viewer)
+        assert after["frozen_s"] - before["frozen_s"] < 3, (before, after)
+        assert after["plis"] - before["plis"] <= 2, (before, after)
+        await context.close()
+
+
 @pytest.mark.parametrize("plane", ["python", "native"])
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
 async def test_a_viewer_goes_up_and_down_without_a_stumble(browser: Browser, codec: str, plane: str) -> None:
@@ -56,11 +86,7 @@ async def test_a_viewer_goes_up_and_down_without_a_stumble(browser: Browser, cod
         host, viewer = await enter(context, server, "host"), await enter(context, server, "viewer")
         assert await host.evaluate(f"publish({CAMERA}, {ENCODINGS})") == "ok"
         await until(lambda: decodes(viewer), "frames are decoded")
-
-        async def all_come() -> bool:
-            return all(rids(app).values())
-
-        await until(all_come, "all three encodings", seconds=30)
+        await until(lambda: all_come(app), "all three encodings", seconds=30)
         before = await video(viewer)
         for rid in ("l", "h", "m", "l", "m", "h", "l", "h"):
             await look_at(app, viewer, rid)
