@@ -1,14 +1,17 @@
 """A Chromium host sends its camera in three sizes; a viewer goes from one to the other and its picture does not stumble."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, async_playwright
 
 from mediaserver import planes
 from mediaserver.events import RoomOptions
+from signaling.network import local_addresses
+from tests.browser.people import FIREFOX, FIREFOX_PREFS
 
 from .chromium import App
 from .pages import decodes, enter, frames, until
@@ -97,4 +100,34 @@ async def test_a_viewer_goes_up_and_down_without_a_stumble(browser: Browser, cod
         assert after["frozen_s"] - before["frozen_s"] < 0.8, (before, after)
         assert after["plis"] - before["plis"] <= 2, (before, after)
         assert after["key_frames"] - before["key_frames"] <= 12, (before, after)
+        await context.close()
+
+
+@pytest.fixture
+async def firefox() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.firefox.launch(
+            channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=FIREFOX_PREFS
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not local_addresses(), reason="Firefox needs an address other than loopback")
+async def test_a_firefox_host_sends_several_sizes_as_well(browser: Browser, firefox: Browser) -> None:
+    app = App(RoomOptions(video_codecs=("VP8",)), plane="auto", addresses=("127.0.0.1", *local_addresses()))
+    async with TestServer(app.application()) as server:
+        context = await browser.new_context()
+        host = await enter(await firefox.new_context(), server, "host")
+        viewer = await enter(context, server, "viewer")
+        assert await host.evaluate(f"publish({CAMERA}, {ENCODINGS})") == "ok"
+        await until(lambda: all_come(app), "all three encodings", seconds=30)
+        await until(lambda: decodes(viewer), "frames are decoded")
+        full = (await video(viewer))["width"]
+        for factor in (4, 1, 2, 4, 1):
+            width = full // factor
+            await app.media.set_view("viewer", {(await video(viewer))["mid"]: (width, width * 3 // 4)})
+            await until(lambda: shows(viewer, width), f"a picture {width} wide")  # noqa: B023 - awaited here
+        assert (await video(viewer))["plis"] <= 2
         await context.close()
