@@ -3,13 +3,15 @@
 
     drain()      one wake-up of one socket: `recvmmsg`, at most 64 datagrams, without the GIL
       _datagram    STUN and DTLS go to Python; the rest by its (socket, address) to the peer that verified it
+    take()       the same for a packet that came by a TCP connection, which Python reads
       _secure      decrypted in place; an SSRC that Python has not admitted for the peer goes to Python as it came
       _media       RTP of a followed stream: its number, how loud it is, then into the job of its publication
       _feedback    RTCP of a viewer: NACKs are answered from the cache, keyframe requests are told, the rest counted
     _work()      job by job, subscription by subscription, packet by packet
       _admit       no pause, both gates and the lease, on every send
       _emit        header rewritten, payload copied, encrypted; joined to the message before it where sizes allow
-    _flush()     `sendmmsg`; what the socket would not take waits, bounded, and is admitted anew before it leaves
+    _flush()     `sendmmsg`; what the socket would not take waits, bounded, and is admitted anew before it leaves;
+                 what goes by TCP is written to its connection, which Python bounds
 
 The rules (numbers, offsets, gates, limits) are those of `forwarder.py`, which is the reference; what is rare (a
 stream's first packet, late packets, retransmissions of a publisher, descriptions) is decided there and in
@@ -59,6 +61,7 @@ cdef extern from *:
     #define FOREVER_NS ((int64_t)1 << 62) /* the same as in gate.py */
     #define SECOND_NS 1000000000LL
     #define BUDGET_NS 2000000LL
+    #define KEYFRAME_SPACING_NS 100000000LL /* a decoder in trouble asks every 200 ms: Python hears no more of it */
 
     typedef int (*tollroom_srtp)(void *session, void *packet, int *length);
 
@@ -135,7 +138,7 @@ cdef extern from *:
     int C_AF_INET "AF_INET"
     int MSG_DONTWAIT, MSG_TRUNC, CLOCK_BOOTTIME, CLOCK_MONOTONIC
     int SEGMENT_SPACE
-    const int64_t FOREVER_NS, SECOND_NS, BUDGET_NS
+    const int64_t FOREVER_NS, SECOND_NS, BUDGET_NS, KEYFRAME_SPACING_NS
     int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, timespec *timeout) nogil
     int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags) nogil
     ssize_t sendmsg(int fd, const msghdr *message, int flags) nogil
@@ -267,6 +270,7 @@ cdef struct Subscription:
     int former_count
     int64_t resend_second
     int resends
+    int64_t keyframe_ns     # the last request that was told
     int marks               # to be told to Python
     int64_t first_ns
     uint64_t packets_before, octets_before
@@ -594,6 +598,7 @@ cdef class PeerLink:
     cdef Peer *c
     cdef readonly object user
     cdef object keep        # the SRTP sessions
+    cdef object stream      # the TCP connection that its route is, if it is one
     cdef dict streams       # SSRC to PublicationLink or None
     cdef set addresses
     cdef set subscriptions
@@ -824,6 +829,7 @@ cdef class DataPlane:
     cdef tollroom_srtp protect, unprotect, unprotect_rtcp
     cdef Table peers, streams, subscriptions
     cdef dict ports
+    cdef Port streams_port  # stands for all TCP connections
     cdef set links
     cdef uint64_t next_key, call
     cdef int64_t began_ns
@@ -871,6 +877,8 @@ cdef class DataPlane:
         _open_table(&self.streams, 256, seed)
         _open_table(&self.subscriptions, 256, seed)
         self.ports, self.links = {}, set()
+        self.streams_port = Port(-1, -1)
+        self.streams_port.c.joins = False
         self.call = 1
         self.buffers = <uint8_t *>calloc(POOL, BUFFER_BYTES)
         self.packets = <Received *>calloc(POOL, sizeof(Received))
@@ -940,7 +948,7 @@ cdef class DataPlane:
         link.c.incoming = link.c.outgoing = NULL
         link.c.route = NULL
         self._forget_items(link.c)
-        link.keep = link.user = None
+        link.keep = link.user = link.stream = None
         self.links.discard(link)
 
     def add_address(self, PeerLink link not None, int index, tuple address):
@@ -963,6 +971,7 @@ cdef class DataPlane:
 
     def set_route(self, PeerLink link not None, Port port, tuple address):
         """Where to send; no port: nowhere."""
+        link.stream = None
         if port is None:
             link.c.route = NULL
             return
@@ -972,6 +981,11 @@ cdef class DataPlane:
             &link.c.address, <const uint8_t *>PyBytes_AS_STRING(host), <int>len(host), address[1], flow, scope
         )
         link.c.route = port.c
+
+    def set_stream(self, PeerLink link not None, stream):
+        """Send by a TCP connection: its `send_to` frames and bounds what it is given; OSError when that is lost. It
+        is called in the middle of the work, so it must not change anything here."""
+        link.stream, link.c.route = stream, self.streams_port.c
 
     cdef _know(self, PeerLink link, uint32_t ssrc):
         cdef uint64_t key[3]
@@ -1197,6 +1211,25 @@ cdef class DataPlane:
         memcpy(self.buffers + buffer * BUFFER_BYTES, PyBytes_AS_STRING(data), size)
         with nogil:
             self._datagram(port.c, &source, buffer, size)
+        return True
+
+    def take(self, PeerLink link not None, bytes data):
+        """A packet of this peer that came by another way than a socket of ours; `work` goes on with it. False, and
+        nothing is done, when there is no room for it before `work` was called."""
+        cdef int size = <int>min(<Py_ssize_t>len(data), BUFFER_BYTES)
+        cdef int buffer
+        if link not in self.links:
+            return True  # closed: it goes nowhere
+        if self.free_count == 0 or self.item_count > ITEMS - KEYFRAMES_PER_DATAGRAM_MAX - 1:
+            return False
+        self._measure_clock()
+        buffer = self._take_buffer()
+        memcpy(self.buffers + buffer * BUFFER_BYTES, PyBytes_AS_STRING(data), size)
+        with nogil:
+            if 0 < size <= DATAGRAM_BYTES_MAX:
+                self._of_peer(link.c, buffer, size)
+            else:
+                self._give_back(buffer)
         return True
 
     def forward(self, PublicationLink link not None, int64_t number, uint32_t timestamp, bint marker, bint padding,
@@ -1431,7 +1464,6 @@ cdef class DataPlane:
         cdef uint64_t key[3]
         cdef Peer *peer
         cdef Item *item
-        tollroom_fence(data + size, BUFFER_BYTES - size)
         if 0 < size <= DATAGRAM_BYTES_MAX and tollroom_address(source, key):
             if data[0] <= 3:
                 item = self._tell(C_STUN, buffer, size, NULL)
@@ -1440,13 +1472,19 @@ cdef class DataPlane:
             key[2] |= <uint64_t>port.index << 48
             peer = <Peer *>_find(&self.peers, key)
             if peer != NULL:
-                if 20 <= data[0] < 64:
-                    self._tell(C_DATAGRAM, buffer, size, peer)
-                elif not 128 <= data[0] < 192 or size < 8 or not self._secure(peer, data, buffer, size):
-                    self._give_back(buffer)
+                self._of_peer(peer, buffer, size)
                 return
         port.dropped += 1
         self._give_back(buffer)
+
+    cdef void _of_peer(self, Peer *peer, int buffer, int size) noexcept nogil:
+        """What came from a verified address or connection. Owns the buffer."""
+        cdef uint8_t *data = self.buffers + buffer * BUFFER_BYTES
+        tollroom_fence(data + size, BUFFER_BYTES - size)
+        if 20 <= data[0] < 64:
+            self._tell(C_DATAGRAM, buffer, size, peer)
+        elif not 128 <= data[0] < 192 or size < 8 or not self._secure(peer, data, buffer, size):
+            self._give_back(buffer)
 
     cdef Item *_tell(self, int kind, int buffer, int size, Peer *peer) noexcept nogil:
         cdef Item *item = &self.items[self.item_count]
@@ -1597,8 +1635,10 @@ cdef class DataPlane:
 
     cdef int _keyframe(self, Peer *peer, uint8_t *ssrc, int room) noexcept nogil:
         cdef Item *item
-        if room <= 0 or self._own(peer, ssrc) == NULL:
+        cdef Subscription *to = self._own(peer, ssrc)
+        if room <= 0 or to == NULL or peer.heard_ns - to.keyframe_ns < KEYFRAME_SPACING_NS:
             return 0
+        to.keyframe_ns = peer.heard_ns
         item = self._tell(C_KEYFRAME, -1, 0, peer)
         item.ssrc, item.now_ns = _read32(ssrc), peer.heard_ns
         return 1
@@ -1810,9 +1850,26 @@ cdef class DataPlane:
         cdef int place
         for place in range(self.sending_count):
             port = self.sending[place]
-            self._send(port)
+            if port.fd < 0:
+                self._write(port)
+            else:
+                self._send(port)
             port.count = 0
         self.sending_count = self.arena_used = 0
+
+    cdef void _write(self, CPort *port) noexcept with gil:
+        """Packets that go by TCP, each to its own connection."""
+        cdef Message *message
+        cdef int place
+        for place in range(port.count):
+            message = &port.messages[place]
+            stream = (<PeerLink>message.subscription.peer.link).stream
+            try:
+                stream.send_to(PyBytes_FromStringAndSize(<char *>message.data, message.size), ())
+            except OSError:  # too much waits there already, or it has ended
+                stream.dropped += 1
+            else:
+                _count(port, message)
 
     cdef void _send(self, CPort *port) noexcept nogil:
         """All messages of a socket in as few `sendmmsg` as it allows."""

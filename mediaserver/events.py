@@ -20,8 +20,8 @@ WORKER_LOST = "worker_lost"  # a reason of Closed
 class MediaConfig:
     """Where media is received. `addresses` are the local addresses to bind (one socket each); `advertised`
     replaces them in candidates when a router translates addresses (`MEDIA_ADDRESS`). `plane`: what forwards
-    packets; "native" is the compiled one (UDP only so far), "auto" the native one where it was compiled, else
-    Python. `audio_streams_max`: of how many metered participants' microphones at a time the loudest are passed on in a
+    packets; "native" is the compiled one, "auto" the native one where it was compiled, else Python.
+    `audio_streams_max`: of how many metered participants' microphones at a time the loudest are passed on in a
     room (0: all); those of the others always are."""
 
     port: int
@@ -30,7 +30,7 @@ class MediaConfig:
     join_timeout_s: float = 15.0
     peers_max: int = 2000
     streams_per_peer_max: int = 8
-    plane: PlaneChoice = "python"
+    plane: PlaneChoice = "auto"
     audio_streams_max: int = 4
 
 

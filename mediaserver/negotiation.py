@@ -82,7 +82,6 @@ class LocalTransport:
     fingerprint: Fingerprint
     candidates: tuple[tuple[str, int], ...]
     session_id: int
-    has_tcp: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -623,7 +622,7 @@ def _candidate_lines(local: LocalTransport) -> list[str]:
         f"{address} {port} typ host tcptype passive"
         for place, (address, port) in places
     ]
-    return [*udp, *(tcp if local.has_tcp else ()), "a=end-of-candidates"]
+    return [*udp, *tcp, "a=end-of-candidates"]
 
 
 def _codec_lines(codec: Codec, feedback: Sequence[str]) -> list[str]:

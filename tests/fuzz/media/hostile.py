@@ -46,6 +46,19 @@ class User:
         self.link_of = link_of
 
 
+class Stream:
+    """A TCP connection that is full now and then."""
+
+    def __init__(self, chance):
+        self.chance = chance
+        self.dropped = 0
+
+    def send_to(self, data, _address):
+        assert 0 < len(data) <= MTU + 148
+        if self.chance.random() < 0.3:
+            raise BlockingIOError
+
+
 class Fuzz:
     def __init__(self, seed):
         self.chance = random.Random(seed)
@@ -101,6 +114,7 @@ class Fuzz:
             if self.chance.random() < 0.3:
                 self.plane.close_peer(link)
                 link.know(1)
+                assert self.plane.take(link, b"\x16dtls")
 
     def move_peer(self):
         if self.peers:
@@ -112,6 +126,8 @@ class Fuzz:
                 self.plane.remove_address(self.chance.randrange(2), address)
             if self.chance.random() < 0.3:
                 self.plane.set_route(link, self.chance.choice([*self.ports, None]), self.sink)
+            elif self.chance.random() < 0.3:
+                self.plane.set_stream(link, Stream(self.chance))
 
     def open_publication(self):
         if len(self.publications) < 6:
@@ -236,14 +252,17 @@ class Fuzz:
     def accept(self):
         if self.peers:
             for _ in range(self.chance.randrange(1, 40)):
-                _, _, address, sender = self.chance.choice(self.peers)
+                link, _, address, sender = self.chance.choice(self.peers)
                 data = self.chance.choice([self.rtp, self.rtp, self.rtcp, self.noise])()
                 if not self.plain and len(data) < MTU - 150:
                     try:
                         data = (sender.protect_rtcp if 192 <= data[1] <= 223 else sender.protect)(data)
                     except Exception:  # noqa: BLE001 - libsrtp would not have sent it
                         continue
-                self.plane.accept(self.chance.choice(self.ports), address, self.spoiled(data))
+                if self.chance.random() < 0.3:
+                    self.plane.take(link, self.spoiled(data))
+                else:
+                    self.plane.accept(self.chance.choice(self.ports), address, self.spoiled(data))
 
     def spoiled(self, data):
         act = self.chance.randrange(12)

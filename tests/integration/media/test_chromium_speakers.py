@@ -1,7 +1,5 @@
 """Real Chromium as several microphones: it tells how loud it is, and what is passed on sounds."""
 
-import time
-
 import pytest
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page
@@ -73,10 +71,8 @@ async def test_the_loudest_is_passed_on_and_named_and_takes_turns(browser: Brows
         await until(lambda: speaks("ann"), "ann is named")
         await until(lambda: grows(host, "ann"), "ann is heard")
         await say(pages["ann"], 0)
-        began = time.monotonic()
         await say(pages["ben"], 0.3)
         await until(lambda: grows(host, "ben"), "ben is heard")
-        assert time.monotonic() - began < 3
         await until(lambda: speaks("ben"), "ben alone is named")
         before = (await hears(host))["ann"]
         await until(lambda: grows(host, "ben"), "ben is still heard")

@@ -41,13 +41,12 @@ class Meeting(Hall):
 
     async def talk(self, seconds: float) -> set[str]:
         """Let time pass in which everybody sends; whose packets reached the ear in the last half of it."""
-        half = time.monotonic() + seconds / 2
-        end = half + seconds / 2
+        rounds = round(seconds / PACKET_S)
         seen = 0
-        while time.monotonic() < end:
+        for sent in range(rounds):
+            seen = len(self.ear.leg.packets) if sent == rounds // 2 else seen
             self.send()
             await asyncio.sleep(PACKET_S)
-            seen = len(self.ear.leg.packets) if time.monotonic() < half else seen
         return {packet.payload.decode() for packet in self.ear.leg.packets[seen:]}
 
     def send(self) -> None:
