@@ -6,8 +6,11 @@ Handshakes are real; from then on the clock stands still between steps and datag
 """
 
 import asyncio
+import fcntl
 import hashlib
 import random
+import struct
+import termios
 from types import SimpleNamespace
 
 import pytest
@@ -16,12 +19,14 @@ from mediaserver import planes, rtcp
 from mediaserver.events import Offer
 from mediaserver.planes import NativePlane
 
-from .client import HOST_AUDIO, HOST_RTX, HOST_VIDEO, OPUS, RTX, VP8, Clock, Hall
+from .client import HOST_AUDIO, HOST_RTX, HOST_VIDEO, OPUS, RTX, VP8, Clock, Hall, simulcast_extension
+from .tcp import TcpLeg, tcp_leg
 
 pytestmark = pytest.mark.skipif(planes.dataplane is None, reason="the native data plane is not compiled")
 
 STEPS = 120
 VIEWERS = {"cohost": False, "payer": True, "guest": True}
+RIDS = {HOST_VIDEO: "l", HOST_VIDEO + 16: "m", HOST_VIDEO + 32: "h"}
 
 
 class StoodClock(Clock):
@@ -36,12 +41,13 @@ class StoodClock(Clock):
 
 
 class World(Hall):
-    """A host, viewers and a server over one of the planes."""
+    """A host, viewers and a server over one of the planes. `by_tcp`: those who come by TCP."""
 
-    def __init__(self, plane):
+    def __init__(self, plane, by_tcp=()):
         self._count = 0
         super().__init__(StoodClock(), plane=plane)
         self.sent = []
+        self._by_tcp, self._connections = by_tcp, {}
 
     async def __aenter__(self):
         await super().__aenter__()
@@ -52,21 +58,29 @@ class World(Hall):
         self._count += 1
         return hashlib.sha256(str(self._count).encode()).digest()[:count]
 
-    async def fill(self):
+    async def fill(self, **named):
         """Everybody is connected, every offer is answered; from here on only steps move anything."""
         if isinstance(self.media._forwarder, NativePlane):
             self._count -= 1  # it took a seed for its tables
         await self.add("host")
-        self.host = await self.publish("host")
+        self._coming = "host"
+        self.host = await self.publish("host", **named)
         self.viewers = {}
         for name, metered in VIEWERS.items():
             await self.add(name, metered=metered)
+            self._coming = name
             self.viewers[name] = await self.view(name)
         for leg in (self.host, *(viewer.leg for viewer in self.viewers.values())):
             self._divert(leg)
 
+    def leg(self):
+        return tcp_leg(self) if self._coming in self._by_tcp else super().leg()
+
     def _divert(self, leg):
-        leg.source = leg._sockets[0].getsockname()
+        leg.source = (leg.connection if isinstance(leg, TcpLeg) else leg._sockets[0]).getsockname()
+        for connection in self.media._tcp._connections:
+            if connection._address == leg.source:
+                self._connections[leg.source] = connection
         leg._agent.route = (SimpleNamespace(send_to=lambda data, _: self._keep(leg, data), dropped=0), None)
         leg._agent.send = lambda data: self._keep(leg, data)
 
@@ -78,7 +92,9 @@ class World(Hall):
         port = self.media._ice._ports[0]
         plane = self.media._forwarder
         for source, data in self.sent:
-            if isinstance(plane, NativePlane):
+            if source in self._connections:
+                self._connections[source]._take(data)
+            elif isinstance(plane, NativePlane):
                 assert plane.native.accept(port.link, source, data)
             else:
                 port._route(data, source)
@@ -95,12 +111,16 @@ class World(Hall):
 
     async def seen(self):
         """Everything that anybody has been sent so far."""
+        for connection in self._connections.values():
+            while unacknowledged(connection):
+                await asyncio.sleep(0)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         views = {}
         for name, viewer in self.viewers.items():
             leg = viewer.leg
-            leg._read(leg._sockets[0])
+            if not isinstance(leg, TcpLeg):
+                leg._read(leg._sockets[0])
             for packet in leg.packets:
                 views.setdefault((name, packet.ssrc), []).append(packet)
             views[name] = sorted(leg.feedback, key=repr)  # between streams their order is nobody's concern
@@ -114,14 +134,29 @@ class World(Hall):
             for name, stats in self.media.stats().participants.items()
         }
         events = [event for event in self.events if not isinstance(event, Offer)]
-        return views, self.host.feedback, events, counted, await self.media.liveness()
+        return views, self.host.feedback, events, counted, await self.media.liveness(), self.voices()
+
+    def voices(self):
+        """How loud the host has been, as far as the server has listened."""
+        audio = self.media._audio.get("room")
+        return [] if audio is None else list(audio._voices.values())
+
+
+def unacknowledged(connection):
+    """Bytes that are still under way to the client."""
+    if connection._transport is None:
+        return 0
+    waiting = bytearray(4)
+    fcntl.ioctl(connection._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, waiting)
+    return connection._transport.get_write_buffer_size() + struct.unpack("i", waiting)[0]
 
 
 class Play:
-    """Random steps; the same choices for both worlds."""
+    """Random steps; the same choices for both worlds. With `simulcast` the host sends its camera in several encodings."""
 
-    def __init__(self, seed, worlds):
+    def __init__(self, seed, worlds, *, simulcast=False):
         self.chance, self.worlds = random.Random(seed), worlds
+        self.rids = dict(RIDS) if simulcast else {}
         self.camera, self.number = HOST_VIDEO, {HOST_VIDEO: self.chance.randrange(1 << 16), HOST_AUDIO: 65530}
         self.late = []
         self.reports = []
@@ -133,13 +168,13 @@ class Play:
     def media(self):
         """A wake-up's worth of the host's packets: some lost, late, repeated, repaired, or of another kind."""
         for _ in range(self.chance.randint(1, 14)):
-            ssrc = self.chance.choice([self.camera] * 5 + [HOST_AUDIO])
-            self.number[ssrc] = (self.number[ssrc] + 1) & 0xFFFF
+            ssrc = self.chance.choice([*(self.rids or [self.camera] * 5), HOST_AUDIO])
+            self.number[ssrc] = (self.number.get(ssrc, 65500) + 1) & 0xFFFF
             packet = (
                 ssrc,
                 OPUS if ssrc == HOST_AUDIO else VP8,
                 self.number[ssrc],
-                self.chance.randbytes(self._size()),
+                (self._descriptor() if ssrc in self.rids else b"") + self.chance.randbytes(self._size()),
             )
             fate = self.chance.random()
             if fate < 0.1:
@@ -157,6 +192,14 @@ class Play:
             self._each(lambda world: world.sent.append(self.chance_copy(world)))
         self._each(World.deliver)
 
+    def _descriptor(self):
+        """Of VP8, sometimes a keyframe's, and of every form."""
+        ids = self.chance.choice([0xF0, 0xF0, 0xF0, 0x80, 0xC0, 0x20, 0])
+        picture = self.chance.choice([b"\x85\x01", b"\xff\xff", b"\x7f"]) if ids & 0x80 else b""
+        indices = self.chance.randbytes(bool(ids & 0x40) + bool(ids & 0x30))
+        frame = b"\x00" if self.chance.random() < 0.3 else b"\x01"
+        return self.chance.choice([b"\x90", b"\x80"]) + bytes([ids]) + picture + indices + frame
+
     def _size(self):
         return self.chance.choice([0, 3, 60, 700, 700, 700, 1100, 1100, 1100, 1340])
 
@@ -166,7 +209,7 @@ class Play:
 
     def _return(self, packet):
         ssrc, payload_type, sequence, payload = packet
-        if self.chance.random() < 0.5 and ssrc == HOST_VIDEO:
+        if self.chance.random() < 0.5 and ssrc == (next(iter(self.rids)) if self.rids else HOST_VIDEO):
             sequence = sequence.to_bytes(2, "big")
             self.number[HOST_RTX] = (self.number.get(HOST_RTX, 0) + 1) & 0xFFFF
             self._send(HOST_RTX, RTX, self.number[HOST_RTX], sequence + payload)
@@ -179,21 +222,55 @@ class Play:
                 b"",
                 b"\xbe\xde\x00\x02\x40v\x51" + (sequence ^ 77).to_bytes(2, "big") + b"\0\0\0",
                 b"\x10\0\0\0",
+                self._level(),
+                self._level(),
             ]
         )
-        if ssrc not in (HOST_VIDEO, HOST_AUDIO, HOST_RTX):
+        if ssrc in self.rids:
+            extension = simulcast_extension(self.rids[ssrc])
+        elif self.rids and ssrc == HOST_RTX:
+            extension = simulcast_extension("l", repair=True)
+        elif ssrc not in (HOST_VIDEO, HOST_AUDIO, HOST_RTX):
             extension = b"\xbe\xde\x00\x01\x40v\x00\x00"  # bound by its mid
         self._each(
             lambda world: world.host.send_rtp(ssrc, payload_type, sequence, payload, extension=extension)
         )
 
+    def _level(self):
+        """How loud it is, told rightly, beside other extensions, and in ways that nobody should."""
+        level = self.chance.randbytes(1)
+        return self.chance.choice(
+            [
+                b"\xbe\xde\x00\x01\x60" + level + b"\0\0",
+                b"\xbe\xde\x00\x02\x51\1\2\x60" + level + b"\0\0\0",
+                b"\xbe\xde\x00\x02\x61" + level + b"\0\x60" + level + b"\0\0\0",
+                b"\xbe\xde\x00\x01\xf0\0\x60" + level,
+                b"\xbe\xde\x00\x01\0\0\0\x60",
+            ]
+        )
+
+    def loudness(self):
+        """Asked for, it begins anew."""
+        self.media()
+        taken = [
+            [
+                world.media._forwarder.take_audio_level(publication.encodings[0].fanout)
+                for publication in world.media._participants["host"].publisher.publications.values()
+            ]
+            for world in self.worlds
+        ]
+        assert taken[0] == taken[1]
+
     def camera_anew(self):
         self.camera = self.chance.randrange(1 << 20, 1 << 21)
+        if self.rids:
+            former = self.chance.choice(list(self.rids))
+            self.rids = {self.camera if ssrc == former else ssrc: rid for ssrc, rid in self.rids.items()}
         self.number[self.camera] = self.chance.choice([65000, 5])
         self.late.clear()
 
     def host_report(self):
-        ssrc = self.chance.choice([self.camera, HOST_AUDIO, 1])
+        ssrc = self.chance.choice([*(self.rids or [self.camera]), HOST_AUDIO, 1])
         report = rtcp.SenderReport(ssrc, self.chance.getrandbits(64), self.chance.getrandbits(32), 5, 6)
         self._each(lambda world: world.host.send_rtcp(rtcp.sender_report(report)))
         self._each(World.deliver)
@@ -239,6 +316,16 @@ class Play:
             else:
                 self.reports.append(await world.media.close_gate(name))
 
+    def pause(self):
+        """Some viewer's camera or microphone stops, or goes on."""
+        name, place = self.chance.choice(list(VIEWERS)), self.chance.randrange(2)
+        paused = self.chance.random() < 0.5
+        for world in self.worlds:
+            participant = world.media._participants.get(name)
+            if participant is not None:
+                section = participant.subscriber._sections[place]
+                world.media._forwarder.set_paused(section.subscription, paused)
+
     async def lease(self):
         ahead_ms = self.chance.choice([0, 30, 400, 3_600_000, 3_600_000])
         for world in self.worlds:
@@ -252,31 +339,73 @@ class Play:
 
     async def renegotiate(self):
         for world in self.worlds:
-            await world.media.publish("host", world.host.offer(), {})
+            await world.media.publish("host", world.host.offer(rids=tuple(self.rids.values())), {})
+
+    def select(self):
+        """Another encoding for somebody; the server's own choice follows at its next tick."""
+        name, place = self.chance.choice(list(VIEWERS)), self.chance.randrange(3)
+        for world in self.worlds:
+            participant = world.media._participants.get(name)
+            sections = [] if participant is None else participant.subscriber._sections
+            for section in sections:
+                if section.subscription is not None and section.offered.kind == "video":
+                    publication = section.available.publication
+                    publication.select(section.subscription, publication.encodings[place])
+
+    async def view(self):
+        name = self.chance.choice(["cohost", "payer"])
+        sizes = self.chance.choice([{}, {"1": (100, 50)}, {"1": (600, 300)}, {"1": (0, 0)}])
+        for world in self.worlds:
+            await world.media.set_view(name, sizes)
 
     async def remove(self):
         for world in self.worlds:
             await world.media.remove_participant("guest")
 
 
-@pytest.mark.parametrize("seed", range(20))
-async def test_both_planes_do_the_same(seed, monkeypatch):
+@pytest.mark.parametrize(
+    ("seed", "by_tcp"), [(seed, ("host", "payer") if seed % 4 == 0 else ()) for seed in range(20)]
+)
+async def test_both_planes_do_the_same(seed, by_tcp, monkeypatch):
+    await both_do_the_same(seed, monkeypatch, by_tcp)
+
+
+@pytest.mark.parametrize("seed", range(100, 116))
+async def test_both_planes_switch_encodings_alike(seed, monkeypatch):
+    await both_do_the_same(seed, monkeypatch, simulcast=True)
+
+
+async def both_do_the_same(seed, monkeypatch, by_tcp=(), *, simulcast=False):
     monkeypatch.setattr(planes, "NativePlane", lambda *args: NativePlane(*args, stepped=True))
-    async with World("python") as python, World("native") as native:
+    async with World("python", by_tcp) as python, World("native", by_tcp) as native:
         assert isinstance(native.media._forwarder, NativePlane)
         for world in (python, native):
-            await world.fill()
-        play = Play(seed, (python, native))
-        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "lease": 3, "host_report": 4, "camera_anew": 1,
+            await world.fill(rids=tuple(RIDS.values()) if simulcast else ())
+        play = Play(seed, (python, native), simulcast=simulcast)
+        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "pause": 6, "loudness": 5, "lease": 3, "host_report": 4, "camera_anew": 1,
                    "renegotiate": 1}  # fmt: skip
+        weights |= {"select": 15, "view": 4} if simulcast else {}
+        moved = set()
         for step in range(STEPS):
             name = play.chance.choices(list(weights), weights.values())[0]
             name = "remove" if step == STEPS * 3 // 4 else name
             done = getattr(play, name)()
             if done is not None:
                 await done
+            moved |= {viewer_fanout(python, name) for name in VIEWERS}
             expected, found = await python.seen(), await native.seen()
             for part, (one, other) in enumerate(zip(expected, found, strict=True)):
                 assert one == other, (step, name, part)
         assert play.reports[::2] == play.reports[1::2]
         assert python.viewers["cohost"].leg.packets
+        assert python.voices(), "nobody ever told how loud it is"
+        assert len(moved - {None}) > 1 or not simulcast, "nobody was ever moved"
+
+
+def viewer_fanout(world, name):
+    """Where somebody's picture comes from now."""
+    participant = world.media._participants.get(name)
+    sections = [] if participant is None else participant.subscriber._sections
+    return next(
+        (s.subscription.fanout for s in sections if s.subscription and s.offered.kind == "video"), None
+    )

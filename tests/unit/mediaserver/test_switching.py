@@ -1,5 +1,6 @@
 """A subscription goes over from one encoding of a picture to another: what its decoder sees is one unbroken stream."""
 
+import itertools
 import random
 
 import pytest
@@ -48,7 +49,7 @@ class Show:
 
     def __init__(self, stage, codec="VP8", low=(11, 100, 5000), high=(22, 900, 77_000), **more):
         self.stage, self.codec, self.control, self.retaken = stage, codec, [], []
-        media = IncomingMedia("1", "video", True, OFFERED_CODECS[codec], (), {}, 1, 2, ("l", "h"), 3, 4)
+        media = IncomingMedia("1", "video", True, OFFERED_CODECS[codec], (), {}, 1, 2, None, ("l", "h"), 3, 4)
         self.publication = Publication(
             1, TrackInfo("1", "video", "host", "camera"), media,
             forwarder=stage.forwarder, cname="host", own_ssrc=1,
@@ -128,7 +129,7 @@ def check_unbroken(inbox):
     numbers = [packet.sequence for packet in inbox.packets if packet.payload_type == 96]
     assert numbers == [(numbers[0] + n) & 0xFFFF for n in range(len(numbers))]
     seen = pictures(inbox)
-    for (stamp, packets), (later, after) in zip(seen, seen[1:], strict=False):
+    for (stamp, packets), (later, after) in itertools.pairwise(seen):
         assert 0 < (later - stamp) & 0xFFFFFFFF < 90_000
         one, other = parse_vp8(packets[0].payload), parse_vp8(after[0].payload)
         bits = one.picture_id_bits
@@ -402,16 +403,42 @@ def test_a_newcomer_begins_with_the_lowest_that_comes(show):
     assert show.publication.current(other) is show.low.encoding
 
 
-def test_an_encoding_that_stops_is_known_to_be_silent_and_how_much_the_others_carry(show):
+def test_an_encoding_that_stops_alone_is_soon_known_to_be_silent(show):
+    for _ in range(10):
+        show.picture(lose=(1,))
+        show.tick()
+    activity = []
+    for _ in range(20):
+        show.picture(show.low)
+        show.tick()
+        activity.append([encoding.is_active for encoding in show.publication.encodings])
+    assert activity[5] == [True, True]
+    assert activity[11] == [True, False]
+    show.picture(show.high)
+    assert show.high.encoding.is_active
+
+
+def test_pictures_that_come_seldom_or_not_at_all_for_a_moment_are_no_silence(show):
+    for turn in range(60):  # the other at a quarter of the rate
+        show.picture(*([show.low, show.high] if turn % 4 == 0 else [show.low]))
+        show.tick()
+        assert show.high.encoding.is_active
+    for _ in range(26):
+        show.tick(50)
+        assert [encoding.is_active for encoding in show.publication.encodings] == [True, True]
+    for _ in range(8):
+        show.tick(50)
+    assert [encoding.is_active for encoding in show.publication.encodings] == [False, False]
+
+
+def test_how_much_an_encoding_carries_is_measured_over_a_second(show):
     for _ in range(40):
         show.picture(packets=5)
         show.tick()
-    assert show.low.encoding.is_active
-    assert 0.8 < show.low.encoding.bitrate_bps / (20 * 8 * (12 + 4 * 10)) < 1.2
-    for _ in range(SILENT_NS // MS // FRAME_MS + 1):
+    assert 0.8 < show.low.encoding.bitrate_bps / (20 * 8 * (7 + 4 * 10)) < 1.2
+    for _ in range(SILENT_NS // MS // FRAME_MS):
         show.picture(show.low)
         show.tick()
-    assert [encoding.is_active for encoding in show.publication.encodings] == [True, False]
     assert show.high.encoding.bitrate_bps == 0
 
 
