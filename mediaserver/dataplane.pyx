@@ -61,6 +61,7 @@ cdef extern from *:
     #define FOREVER_NS ((int64_t)1 << 62) /* the same as in gate.py */
     #define SECOND_NS 1000000000LL
     #define BUDGET_NS 2000000LL
+    #define KEYFRAME_SPACING_NS 100000000LL /* a decoder in trouble asks every 200 ms: Python hears no more of it */
 
     typedef int (*tollroom_srtp)(void *session, void *packet, int *length);
 
@@ -137,7 +138,7 @@ cdef extern from *:
     int C_AF_INET "AF_INET"
     int MSG_DONTWAIT, MSG_TRUNC, CLOCK_BOOTTIME, CLOCK_MONOTONIC
     int SEGMENT_SPACE
-    const int64_t FOREVER_NS, SECOND_NS, BUDGET_NS
+    const int64_t FOREVER_NS, SECOND_NS, BUDGET_NS, KEYFRAME_SPACING_NS
     int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, timespec *timeout) nogil
     int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags) nogil
     ssize_t sendmsg(int fd, const msghdr *message, int flags) nogil
@@ -279,6 +280,7 @@ cdef struct Subscription:
     int former_count
     int64_t resend_second
     int resends
+    int64_t keyframe_ns     # the last request that was told
     int marks               # to be told to Python
     int64_t first_ns
     uint64_t packets_before, octets_before
@@ -1208,6 +1210,9 @@ cdef class DataPlane:
         if link not in link.peer.subscriptions:
             return
         link.peer.subscriptions.discard(link)
+        # The subscription knows its link: without this, a peer that has gone would wait, with its SRTP sessions, for a full
+        # collection, which a live server hardly ever makes.
+        link.user = None
         key[0], key[1], key[2] = link.peer.c.key, link.c.ssrc, 0
         if _find(&self.subscriptions, key) == link.c:
             _drop(&self.subscriptions, key)
@@ -1772,8 +1777,10 @@ cdef class DataPlane:
 
     cdef int _keyframe(self, Peer *peer, uint8_t *ssrc, int room) noexcept nogil:
         cdef Item *item
-        if room <= 0 or self._own(peer, ssrc) == NULL:
+        cdef Subscription *to = self._own(peer, ssrc)
+        if room <= 0 or to == NULL or peer.heard_ns - to.keyframe_ns < KEYFRAME_SPACING_NS:
             return 0
+        to.keyframe_ns = peer.heard_ns
         item = self._tell(C_KEYFRAME, -1, 0, peer)
         item.ssrc, item.now_ns = _read32(ssrc), peer.heard_ns
         return 1

@@ -12,6 +12,7 @@ its numbers, timestamps and picture ids go on growing, and what it was sent befo
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from struct import Struct
 from typing import Any, Protocol
 
@@ -34,6 +35,11 @@ RESENDS_PER_SECOND_MAX = 500
 LATE_PACKETS_MAX = 1000
 # Of one packet that is nothing but padding (one byte counts it).
 PADDING_BYTES = 224
+# Chromium reports six times a second at 2 Mbit/s: to a thousand viewers that would cost a twentieth of a core.
+REPORT_INTERVAL_NS = 4_000_000_000
+REPORTS_AT_ONCE_MAX = 250  # about 2 ms
+# A receiver needs two to match the sender's clock.
+NEWCOMER_REPORTS = 2
 _SECOND_NS = 1_000_000_000
 _HEADER = Struct("!BBHII")
 
@@ -217,12 +223,46 @@ class Fanout:
     # Pairs media time with the publisher's clock: a newcomer gets it at once, so that lips match at once.
     last_report: SenderReport | None = None
     cache: list[Packet | None] = field(default_factory=list)
+    # Whose turn it is to be sent the publisher's reports, and who has lately begun: how many reports it is to get soon.
+    turn: int = 0
+    reported_ns: int = -REPORT_INTERVAL_NS
+    newcomers: dict[Subscription, int] = field(default_factory=dict)
     # What the native forwarder keeps of it; its cache, highest number and level are there and not here.
     link: Any = None
 
     def __post_init__(self) -> None:
         if self.caching:
             self.cache = [None] * CACHE_PACKETS
+
+    def join(self, subscription: Subscription) -> None:
+        self.subscriptions = (*self.subscriptions, subscription)
+
+    def leave(self, subscription: Subscription) -> None:
+        self.subscriptions = tuple(kept for kept in self.subscriptions if kept is not subscription)
+        self.newcomers.pop(subscription, None)
+
+    def resumed(self, to: Subscription, packets: int, octets: int, *, needs_keyframe: bool) -> None:
+        """A subscription begins or goes on receiving; so much was sent to it before."""
+        self.newcomers[to] = NEWCOMER_REPORTS
+        if needs_keyframe:
+            self.on_resume()
+        if self.last_report is not None:
+            send_report(self, to, self.last_report, packets, octets)
+
+    def reported_to(self, now_ns: int) -> list[Subscription]:
+        """Who is to get a report of the publisher's that came now: whoever has lately begun, and of the others so many
+        that each has its turn every REPORT_INTERVAL_NS."""
+        count, elapsed_ns = len(self.subscriptions), min(now_ns - self.reported_ns, REPORT_INTERVAL_NS)
+        self.reported_ns = now_ns
+        turns = min(REPORTS_AT_ONCE_MAX, -(-count * elapsed_ns // REPORT_INTERVAL_NS))
+        chosen = list(islice(self.newcomers, REPORTS_AT_ONCE_MAX))
+        for to in chosen:
+            self.newcomers[to] -= 1
+            if not self.newcomers[to]:
+                del self.newcomers[to]
+        chosen += [self.subscriptions[(self.turn + place) % count] for place in range(turns)]
+        self.turn += turns
+        return list(dict.fromkeys(chosen))
 
     def cached(self, number: int) -> Packet | None:
         packet = self.cache[number % CACHE_PACKETS] if self.caching else None
@@ -262,7 +302,7 @@ class Forwarder(Protocol):
         as no packet of anything but the peer's traffic."""
 
     def report(self, fanout: Fanout, report: SenderReport) -> None:
-        """Pass a publisher's sender report on to its subscribers, in their numbers."""
+        """Pass a publisher's sender report on to those of its subscribers whose turn it is, in their numbers."""
 
     def recheck(self, subscription: Subscription) -> None:
         """A gate or the lease has become stricter."""
@@ -309,14 +349,14 @@ class PacketForwarder:
 
     def add(self, fanout: Fanout, subscription: Subscription) -> None:
         subscription.fanout = fanout
-        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        fanout.join(subscription)
         for gate in subscription.gates:
             gate.watch(subscription)
 
     def remove(self, fanout: Fanout, subscription: Subscription) -> None:
         if subscription not in fanout.subscriptions:
             return
-        fanout.subscriptions = tuple(kept for kept in fanout.subscriptions if kept is not subscription)
+        fanout.leave(subscription)
         for gate in subscription.gates:
             gate.unwatch(subscription)
         if subscription.packets:
@@ -357,8 +397,8 @@ class PacketForwarder:
         former = subscription.fanout
         assert former is not None
         subscription.withhold(former.highest)
-        former.subscriptions = tuple(kept for kept in former.subscriptions if kept is not subscription)
-        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        former.leave(subscription)
+        fanout.join(subscription)
         subscription.fanout, subscription.splice, subscription.start = fanout, splice, start
         subscription.until_ns = 0
 
@@ -407,10 +447,7 @@ class PacketForwarder:
         to.until_ns = until
         if to.withheld:
             to.resume(number)
-            if number != to.start:
-                fanout.on_resume()
-            if fanout.last_report is not None:
-                send_report(fanout, to, fanout.last_report, to.packets, to.octets)
+            fanout.resumed(to, to.packets, to.octets, needs_keyframe=number != to.start)
         return True
 
     def _until(self, to: Subscription, now_ns: int) -> int:
@@ -463,7 +500,7 @@ class PacketForwarder:
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         fanout.last_report = report
         now_ns = self._now_ns()
-        for to in fanout.subscriptions:
+        for to in fanout.reported_to(now_ns):
             if self.passing(to, now_ns):
                 send_report(fanout, to, report, to.packets, to.octets)
 

@@ -141,11 +141,10 @@ class NativePlane:
 
     def _on_resumed(self, to: Subscription, packets: int, octets: int, needs_keyframe: bool) -> None:
         fanout = to.fanout
-        assert fanout is not None
-        if needs_keyframe:
-            fanout.on_resume()
-        if fanout.last_report is not None:
-            send_report(fanout, to, fanout.last_report, packets, octets)
+        if (
+            fanout is not None and to in fanout.subscriptions
+        ):  # something told before this may have removed it
+            fanout.resumed(to, packets, octets, needs_keyframe=needs_keyframe)
 
     def _on_first(self, _who: object, gate: Any, now_ns: int) -> None:
         gate.tell_first(now_ns)
@@ -212,7 +211,7 @@ class NativePlane:
         )
         subscription.fanout = fanout
         subscription.link.paused = subscription.paused
-        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        fanout.join(subscription)
         for gate in subscription.gates:
             gate.watch(subscription.link)
 
@@ -220,7 +219,7 @@ class NativePlane:
         if subscription not in fanout.subscriptions:
             return
         self.native.unsubscribe(subscription.link)
-        fanout.subscriptions = tuple(kept for kept in fanout.subscriptions if kept is not subscription)
+        fanout.leave(subscription)
         for gate in subscription.gates:
             gate.unwatch(subscription.link)
         if subscription.link.packets:
@@ -261,8 +260,8 @@ class NativePlane:
         )
         if resumed is not None:
             self._on_resumed(subscription, *resumed)
-        former.subscriptions = tuple(kept for kept in former.subscriptions if kept is not subscription)
-        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        former.leave(subscription)
+        fanout.join(subscription)
         subscription.fanout, subscription.splice, subscription.start = fanout, splice, start
 
     def follow(self, peer: Any, fanout: Fanout, course: Course) -> None:
@@ -308,7 +307,7 @@ class NativePlane:
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         fanout.last_report = report
         now_ns = self._now_ns()
-        for to in fanout.subscriptions:
+        for to in fanout.reported_to(now_ns):
             if self.native.passing(to.link, now_ns):
                 send_report(fanout, to, report, to.link.packets, to.link.octets)
 

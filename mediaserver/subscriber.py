@@ -29,6 +29,7 @@ from mediaserver.negotiation import (
     write_subscribe_offer,
     write_watch_answer,
 )
+from mediaserver.patience import KeyframePatience
 from mediaserver.publication import Publication
 from mediaserver.quality import CHOICE_INTERVAL_NS, Picture, Quality, sound_bps
 from mediaserver.room import SECTIONS_MAX, Slot, Wanted, arrange
@@ -59,6 +60,7 @@ class Section:
     # Where the client offered: what it decodes, to choose from when there is something to send.
     choices: tuple[Codec, ...] = ()
     subscription: Subscription | None = None
+    patience: KeyframePatience = field(default_factory=KeyframePatience)
 
     @property
     def publication_id(self) -> int | None:
@@ -406,7 +408,7 @@ class Subscriber:
 
     def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
         section = self._passing(ssrc, now_ns)
-        if section is not None and section.available:
+        if section is not None and section.available and section.patience.allows(now_ns):
             section.available.publication.want_keyframe(section.subscription)
 
     def _passing(self, ssrc: int, now_ns: int) -> Section | None:

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,14 +93,18 @@ def tested_plane() -> str:
 
 
 class Server:
-    """`start`, `kill9`, `stop`; the same folder and ports each time."""
+    """`start`, `kill9`, `stop`; the same folder and ports each time. `prefix`: what starts it elsewhere (`ip netns exec
+    NAME`), where it is found as `host`."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, *, host: str = "localhost", prefix: Sequence[str] = (), **settings: str
+    ) -> None:
         self.folder = folder
+        self._prefix = prefix
         self.http_port, self.sandbox_port = free_ports(2)
         self.media_workers = int(settings.get("MEDIA_WORKERS", tested_workers()))
         self.media_port = free_media_port(max(1, self.media_workers))
-        self.url = f"http://localhost:{self.http_port}"
+        self.url = f"http://{host}:{self.http_port}"
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -107,7 +112,7 @@ class Server:
         """Returns when it answers. Raises RuntimeError with its log when it ends or stays silent."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "signaling", "serve"],
+                [*self._prefix, sys.executable, "-m", "signaling", "serve"],
                 cwd=ROOT,
                 env=self._environment(),
                 stdout=log,
