@@ -119,8 +119,8 @@ class Subscription:
     """One subscriber's copy of one publication.
 
     `gates` are those of both participants, where metered. `head_extension` is the ready-made header
-    extension; `line` numbers what goes to the same viewer (the native forwarder does that by itself). `first_number` is the outgoing sequence to begin with (random, below 32768). `paused` is changed by
-    `Forwarder.set_paused` alone.
+    extension; `line` numbers what goes to the same viewer (the native forwarder does that by itself). `first_number` is
+    the outgoing sequence to begin with (random, below 32768). `paused` is changed by `Forwarder.set_paused` alone.
     """
 
     ssrc: int
