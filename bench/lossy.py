@@ -372,7 +372,9 @@ def measure(options: Options) -> list[Numbers]:
                 moves.come_with(viewer.page, order, server.url)
                 call = Call(server, link, host.page, viewer, order)
                 for case in options.cases:
-                    lines.append({"side": options.side, "browser": name, **_tried(call, case, options.seconds)})
+                    lines.append(
+                        {"side": options.side, "browser": name, **_tried(call, case, options.seconds)}
+                    )
                     print(json.dumps(lines[-1]), flush=True)
     return lines
 
@@ -439,7 +441,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--side", choices=["viewer", "host"], default="viewer")
     parser.add_argument("--seed", type=int, default=1)
     found = parser.parse_args(arguments)
-    return Options(tuple(found.browsers), tuple(found.cases), found.seconds, found.plane, found.side, found.seed)
+    return Options(
+        tuple(found.browsers), tuple(found.cases), found.seconds, found.plane, found.side, found.seed
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
