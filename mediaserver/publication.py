@@ -30,6 +30,8 @@ from mediaserver.rtcp import ReportBlock, SenderReport, nack, picture_loss
 from mediaserver.rtp import SEQUENCE_MOD, RtpPacket, audio_level, payload_bytes, unwrap_sequence
 
 KEYFRAME_INTERVAL_NS = 500_000_000
+# Of the first repetition; each waits that much longer. Senders do not repeat a packet within a round trip, so that five
+# requests in half a second would be one or two on a long line.
 NACK_INTERVAL_NS = 100_000_000
 NACK_TRIES_MAX = 5
 NACKS_AT_ONCE_MAX = 100
@@ -280,11 +282,23 @@ class Encoding:
         ]
         due = due[:NACKS_AT_ONCE_MAX]
         for number in due:
-            self._missing[number] = Missing(self._missing[number].tries + 1, now_ns + NACK_INTERVAL_NS)
+            tries = self._missing[number].tries + 1
+            self._missing[number] = Missing(tries, now_ns + tries * NACK_INTERVAL_NS)
         if due:
             self._send_rtcp(
                 nack(self._own_ssrc, self._source.ssrc, (number & 0xFFFF for number in sorted(due)))
             )
+        self._give_up(now_ns)
+
+    def _give_up(self, now_ns: int) -> None:
+        """What was asked for in vain will not come: with a keyframe viewers go on, and they need not find out first that
+        it was not their own line."""
+        vain = [n for n, entry in self._missing.items() if entry.due_ns <= now_ns]
+        vain = [n for n in vain if self._missing[n].tries >= NACK_TRIES_MAX]
+        for number in vain:
+            del self._missing[number]
+        if vain and self.fanout.subscriptions:
+            self.want_keyframe()
 
     # --- reports and keyframes ---
 
