@@ -20,6 +20,8 @@ Setup = Literal["actpass", "active", "passive"]
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 TRANSPORT_CC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+# https://aomediacodec.github.io/av1-rtp-spec/ appendix A
+DESCRIPTOR_URI = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 _EXTENSIONS: dict[str, tuple[str, ...]] = {
     "audio": (MID_URI, TRANSPORT_CC_URI, AUDIO_LEVEL_URI),
     "video": (MID_URI, TRANSPORT_CC_URI),
@@ -103,6 +105,7 @@ class IncomingMedia:
     rtx_ssrcs: dict[int, int]
     mid_id: int | None
     transport_cc_id: int | None
+    descriptor_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +320,13 @@ def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> In
         rtx_ssrcs=rtx_ssrcs,
         mid_id=ids.get(MID_URI),
         transport_cc_id=ids.get(TRANSPORT_CC_URI),
+        descriptor_id=ids.get(DESCRIPTOR_URI) if codec.name == "AV1" and _may_mix(parsed, media) else None,
     )
+
+
+def _may_mix(parsed: Sdp, media: Media) -> bool:
+    """Whether one stream may carry both forms of header extensions (RFC 8285 section 6)."""
+    return parsed.inherited(media, "extmap-allow-mixed") is not None
 
 
 def _is_wanted(media: Media) -> bool:
@@ -478,10 +487,13 @@ def _rejected_lines(media: Media) -> list[str]:
 
 def _answer_lines(section: IncomingMedia, media: Media, local: LocalTransport, setup: Setup) -> list[str]:
     ids = {uri: n for uri, n in _extension_ids(media).items() if uri in _EXTENSIONS[section.kind]}
+    ids |= {DESCRIPTOR_URI: section.descriptor_id} if section.descriptor_id else {}
     codec = section.codec
     lines = _media_lines(section.kind, section.mid, [codec], media.protocol)
     lines += _transport_lines(local, setup)
     lines += [f"a=extmap:{n} {uri}" for uri, n in ids.items()]
+    # Few descriptors are long enough to need the two-byte form.
+    lines += ["a=extmap-allow-mixed"] if section.descriptor_id else []
     lines += ["a=recvonly" if section.sending else "a=inactive", "a=rtcp-mux"]
     lines += ["a=rtcp-rsize"] if media.attributes.first("rtcp-rsize") is not None else []
     feedback = ["nack", "nack pli"] if section.kind == "video" else []

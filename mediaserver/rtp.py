@@ -6,11 +6,15 @@ from struct import pack
 HEADER_BYTES = 12
 SEQUENCE_MOD = 1 << 16
 _ONE_BYTE_PROFILE = 0xBEDE
+_TWO_BYTE_PROFILE = 0x1000  # its last four bits are the application's
+_ONE_BYTE_ID_MAX = 14
+_ONE_BYTE_LENGTH_MAX = 16
 
 
 @dataclass(slots=True)
 class RtpPacket:
-    """A parsed packet. `payload` still ends with the padding when `padding` is set."""
+    """A parsed packet. `payload` still ends with the padding when `padding` is set. `extensions` are in the one-byte
+    form, also where they came in the other; `long_extensions` are (id, value) of those that it cannot hold."""
 
     marker: bool
     padding: bool
@@ -20,6 +24,7 @@ class RtpPacket:
     ssrc: int
     extensions: bytes
     payload: bytes
+    long_extensions: tuple[tuple[int, bytes], ...] = ()
 
 
 def is_rtcp(data: bytes) -> bool:
@@ -33,10 +38,14 @@ def parse(data: bytes) -> RtpPacket:
         raise ValueError("not an RTP packet")
     start = HEADER_BYTES + 4 * (data[0] & 0x0F)
     extensions = b""
+    long_extensions: tuple[tuple[int, bytes], ...] = ()
     if data[0] & 0x10:
         end = start + 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")
-        if int.from_bytes(data[start : start + 2], "big") == _ONE_BYTE_PROFILE:
+        profile = int.from_bytes(data[start : start + 2], "big")
+        if profile == _ONE_BYTE_PROFILE:
             extensions = data[start + 4 : end]
+        elif profile & 0xFFF0 == _TWO_BYTE_PROFILE:
+            extensions, long_extensions = _narrowed(data[start + 4 : end])
         start = end
     if start > len(data):
         raise ValueError("the RTP header is longer than the packet")
@@ -49,7 +58,32 @@ def parse(data: bytes) -> RtpPacket:
         ssrc=int.from_bytes(data[8:12], "big"),
         extensions=extensions,
         payload=data[start:],
+        long_extensions=long_extensions,
     )
+
+
+def _narrowed(elements: bytes) -> tuple[bytes, tuple[tuple[int, bytes], ...]]:
+    """Elements of the two-byte form (RFC 8285 section 4.3) in the one-byte form, and apart those that do not fit it."""
+    narrow, long, at = b"", [], 0
+    while at + 1 < len(elements):
+        if elements[at] == 0:  # padding
+            at += 1
+            continue
+        identifier, value = elements[at], elements[at + 2 : at + 2 + elements[at + 1]]
+        if identifier <= _ONE_BYTE_ID_MAX and 0 < len(value) <= _ONE_BYTE_LENGTH_MAX:
+            narrow += bytes([identifier << 4 | (len(value) - 1)]) + value
+        else:
+            long.append((identifier, value))
+        at += 2 + elements[at + 1]
+    return narrow, tuple(long)
+
+
+def extension_of(packet: RtpPacket, identifier: int) -> bytes | None:
+    """The value of a header extension, of whichever form."""
+    for found, value in packet.long_extensions:
+        if found == identifier:
+            return value
+    return find_extension(packet.extensions, identifier)
 
 
 def find_extension(extensions: bytes, identifier: int) -> bytes | None:
