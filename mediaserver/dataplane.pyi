@@ -51,6 +51,9 @@ class PeerLink:
 class PublicationLink:
     @property
     def highest(self) -> int: ...
+    @property
+    def octets(self) -> int: ...
+    def newest(self) -> bytes: ...
 
 class SubscriptionLink:
     user: Any
@@ -117,6 +120,17 @@ class DataPlane:
         rtx_payload_type: int,
         rtx_number: int,
     ) -> SubscriptionLink: ...
+    def move(
+        self,
+        link: SubscriptionLink,
+        publication: PublicationLink,
+        *,
+        start: int,
+        timestamp: int,
+        picture_id: int,
+        tl0_picture_index: int,
+        key_index: int,
+    ) -> None: ...
     def unsubscribe(self, link: SubscriptionLink) -> None: ...
     def passing(self, link: SubscriptionLink, now_ns: int) -> bool: ...
     def drain(self, port: Port) -> list[tuple[Any, ...]]: ...

@@ -177,7 +177,7 @@ STUN, DATAGRAM, RTP, RTCP, FORWARDED, KEYFRAME, RESUMED, FIRST = range(8)
 cdef enum:
     C_STUN, C_DATAGRAM, C_RTP, C_RTCP, C_FORWARDED, C_KEYFRAME
 cdef enum:
-    WAS_RESUMED = 1, FIRST_OF_GATE = 2  # shifted by the gate's place
+    WAS_RESUMED = 1, FIRST_OF_GATE = 2, WAS_MOVED = 8  # FIRST_OF_GATE is shifted by the gate's place
 
 
 # --- what is kept ----------------------------------------------------------------------------------------
@@ -228,10 +228,19 @@ cdef struct Publication:
     int job                 # where packets of this call are gathered, or -1
     Stream *stream
     Cached *cache           # NULL for audio
+    uint64_t octets         # of payload taken in
     Publication *next_free
 
+cdef struct Splice:         # what is added, see forwarder.py
+    uint32_t timestamp
+    uint16_t picture_id
+    uint8_t tl0_picture_index, key_index
+    bint changes_payload
+
 cdef struct Former:
+    Publication *publication
     int64_t base, last, offset
+    Splice splice
 
 cdef struct Subscription:
     Peer *peer
@@ -248,6 +257,8 @@ cdef struct Subscription:
     uint64_t packets, octets
     int64_t offset, base, next_number
     bint withheld
+    Splice splice
+    int64_t start           # the keyframe to begin with after a move
     Former former[OFFSETS_KEPT]
     int former_count
     int64_t resend_second
@@ -413,28 +424,32 @@ cdef inline void _withhold(Subscription *to, int64_t highest) noexcept nogil:
     if to.former_count == OFFSETS_KEPT:
         memmove(&to.former[0], &to.former[1], (OFFSETS_KEPT - 1) * sizeof(Former))
         to.former_count -= 1
-    to.former[to.former_count] = Former(base=to.base, last=highest, offset=to.offset)
+    to.former[to.former_count] = Former(
+        publication=to.publication, base=to.base, last=highest, offset=to.offset, splice=to.splice
+    )
     to.former_count += 1
 
-cdef inline int64_t _late_number(Subscription *to, int64_t number, int64_t highest) noexcept nogil:
-    """The outgoing number that was kept for a packet of before `base`, or -1."""
+cdef inline Former *_late(Subscription *to, int64_t number, int64_t highest) noexcept nogil:
+    """What holds for a packet of before `base`, or NULL."""
     cdef int place
     if highest - number > LATE_PACKETS_MAX:
-        return -1
+        return NULL
     for place in range(to.former_count):
-        if to.former[place].base <= number <= to.former[place].last:
-            return number - to.former[place].offset
-    return -1
+        if to.former[place].base <= number <= to.former[place].last and to.former[place].publication == to.publication:
+            return &to.former[place]
+    return NULL
 
-cdef inline int64_t _number_of(Subscription *to, int64_t outgoing) noexcept nogil:
-    """The packet behind an (unwrapped) outgoing number, or -1."""
+cdef inline bint _sent_as(Subscription *to, int64_t outgoing, Former *stretch) noexcept nogil:
+    """Where the packet of an (unwrapped) outgoing number came from."""
     cdef int place
     if not to.withheld and outgoing >= to.base - to.offset:
-        return outgoing + to.offset
+        stretch.publication, stretch.offset, stretch.splice = to.publication, to.offset, to.splice
+        return True
     for place in range(to.former_count):
-        if to.former[place].base - to.former[place].offset <= outgoing <= to.former[place].last - to.former[place].offset:
-            return outgoing + to.former[place].offset
-    return -1
+        if to.former[place].base <= outgoing + to.former[place].offset <= to.former[place].last:
+            stretch[0] = to.former[place]
+            return True
+    return False
 
 cdef inline bint _may_resend(Subscription *to, int64_t now_ns) noexcept nogil:
     if now_ns // SECOND_NS != to.resend_second:
@@ -457,6 +472,27 @@ cdef inline void _write16(uint8_t *at, uint32_t value) noexcept nogil:
 cdef inline void _write32(uint8_t *at, uint32_t value) noexcept nogil:
     _write16(at, value >> 16)
     _write16(at + 2, value)
+
+cdef void _shift_ids(uint8_t *payload, int size, Splice *splice) noexcept nogil:
+    """The picture id, TL0PICIDX and KEYIDX of a VP8 payload descriptor (RFC 7741 section 4.2)."""
+    cdef int at = 2
+    cdef uint8_t ids
+    if size < 2 or not payload[0] & 0x80:
+        return
+    ids = payload[1]
+    if ids & 0x80:
+        if size > at + 1 and payload[at] & 0x80:
+            _write16(payload + at, ((_read16(payload + at) + splice.picture_id) & 0x7FFF) | 0x8000)
+            at += 1
+        elif size > at and not payload[at] & 0x80:
+            payload[at] = (payload[at] + splice.picture_id) & 0x7F
+        at += 1
+    if ids & 0x40:
+        if size > at:
+            payload[at] += splice.tl0_picture_index
+        at += 1
+    if ids & 0x10 and size > at:
+        payload[at] = (payload[at] & 0xE0) | ((payload[at] + splice.key_index) & 0x1F)
 
 cdef int _transport_cc(const uint8_t *extensions, int size, int identifier) noexcept nogil:
     """The 16-bit value of a one-byte header extension (RFC 8285), or -1."""
@@ -623,6 +659,21 @@ cdef class PublicationLink:
         """The highest number taken in."""
         return self.c.queued
 
+    @property
+    def octets(self):
+        """Of payload taken in."""
+        return self.c.octets
+
+    def newest(self):
+        """The payload of the newest packet that is kept; b"" without."""
+        cdef int64_t number
+        cdef Cached *slot
+        for number in range(self.c.queued, max(<int64_t>-1, self.c.queued - CACHE_PACKETS), -1):
+            slot = &self.c.cache[number & (CACHE_PACKETS - 1)] if self.c.cache != NULL else NULL
+            if slot != NULL and slot.number == number:
+                return PyBytes_FromStringAndSize(<char *>slot.payload, slot.size)
+        return b""
+
 
 cdef class SubscriptionLink:
     """One subscription; `user` is given back with what is told of it. Closed by `DataPlane.unsubscribe`."""
@@ -631,6 +682,7 @@ cdef class SubscriptionLink:
     cdef readonly object user
     cdef readonly object gates
     cdef PublicationLink publication
+    cdef list formers       # publications that `former` leads to
     cdef PeerLink peer
     cdef Py_buffer views[2]
     cdef int view_count
@@ -692,12 +744,22 @@ cdef tuple _address_of(sockaddr_storage *source):
     return inet_ntop(AF_INET6, (<char *>key)[:16]), <int>(key[2] & 0xFFFF), 0, <uint32_t>(key[2] >> 16)
 
 cdef int _grow(Publication *publication) except -1:
+    """Make room for one more subscription."""
     cdef int room = max(8, 2 * publication.room)
+    if publication.count < publication.room:
+        return 0
     cdef void *larger = realloc(publication.subscriptions, room * sizeof(Subscription *))
     if larger == NULL:
         raise MemoryError
     publication.subscriptions, publication.room = <Subscription **>larger, room
     return 0
+
+cdef bint _leads_to(Subscription *to, Publication *publication) noexcept:
+    cdef int place
+    for place in range(to.former_count):
+        if to.former[place].publication == publication:
+            return True
+    return False
 
 cdef void _free_publication(Publication *publication) noexcept:
     cdef int place
@@ -985,10 +1047,9 @@ cdef class DataPlane:
         to.extension_bytes = <int>len(head_extension)
         memcpy(to.extension, PyBytes_AS_STRING(head_extension), to.extension_bytes)
         to.first_byte = 0x90 if to.extension_bytes else 0x80
-        to.next_number, to.withheld, to.link = first_number, True, <PyObject *>link
-        link.user, link.gates, link.publication, link.peer = user, gates, publication, peer
-        if publication.c.count == publication.c.room:
-            _grow(publication.c)
+        to.next_number, to.withheld, to.link, to.start = first_number, True, <PyObject *>link, -1
+        link.user, link.gates, link.publication, link.peer, link.formers = user, gates, publication, peer, []
+        _grow(publication.c)
         key[0], key[1], key[2] = peer.c.key, ssrc, 0
         _put(&self.subscriptions, key, to)
         publication.c.subscriptions[publication.c.count] = to
@@ -998,9 +1059,7 @@ cdef class DataPlane:
 
     def unsubscribe(self, SubscriptionLink link not None):
         """Before this returns, nothing that is still to be sent to it will be. May be called twice."""
-        cdef Publication *publication = link.c.publication
         cdef uint64_t key[3]
-        cdef int at = 0
         if link not in link.peer.subscriptions:
             return
         link.peer.subscriptions.discard(link)
@@ -1010,7 +1069,15 @@ cdef class DataPlane:
         for index in self.ports:
             _forget_waiting((<Port>self.ports[index]).c, link.c)
         self._unmark(link.c)
-        while publication.subscriptions[at] != link.c:
+        self._leave(link.c)
+
+    cdef int64_t _leave(self, Subscription *to) noexcept:
+        """Take a subscription from its publication's; the highest number that it was served."""
+        cdef Publication *publication = to.publication
+        cdef int64_t highest = publication.highest
+        cdef int at = 0
+        cdef int place
+        while publication.subscriptions[at] != to:
             at += 1
         publication.count -= 1
         memmove(&publication.subscriptions[at], &publication.subscriptions[at + 1],
@@ -1019,6 +1086,31 @@ cdef class DataPlane:
             job = &self.jobs[self.job_first]
             if job.publication == publication and job.cursor > at:
                 job.cursor -= 1
+                for place in range(job.count):
+                    highest = max(highest, self.packets[job.buffers[place]].number)
+        return highest
+
+    def move(
+        self, SubscriptionLink link not None, PublicationLink publication not None, *, int64_t start, uint32_t timestamp,
+        uint16_t picture_id, uint8_t tl0_picture_index, uint8_t key_index
+    ):
+        """From here on the subscription is one of this publication, beginning with packet `start`; the rest is its
+        splice."""
+        cdef Subscription *to = link.c
+        if link not in link.peer.subscriptions:
+            return
+        _grow(publication.c)
+        _withhold(to, self._leave(to))
+        if link.publication not in link.formers:
+            link.formers.append(link.publication)
+        link.formers = [kept for kept in link.formers if _leads_to(to, (<PublicationLink>kept).c)]
+        link.publication, to.publication, to.start = publication, publication.c, start
+        to.splice = Splice(
+            timestamp=timestamp, picture_id=picture_id, tl0_picture_index=tl0_picture_index, key_index=key_index,
+            changes_payload=bool(picture_id or tl0_picture_index or key_index),
+        )
+        publication.c.subscriptions[publication.c.count] = to
+        publication.c.count += 1
 
     def passing(self, SubscriptionLink link not None, int64_t now_ns):
         """Whether packets have been passing and still may."""
@@ -1143,7 +1235,7 @@ cdef class DataPlane:
         (STUN, port index, address, data) · (DATAGRAM, peer's user, data) as it came · (RTP | RTCP, user, data, now)
         decrypted · (FORWARDED, user, ssrc, number, timestamp, transport-wide number or -1, now) ·
         (KEYFRAME, user, ssrc, now) · (FIRST, subscription's user, gate, now) ·
-        (RESUMED, subscription's user, packets before, octets before)
+        (RESUMED, subscription's user, packets before, octets before, whether it needs a keyframe)
         """
         cdef list told = []
         cdef Item *item
@@ -1162,8 +1254,9 @@ cdef class DataPlane:
             for place in range(to.gate_count):
                 if to.marks & FIRST_OF_GATE << place:
                     told.append((FIRST, link.user, link.gates[place], to.first_ns))
-            if to.marks & WAS_RESUMED:
-                told.append((RESUMED, link.user, to.packets_before, to.octets_before))
+            if to.marks & (WAS_RESUMED | WAS_MOVED):
+                needs = bool(to.marks & WAS_RESUMED)
+                told.append((RESUMED, link.user, to.packets_before, to.octets_before, needs))
             to.marks = 0
         return told
 
@@ -1374,6 +1467,7 @@ cdef class DataPlane:
         job.buffers[job.count] = buffer
         job.count += 1
         publication.queued = max(publication.queued, self.packets[buffer].number)
+        publication.octets += self.packets[buffer].size
         return True
 
     # --- a viewer's RTCP (RFC 3550 section 6, RFC 4585); the same reading as in rtcp.py ---
@@ -1453,24 +1547,27 @@ cdef class DataPlane:
     cdef void _resend(self, Subscription *to, uint16_t *sequences, int count) noexcept nogil:
         """RFC 4588 section 4: own SSRC, payload type and numbers; the original number leads the payload."""
         cdef int64_t reference = to.publication.highest - to.offset
-        cdef int64_t number
+        cdef int64_t outgoing
         cdef int64_t now_ns
+        cdef Former stretch
         cdef Cached *packet
         cdef int place
         if to.rtx_payload_type < 0 or to.withheld:
             return
         for place in range(count):
-            number = _number_of(to, _unwrap(sequences[place], reference))
+            outgoing = _unwrap(sequences[place], reference)
             now_ns = self._now()
             if not _passing(to, self.lease[0], now_ns) or not _may_resend(to, now_ns):
                 return
-            if number < 0 or to.publication.cache == NULL:
+            if not _sent_as(to, outgoing, &stretch) or stretch.publication.cache == NULL:
                 continue
-            packet = &to.publication.cache[number & (CACHE_PACKETS - 1)]
-            if packet.number == number:
-                self._repeat(to, packet, sequences[place], now_ns)
+            packet = &stretch.publication.cache[(outgoing + stretch.offset) & (CACHE_PACKETS - 1)]
+            if packet.number == outgoing + stretch.offset >= 0:
+                self._repeat(to, packet, &stretch.splice, sequences[place], now_ns)
 
-    cdef void _repeat(self, Subscription *to, Cached *packet, uint16_t sequence, int64_t now_ns) noexcept nogil:
+    cdef void _repeat(
+        self, Subscription *to, Cached *packet, Splice *splice, uint16_t sequence, int64_t now_ns
+    ) noexcept nogil:
         cdef uint8_t *at = self._room(to)
         cdef int start = 12 + to.extension_bytes
         cdef int size = start + 2 + packet.size
@@ -1479,12 +1576,14 @@ cdef class DataPlane:
         at[0] = to.first_byte | (packet.flags & 0x20)
         at[1] = (packet.flags & 0x80) | <uint8_t>to.rtx_payload_type
         _write16(at + 2, <uint32_t>(to.rtx_number & 0xFFFF))
-        _write32(at + 4, packet.timestamp)
+        _write32(at + 4, packet.timestamp + splice.timestamp)
         _write32(at + 8, to.rtx_ssrc)
         to.rtx_number += 1
         memcpy(at + 12, to.extension, to.extension_bytes)
         _write16(at + start, sequence)
         memcpy(at + start + 2, packet.payload, packet.size)
+        if splice.changes_payload:
+            _shift_ids(at + start + 2, packet.size, splice)
         self._seal(to, at, size, 0, True, now_ns)
 
     # --- out ---
@@ -1547,24 +1646,28 @@ cdef class DataPlane:
         cdef int64_t highest = job.publication.highest
         cdef int64_t now_ns
         cdef int64_t out
+        cdef Splice *splice
+        cdef Former *late
         cdef Received *packet
         cdef int place
         for place in range(job.count):
             packet = &self.packets[job.buffers[place]]
             now_ns = self._now()
             if self._admit(to, packet.number, highest, now_ns):
-                out = packet.number - to.offset
+                out, splice = packet.number - to.offset, &to.splice
                 if packet.number < to.base:
-                    out = _late_number(to, packet.number, highest)
-                if out >= 0:
-                    self._emit(to, packet, self.buffers + job.buffers[place] * BUFFER_BYTES, out, now_ns)
+                    late = _late(to, packet.number, highest)
+                    if late == NULL:
+                        continue
+                    out, splice = packet.number - late.offset, &late.splice
+                self._emit(to, packet, self.buffers + job.buffers[place] * BUFFER_BYTES, out, splice, now_ns)
             highest = max(highest, packet.number)
 
     cdef inline bint _admit(self, Subscription *to, int64_t number, int64_t highest, int64_t now_ns) noexcept nogil:
         """Whether the packet may pass now. The first one after an opening starts the allowance; the first one after
         a pause takes the number that follows the last before it."""
         cdef int place
-        if now_ns >= _until(to, self.lease[0], now_ns) or (to.withheld and number <= highest):
+        if now_ns >= _until(to, self.lease[0], now_ns) or (to.withheld and (number <= highest or number < to.start)):
             _withhold(to, highest)
             return False
         for place in range(to.gate_count):
@@ -1575,10 +1678,12 @@ cdef class DataPlane:
             to.withheld = False
             to.base, to.offset = number, number - to.next_number
             to.packets_before, to.octets_before = to.packets, to.octets
-            self._mark(to, WAS_RESUMED)
+            self._mark(to, WAS_MOVED if number == to.start else WAS_RESUMED)
         return True
 
-    cdef inline void _emit(self, Subscription *to, Received *packet, uint8_t *data, int64_t out, int64_t now_ns) noexcept nogil:
+    cdef inline void _emit(
+        self, Subscription *to, Received *packet, uint8_t *data, int64_t out, Splice *splice, int64_t now_ns
+    ) noexcept nogil:
         cdef uint8_t *at = self._room(to)
         cdef int start = 12 + to.extension_bytes
         if at == NULL or start + packet.size > DATAGRAM_BYTES_MAX:
@@ -1586,10 +1691,12 @@ cdef class DataPlane:
         at[0] = to.first_byte | packet.padding
         at[1] = packet.marker | to.payload_type
         _write16(at + 2, <uint32_t>(out & 0xFFFF))
-        _write32(at + 4, packet.timestamp)
+        _write32(at + 4, packet.timestamp + splice.timestamp)
         _write32(at + 8, to.ssrc)
         memcpy(at + 12, to.extension, to.extension_bytes)
         memcpy(at + start, data + packet.start, packet.size)
+        if splice.changes_payload:
+            _shift_ids(at + start, packet.size, splice)
         self._seal(to, at, start + packet.size, packet.size, False, now_ns)
 
     cdef inline uint8_t *_room(self, Subscription *to) noexcept nogil:

@@ -4,6 +4,9 @@
 one every packet of a publication has an ever-growing number, and a subscriber sees number - offset. The offset
 changes only after packets were withheld (gate, lease), so that withheld packets never look lost; a late
 packet takes the number that was kept for it, and NACKs are mapped back through the former offsets.
+
+A subscription may be moved to another encoding of the same picture (`Forwarder.move`; see `publication.py` for when):
+its numbers, timestamps and picture ids go on growing, and what it was sent before can still be asked for again.
 """
 
 from collections import deque
@@ -51,6 +54,54 @@ class Packet:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """How an encoding's packets go on where another one's stopped: what is added to each timestamp (modulo 2^32), and
+    in VP8 to each picture id (modulo 2^15 or 2^7), TL0PICIDX (2^8) and KEYIDX (2^5). RFC 7741 section 4.2."""
+
+    timestamp: int = 0
+    picture_id: int = 0
+    tl0_picture_index: int = 0
+    key_index: int = 0
+
+    @property
+    def changes_payload(self) -> bool:
+        return bool(self.picture_id or self.tl0_picture_index or self.key_index)
+
+    def payload(self, payload: bytes) -> bytes:
+        """A VP8 payload with its ids shifted; a descriptor that is cut off stays as it is."""
+        ids = payload[1] if len(payload) > 1 and payload[0] & 0x80 else 0
+        changed, at = bytearray(payload), 2
+        wide = ids & 0x80 and len(payload) > at and payload[at] & 0x80
+        if ids & 0x80 and len(payload) > at + bool(wide):
+            if wide:
+                value = int.from_bytes(payload[at : at + 2], "big") + self.picture_id
+                changed[at : at + 2] = (value & 0x7FFF | 0x8000).to_bytes(2, "big")
+            else:
+                changed[at] = payload[at] + self.picture_id & 0x7F
+        at += (2 if wide else 1) if ids & 0x80 else 0
+        if ids & 0x40 and len(payload) > at:
+            changed[at] = payload[at] + self.tl0_picture_index & 0xFF
+        at += 1 if ids & 0x40 else 0
+        if ids & 0x10 and len(payload) > at:
+            changed[at] = payload[at] & 0xE0 | payload[at] + self.key_index & 0x1F
+        return bytes(changed)
+
+
+NO_SPLICE = Splice()
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Packets `base`..`last` of a fanout went out as number - `offset`, spliced so."""
+
+    fanout: "Fanout"
+    base: int
+    last: int
+    offset: int
+    splice: Splice
+
+
 @dataclass(slots=True, eq=False)
 class Subscription:
     """One subscriber's copy of one publication.
@@ -78,7 +129,12 @@ class Subscription:
     base: int = 0
     withheld: bool = True
     next_number: int = 0
-    former: deque[tuple[int, int, int]] = field(default_factory=lambda: deque(maxlen=OFFSETS_KEPT))
+    former: deque[Stretch] = field(default_factory=lambda: deque(maxlen=OFFSETS_KEPT))
+    # Where its packets come from now, and how they are spliced; `start` is the packet to begin with after a move: a
+    # keyframe, so that none has to be asked for.
+    fanout: "Fanout | None" = None
+    splice: Splice = NO_SPLICE
+    start: int = -1
     resend_second: int = 0
     resends: int = 0
     # What the native forwarder keeps of it; its numbers and counters are there and not here.
@@ -93,7 +149,8 @@ class Subscription:
         if not self.withheld:
             self.withheld = True
             self.next_number = highest + 1 - self.offset
-            self.former.append((self.base, highest, self.offset))
+            assert self.fanout is not None
+            self.former.append(Stretch(self.fanout, self.base, highest, self.offset, self.splice))
 
     def resume(self, number: int) -> None:
         """Pass on from `number`: it gets the outgoing number that follows the last one before the pause."""
@@ -101,23 +158,16 @@ class Subscription:
         self.base = number
         self.offset = number - self.next_number
 
-    def offset_of(self, number: int) -> int | None:
-        """The offset that holds for a packet, or None when it was withheld."""
-        if not self.withheld and number >= self.base:
-            return self.offset
-        for base, last, offset in self.former:
-            if base <= number <= last:
-                return offset
-        return None
+    def late(self, number: int) -> Stretch | None:
+        """What holds for a packet of before `base`; None when it was withheld."""
+        return next((s for s in self.former if s.base <= number <= s.last and s.fanout is self.fanout), None)
 
-    def number_of(self, outgoing: int) -> int | None:
-        """The packet behind an (unwrapped) outgoing number."""
+    def sent_as(self, outgoing: int) -> Stretch | None:
+        """Where the packet of an (unwrapped) outgoing number came from."""
         if not self.withheld and outgoing >= self.base - self.offset:
-            return outgoing + self.offset
-        for base, last, offset in self.former:
-            if base - offset <= outgoing <= last - offset:
-                return outgoing + offset
-        return None
+            assert self.fanout is not None
+            return Stretch(self.fanout, self.base, self.fanout.highest, self.offset, self.splice)
+        return next((s for s in self.former if s.base <= outgoing + s.offset <= s.last), None)
 
     def may_resend(self, now_ns: int) -> bool:
         """At most RESENDS_PER_SECOND_MAX: a viewer cannot have us multiply traffic."""
@@ -138,6 +188,8 @@ class Fanout:
     caching: bool
     subscriptions: tuple[Subscription, ...] = ()
     highest: int = -1
+    # Of payload taken in.
+    octets: int = 0
     # Pairs media time with the publisher's clock: a newcomer gets it at once, so that lips match at once.
     last_report: SenderReport | None = None
     cache: list[Packet | None] = field(default_factory=list)
@@ -191,11 +243,22 @@ class Forwarder(Protocol):
     def highest(self, fanout: Fanout) -> int:
         """The highest number of the publication so far; -1 before the first."""
 
+    def octets(self, fanout: Fanout) -> int:
+        """Bytes of payload that the fanout has taken in."""
+
+    def newest(self, fanout: Fanout) -> bytes:
+        """The payload of the newest packet that subscriptions were sent; b"" when it is not kept."""
+
+    def move(self, subscription: Subscription, fanout: Fanout, splice: Splice, start: int) -> None:
+        """From here on the subscription gets this fanout's packets, beginning with number `start`, a keyframe, which
+        is yet to be forwarded (-1: with any packet; its keyframe is asked for). Its own numbers go on without a gap;
+        nothing more of the former fanout is sent but what it asks for again."""
+
     def follow(self, peer: Any, fanout: Fanout, course: Course) -> None:
         """The peer's ordinary packets of this SSRC (and of no other) may be forwarded without asking."""
 
-    def unfollow(self, peer: Any) -> None:
-        """What was said of the peer's SSRCs no longer holds: ask again."""
+    def unfollow(self, peer: Any, ssrc: int | None = None) -> None:
+        """What was said of the peer's SSRCs (or of this one) no longer holds: ask again."""
 
 
 class PacketForwarder:
@@ -206,6 +269,7 @@ class PacketForwarder:
         self._now_ns = now_ns
 
     def add(self, fanout: Fanout, subscription: Subscription) -> None:
+        subscription.fanout = fanout
         fanout.subscriptions = (*fanout.subscriptions, subscription)
         for gate in subscription.gates:
             gate.watch(subscription)
@@ -232,8 +296,24 @@ class PacketForwarder:
     def follow(self, peer: Any, fanout: Fanout, course: Course) -> None:
         """Every packet comes through Python here."""
 
-    def unfollow(self, peer: Any) -> None:
+    def unfollow(self, peer: Any, ssrc: int | None = None) -> None:
         """Nothing is followed."""
+
+    def octets(self, fanout: Fanout) -> int:
+        return fanout.octets
+
+    def newest(self, fanout: Fanout) -> bytes:
+        packet = fanout.cached(fanout.highest)
+        return b"" if packet is None else packet.payload
+
+    def move(self, subscription: Subscription, fanout: Fanout, splice: Splice, start: int) -> None:
+        former = subscription.fanout
+        assert former is not None
+        subscription.withhold(former.highest)
+        former.subscriptions = tuple(kept for kept in former.subscriptions if kept is not subscription)
+        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        subscription.fanout, subscription.splice, subscription.start = fanout, splice, start
+        subscription.until_ns = 0
 
     def forward(self, fanout: Fanout, packet: Packet) -> None:
         number, timestamp, payload = packet.number, packet.timestamp, packet.payload
@@ -244,32 +324,31 @@ class PacketForwarder:
             at = now()
             if at >= to.until_ns and not self._admit(fanout, to, number, at):
                 continue
-            out = number - to.offset
+            out, splice = number - to.offset, to.splice
             if number < to.base:
-                late = self._late_number(fanout, to, number)
+                late = self._late(fanout, to, number)
                 if late is None:
                     continue
-                out = late
-            head = write(to.first_byte | padding, marker | to.payload_type, out & 0xFFFF, timestamp, to.ssrc)
+                out, splice = number - late.offset, late.splice
+            stamp = (timestamp + splice.timestamp) & 0xFFFFFFFF
+            head = write(to.first_byte | padding, marker | to.payload_type, out & 0xFFFF, stamp, to.ssrc)
             head += to.head_extension
-            if to.egress.send_rtp(head, payload):
+            if to.egress.send_rtp(head, splice.payload(payload) if splice.changes_payload else payload):
                 to.last_ns = at
                 to.packets += 1
                 to.octets += size
         if fanout.caching:
             fanout.cache[number % CACHE_PACKETS] = packet
         fanout.highest = max(fanout.highest, number)
+        fanout.octets += size
 
-    def _late_number(self, fanout: Fanout, to: Subscription, number: int) -> int | None:
-        offset = to.offset_of(number)
-        if offset is None or fanout.highest - number > LATE_PACKETS_MAX:
-            return None
-        return number - offset
+    def _late(self, fanout: Fanout, to: Subscription, number: int) -> Stretch | None:
+        return None if fanout.highest - number > LATE_PACKETS_MAX else to.late(number)
 
     def _admit(self, fanout: Fanout, to: Subscription, number: int, now_ns: int) -> bool:
         """Ask both gates and the lease, and note the answer in `until_ns`."""
         until = self._until(to, now_ns)
-        if now_ns >= until or (to.withheld and number <= fanout.highest):
+        if now_ns >= until or (to.withheld and (number <= fanout.highest or number < to.start)):
             to.until_ns = 0
             to.withhold(fanout.highest)
             return False
@@ -278,7 +357,8 @@ class PacketForwarder:
         to.until_ns = until
         if to.withheld:
             to.resume(number)
-            fanout.on_resume()
+            if number != to.start:
+                fanout.on_resume()
             if fanout.last_report is not None:
                 send_report(fanout, to, fanout.last_report, to.packets, to.octets)
         return True
@@ -291,22 +371,25 @@ class PacketForwarder:
             return
         reference = fanout.highest - subscription.offset
         for sequence in lost:
-            number = subscription.number_of(unwrap_sequence(sequence, reference))
-            packet = None if number is None else fanout.cached(number)
+            outgoing = unwrap_sequence(sequence, reference)
+            stretch = subscription.sent_as(outgoing)
+            packet = None if stretch is None else stretch.fanout.cached(outgoing + stretch.offset)
             now_ns = self._now_ns()
             if not self.passing(subscription, now_ns) or not subscription.may_resend(now_ns):
                 return
-            if packet is not None:
-                self._resend(subscription, packet, sequence, now_ns)
+            if stretch is not None and packet is not None:
+                self._resend(subscription, packet, stretch.splice, sequence, now_ns)
 
-    def _resend(self, to: Subscription, packet: Packet, sequence: int, now_ns: int) -> None:
+    def _resend(self, to: Subscription, packet: Packet, splice: Splice, sequence: int, now_ns: int) -> None:
         """RFC 4588 section 4: own SSRC, payload type and numbers; the original number leads the payload."""
         assert to.rtx_payload_type is not None
         first = to.first_byte | (0x20 if packet.padding else 0)
         second = (0x80 if packet.marker else 0) | to.rtx_payload_type
-        head = _HEADER.pack(first, second, to.rtx_number & 0xFFFF, packet.timestamp, to.rtx_ssrc)
+        stamp = (packet.timestamp + splice.timestamp) & 0xFFFFFFFF
+        head = _HEADER.pack(first, second, to.rtx_number & 0xFFFF, stamp, to.rtx_ssrc)
         to.rtx_number += 1
-        if to.egress.send_rtp(head + to.head_extension + sequence.to_bytes(2, "big"), packet.payload):
+        payload = splice.payload(packet.payload) if splice.changes_payload else packet.payload
+        if to.egress.send_rtp(head + to.head_extension + sequence.to_bytes(2, "big"), payload):
             to.last_ns = now_ns
 
     def report(self, fanout: Fanout, report: SenderReport) -> None:
@@ -319,7 +402,8 @@ class PacketForwarder:
 
 def send_report(fanout: Fanout, to: Subscription, report: SenderReport, packets: int, octets: int) -> None:
     """The publisher's report as the subscriber's own, with what was sent to it so far."""
-    own = SenderReport(to.ssrc, report.ntp, report.rtp, packets & 0xFFFFFFFF, octets & 0xFFFFFFFF)
+    timestamp = (report.rtp + to.splice.timestamp) & 0xFFFFFFFF
+    own = SenderReport(to.ssrc, report.ntp, timestamp, packets & 0xFFFFFFFF, octets & 0xFFFFFFFF)
     to.egress.send_rtcp(_described(sender_report(own), to.ssrc, fanout.cname))
 
 

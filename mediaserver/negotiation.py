@@ -20,16 +20,20 @@ Setup = Literal["actpass", "active", "passive"]
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 TRANSPORT_CC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+RID_URI = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+REPAIRED_RID_URI = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 # https://aomediacodec.github.io/av1-rtp-spec/ appendix A
 DESCRIPTOR_URI = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 _EXTENSIONS: dict[str, tuple[str, ...]] = {
     "audio": (MID_URI, TRANSPORT_CC_URI, AUDIO_LEVEL_URI),
-    "video": (MID_URI, TRANSPORT_CC_URI),
+    "video": (MID_URI, TRANSPORT_CC_URI, RID_URI, REPAIRED_RID_URI),
 }
 # Our own offers: one number each, for ever, so that a pooled m-line may change its codec.
 OFFERED_MID_ID = 1
+ENCODINGS_MAX = 3  # of one picture
 _EXTENSION_IDS_MAX = 14  # one-byte header extensions, RFC 8285 section 4.2
 _HASHES = ("sha-256", "sha-384", "sha-512")
+_RID = re.compile(r"[A-Za-z0-9]{1,16}")
 _FINGERPRINT = re.compile(r"(?:[0-9A-Fa-f]{2}:){31,63}[0-9A-Fa-f]{2}")
 
 
@@ -95,7 +99,9 @@ class RemoteTransport:
 
 @dataclass(frozen=True, slots=True)
 class IncomingMedia:
-    """One m-line of a publisher. `ssrcs` are those its SDP named, `rtx_ssrcs` maps their retransmissions."""
+    """One m-line of a publisher. `ssrcs` are those its SDP named, `rtx_ssrcs` maps their retransmissions. `rids` are
+    the encodings of its simulcast in the publisher's order, empty without; with `simulcast_ssrcs` they are told by SSRC, else
+    by header extensions."""
 
     mid: str
     kind: Kind
@@ -105,6 +111,10 @@ class IncomingMedia:
     rtx_ssrcs: dict[int, int]
     mid_id: int | None
     transport_cc_id: int | None
+    rids: tuple[str, ...] = ()
+    rid_id: int | None = None
+    repaired_rid_id: int | None = None
+    simulcast_ssrcs: tuple[int, ...] = ()
     descriptor_id: int | None = None
 
 
@@ -311,6 +321,8 @@ def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> In
         raise NegotiationError(f"the offer has no {kind} codec that this room accepts")
     ids = _extension_ids(media)
     rtx_ssrcs = _retransmission_ssrcs(media)
+    grouped = _simulcast_ssrcs(media)
+    rids = _sent_rids(media, codec) if RID_URI in ids and kind == "video" else ()
     return IncomingMedia(
         mid=sdp_text.token(mid or ""),
         kind=kind,
@@ -321,7 +333,42 @@ def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> In
         mid_id=ids.get(MID_URI),
         transport_cc_id=ids.get(TRANSPORT_CC_URI),
         descriptor_id=ids.get(DESCRIPTOR_URI) if codec.name == "AV1" and _may_mix(parsed, media) else None,
+        rids=rids or tuple(str(place) for place in range(len(grouped))),
+        rid_id=ids.get(RID_URI),
+        repaired_rid_id=ids.get(REPAIRED_RID_URI),
+        simulcast_ssrcs=() if rids else grouped,
     )
+
+
+def _sent_rids(media: Media, codec: Codec) -> tuple[str, ...]:
+    """Which encodings the m-line sends (RFC 8853 section 5): of alternatives the first; paused ones too, they may begin
+    later. Empty when it is but one: that is no simulcast."""
+    described = dict(line.partition(" ")[::2] for line in media.attributes.every("rid"))
+    words = (media.attributes.first("simulcast") or "").split()
+    sent = dict(zip(words[::2], words[1::2], strict=False)).get("send", "")
+    names = [alternatives.partition(",")[0].removeprefix("~") for alternatives in sent.split(";")]
+    rids = [name for name in dict.fromkeys(names) if _is_sent(name, described.get(name, ""), codec)]
+    return tuple(rids[:ENCODINGS_MAX]) if len(rids) > 1 else ()
+
+
+def _is_sent(rid: str, description: str, codec: Codec) -> bool:
+    """RFC 8851 section 4: `send`, then restrictions; of those only the payload types matter here."""
+    direction, _, restrictions = description.partition(" ")
+    allowed = next((part[3:].split(",") for part in restrictions.split(";") if part.startswith("pt=")), None)
+    return (
+        _RID.fullmatch(rid) is not None
+        and direction == "send"
+        and (allowed is None or str(codec.payload_type) in allowed)
+    )
+
+
+def _simulcast_ssrcs(media: Media) -> tuple[int, ...]:
+    """Simulcast of before RFC 8853, lowest first: `ssrc-group:SIM`."""
+    for line in media.attributes.every("ssrc-group"):
+        match line.split():
+            case ["SIM", *ssrcs] if media.kind == "video" and len(ssrcs) > 1:
+                return tuple(sdp_text.number(ssrc, 0, 0xFFFFFFFF) for ssrc in ssrcs[:ENCODINGS_MAX])
+    return ()
 
 
 def _may_mix(parsed: Sdp, media: Media) -> bool:
@@ -498,7 +545,15 @@ def _answer_lines(section: IncomingMedia, media: Media, local: LocalTransport, s
     lines += ["a=rtcp-rsize"] if media.attributes.first("rtcp-rsize") is not None else []
     feedback = ["nack", "nack pli"] if section.kind == "video" else []
     feedback += ["transport-cc"] if TRANSPORT_CC_URI in ids else []
-    return lines + _codec_lines(_answered(codec), feedback)
+    return lines + _codec_lines(_answered(codec), feedback) + _simulcast_lines(section)
+
+
+def _simulcast_lines(section: IncomingMedia) -> list[str]:
+    if section.simulcast_ssrcs:
+        return ["a=x-google-flag:conference"]  # without it Chromium sends the first SSRC alone
+    if not section.rids:
+        return []
+    return [*(f"a=rid:{rid} recv" for rid in section.rids), f"a=simulcast:recv {';'.join(section.rids)}"]
 
 
 def _answered(codec: Codec) -> Codec:

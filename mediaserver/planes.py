@@ -17,6 +17,7 @@ from mediaserver.forwarder import (
     Forwarder,
     Packet,
     PacketForwarder,
+    Splice,
     Subscription,
     send_goodbye,
     send_report,
@@ -131,9 +132,11 @@ class NativePlane:
     def _on_keyframe(self, peer: Any, ssrc: int, now_ns: int) -> None:
         peer.on_keyframe_request(ssrc, now_ns)
 
-    def _on_resumed(self, who: tuple[Fanout, Subscription], packets: int, octets: int) -> None:
-        fanout, to = who
-        fanout.on_resume()
+    def _on_resumed(self, to: Subscription, packets: int, octets: int, needs_keyframe: bool) -> None:
+        fanout = to.fanout
+        assert fanout is not None
+        if needs_keyframe:
+            fanout.on_resume()
         if fanout.last_report is not None:
             send_report(fanout, to, fanout.last_report, packets, octets)
 
@@ -170,7 +173,7 @@ class NativePlane:
         subscription.link = self.native.subscribe(
             self._publication(fanout),
             peer,
-            (fanout, subscription),
+            subscription,
             subscription.gates,
             [gate.state for gate in subscription.gates],
             ssrc=subscription.ssrc,
@@ -181,6 +184,7 @@ class NativePlane:
             rtx_payload_type=-1 if subscription.rtx_payload_type is None else subscription.rtx_payload_type,
             rtx_number=subscription.rtx_number,
         )
+        subscription.fanout = fanout
         fanout.subscriptions = (*fanout.subscriptions, subscription)
         for gate in subscription.gates:
             gate.watch(subscription.link)
@@ -204,6 +208,28 @@ class NativePlane:
     def highest(self, fanout: Fanout) -> int:
         return -1 if fanout.link is None else int(fanout.link.highest)
 
+    def octets(self, fanout: Fanout) -> int:
+        return 0 if fanout.link is None else int(fanout.link.octets)
+
+    def newest(self, fanout: Fanout) -> bytes:
+        return b"" if fanout.link is None else bytes(fanout.link.newest())
+
+    def move(self, subscription: Subscription, fanout: Fanout, splice: Splice, start: int) -> None:
+        former = subscription.fanout
+        assert former is not None
+        self.native.move(
+            subscription.link,
+            self._publication(fanout),
+            start=start,
+            timestamp=splice.timestamp,
+            picture_id=splice.picture_id,
+            tl0_picture_index=splice.tl0_picture_index,
+            key_index=splice.key_index,
+        )
+        former.subscriptions = tuple(kept for kept in former.subscriptions if kept is not subscription)
+        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        subscription.fanout, subscription.splice, subscription.start = fanout, splice, start
+
     def follow(self, peer: Any, fanout: Fanout, course: Course) -> None:
         self.native.follow(
             peer,
@@ -216,8 +242,11 @@ class NativePlane:
             transport_cc_id=course.transport_cc_id,
         )
 
-    def unfollow(self, peer: Any) -> None:
-        self.native.unfollow_all(peer)
+    def unfollow(self, peer: Any, ssrc: int | None = None) -> None:
+        if ssrc is None:
+            self.native.unfollow_all(peer)
+        else:
+            self.native.unfollow(peer, ssrc)
 
     def forward(self, fanout: Fanout, packet: Packet) -> None:
         self.native.forward(

@@ -1,14 +1,31 @@
 """One published track on its way in: numbers that grow for ever, what is missing, reports, keyframes. Pure.
 
 RTCP toward the publisher is handed to `send_rtcp`; time is an argument.
+
+A host may send one picture in several sizes at once (simulcast, RFC 8853): then a `Publication` has several
+`Encoding`s, each a stream with numbers, losses and a fan-out of its own, and each subscription receives one of them.
+
+How a subscription goes over to another encoding (`Publication.select`):
+
+1. It goes on with the present one. The publisher is asked for a keyframe of the other, and that one's packets are
+   no longer forwarded natively: Python sees each of them (`Encoding.course` is None meanwhile).
+2. At the first packet of a keyframe the subscription is moved (`Forwarder.move`): the packet before was the last of the
+   former encoding, this one is the first of the new, and its outgoing number follows without a gap.
+3. Every encoding has timestamps and picture ids of its own. What is added to those of the new one (`Splice`) makes
+   them go on: timestamps by the sender reports of both, which tie each to the publisher's clock, or while one is
+   unknown by the time that passed between arrivals, and always later than what was sent; VP8's ids as the successors of
+   the last sent. The viewer's sender reports are shifted likewise.
+4. What was lost of the former encoding is still answered from its cache, in its own numbers and splice.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from mediaserver.events import TrackInfo
-from mediaserver.forwarder import Course, Fanout, Forwarder, Packet
+from mediaserver.forwarder import Course, Fanout, Forwarder, Packet, Splice, Subscription
 from mediaserver.negotiation import IncomingMedia
+from mediaserver.payload import Size, keyframe_size, parse_vp8, starts_keyframe
 from mediaserver.rtcp import ReportBlock, SenderReport, nack, picture_loss
 from mediaserver.rtp import SEQUENCE_MOD, RtpPacket, payload_bytes, unwrap_sequence
 
@@ -18,6 +35,14 @@ NACK_TRIES_MAX = 5
 NACKS_AT_ONCE_MAX = 100
 MISSING_MAX = 256
 MISSING_AGE_MAX = 1000
+# An encoding without a packet for so long is one that its sender has stopped (a screen at rest still sends one a second).
+SILENT_NS = 1_500_000_000
+BITRATE_SAMPLES = 5
+BITRATE_SAMPLE_NS = 250_000_000
+# A keyframe that somebody waits for is asked for again so often: its beginning may have been lost.
+WAIT_NS = 1_000_000_000
+# Sender reports that put an encoding's time further off than this are not believed.
+REPORT_ERROR_NS = 1_000_000_000
 _SECOND_NS = 1_000_000_000
 
 
@@ -70,42 +95,53 @@ class Source:
         )
 
 
-class Publication:
-    """One m-line of a publisher. A further SSRC on it (a browser that began anew) continues the numbers."""
+class Encoding:
+    """One of the streams in which a picture comes, or the only one. A further SSRC (a browser that began anew)
+    continues its numbers.
+
+    `rid` names it ("" without simulcast). `is_active`: packets came lately; `bitrate_bps` is that of the payload over
+    about the last second; `size` is that of the last keyframe that was looked at, None where nothing tells."""
 
     def __init__(
         self,
-        publication_id: int,
         info: TrackInfo,
         media: IncomingMedia,
+        rid: str,
         *,
         forwarder: Forwarder,
         cname: str,
         own_ssrc: int,
         send_rtcp: Callable[[bytes], None],
+        on_keyframe: Callable[["Encoding", Packet, int], None],
     ) -> None:
-        self.publication_id = publication_id
+        self.rid = rid
         self.info = info
         self.media = media
-        self.cname = cname
         self.fanout = Fanout(on_resume=self.want_keyframe, cname=cname, caching=info.kind == "video")
+        self.is_active = False
+        self.bitrate_bps = 0
+        self.size: Size | None = None
+        # Somebody waits for a keyframe: no packet may pass unseen.
+        self.is_awaited = False
         self._forwarder = forwarder
         self._send_rtcp = send_rtcp
         self._own_ssrc = own_ssrc
+        self._on_keyframe = on_keyframe
         self._source: Source | None = None
         self._former_ssrcs: set[int] = set()
         self._shift = 0
         self._timestamp_shift = 0
-        self._timestamp = 0
-        self._arrival_ns = 0
+        self.timestamp = 0
+        self.arrival_ns = 0
+        self._octets: deque[tuple[int, int]] = deque(maxlen=BITRATE_SAMPLES)
         self._missing: dict[int, Missing] = {}
         self._keyframe_wanted = False
         self._keyframe_asked_ns = -KEYFRAME_INTERVAL_NS
 
     @property
-    def stream_id(self) -> str:
-        """Groups what belongs together in time: camera with microphone, screen with its sound."""
-        return f"{self.cname}-{'screen' if self.info.source.startswith('screen') else 'main'}"
+    def ssrc(self) -> int | None:
+        """Under which it comes now."""
+        return None if self._source is None else self._source.ssrc
 
     def renegotiate(self, media: IncomingMedia) -> None:
         """The same track by a new description; an SSRC that it names may come (back)."""
@@ -130,14 +166,27 @@ class Publication:
         elif self._missing.pop(number, None) is None:
             return  # a repetition, or older than anybody waits for
         source.count(number, packet.timestamp, now_ns)
+        timestamp = (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF
+        kept = Packet(number + self._shift, packet.marker, packet.padding, timestamp, packet.payload)
         if newest:
-            self._timestamp, self._arrival_ns = packet.timestamp + self._timestamp_shift, now_ns
-        self._forward(packet, number)
+            if timestamp != self.timestamp or not self.arrival_ns:
+                self._look_for_keyframe(kept, now_ns)
+            self.timestamp, self.arrival_ns, self.is_active = timestamp, now_ns, True
+        self._forwarder.forward(self.fanout, kept)
+
+    def _look_for_keyframe(self, packet: Packet, now_ns: int) -> None:
+        """The first packet of a picture, so that nobody is moved into the middle of one."""
+        name = self.media.codec.name
+        if self.info.kind == "video" and starts_keyframe(name, packet.payload):
+            self.size = keyframe_size(name, packet.payload) or self.size
+            if self.is_awaited:
+                self._on_keyframe(self, packet, now_ns)
 
     def course(self, ssrc: int) -> Course | None:
-        """How ordinary packets of the SSRC go on from here; None unless it is the current source."""
+        """How ordinary packets of the SSRC go on from here; None unless it is the current source, and while somebody
+        waits for a keyframe of it."""
         source, media = self._source, self.media
-        if source is None or source.ssrc != ssrc:
+        if source is None or source.ssrc != ssrc or self.is_awaited:
             return None
         return Course(
             ssrc=ssrc,
@@ -155,13 +204,15 @@ class Publication:
             return
         self._note_gap(source.highest, number, now_ns)
         source.count(number, timestamp, now_ns)
-        self._timestamp, self._arrival_ns = timestamp + self._timestamp_shift, now_ns
+        self.timestamp, self.arrival_ns = (timestamp + self._timestamp_shift) & 0xFFFFFFFF, now_ns
+        self.is_active = True
 
     def receive_repair(self, packet: RtpPacket, primary_ssrc: int, now_ns: int) -> None:
-        """A retransmission (RFC 4588): the original sequence number leads its payload."""
+        """A retransmission (RFC 4588): the original sequence number leads its payload. `primary_ssrc` is the SSRC that
+        it repairs, 0 for the current one."""
         if payload_bytes(packet) < 2 or packet.payload_type != self.media.codec.rtx_payload_type:  # noqa: PLR2004
             return
-        if self._source is None or primary_ssrc != self._source.ssrc:
+        if self._source is None or primary_ssrc not in (0, self._source.ssrc):
             return
         sequence = int.from_bytes(packet.payload[:2], "big")
         if unwrap_sequence(sequence, self._source.highest) in self._missing:
@@ -169,7 +220,7 @@ class Publication:
             self.receive(
                 replace(
                     packet,
-                    ssrc=primary_ssrc,
+                    ssrc=self._source.ssrc,
                     sequence=sequence,
                     payload_type=payload_type,
                     payload=packet.payload[2:],
@@ -183,18 +234,13 @@ class Publication:
         if self._source is not None:
             self._former_ssrcs.add(self._source.ssrc)
             self._shift = self._forwarder.highest(self.fanout) + 1 - source.first
-            elapsed = (now_ns - self._arrival_ns) * self.media.codec.clock_rate_hz // _SECOND_NS
-            self._timestamp_shift = self._timestamp + elapsed - packet.timestamp
+            elapsed = (now_ns - self.arrival_ns) * self.media.codec.clock_rate_hz // _SECOND_NS
+            self._timestamp_shift = self.timestamp + elapsed - packet.timestamp
             self._missing.clear()
             self.fanout.last_report = None
             self.want_keyframe()
         self._source = source
         return source
-
-    def _forward(self, packet: RtpPacket, number: int) -> None:
-        timestamp = (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF
-        kept = Packet(number + self._shift, packet.marker, packet.padding, timestamp, packet.payload)
-        self._forwarder.forward(self.fanout, kept)
 
     # --- what is missing ---
 
@@ -245,13 +291,195 @@ class Publication:
 
     def tick(self, now_ns: int) -> None:
         """Called every 50 ms or so: ask again for what is missing, ask for a wanted keyframe."""
+        self._measure(now_ns)
         if self._missing:
             self._ask_missing(now_ns)
+        if self.is_awaited and now_ns - self._keyframe_asked_ns >= WAIT_NS:
+            self.want_keyframe()
         if not self._keyframe_wanted or self._source is None:
             return
         if now_ns - self._keyframe_asked_ns >= KEYFRAME_INTERVAL_NS:
             self._keyframe_wanted, self._keyframe_asked_ns = False, now_ns
             self._send_rtcp(picture_loss(self._own_ssrc, self._source.ssrc))
+
+    def _measure(self, now_ns: int) -> None:
+        self.is_active = self.is_active and now_ns - self.arrival_ns < SILENT_NS
+        if self._octets and now_ns - self._octets[-1][0] < BITRATE_SAMPLE_NS:
+            return
+        self._octets.append((now_ns, self._forwarder.octets(self.fanout)))
+        (since_ns, before), (_, octets) = self._octets[0], self._octets[-1]
+        if now_ns > since_ns:
+            self.bitrate_bps = (octets - before) * 8 * _SECOND_NS // (now_ns - since_ns)
+
+
+class Publication:
+    """One m-line of a publisher: what it shows, in which encodings it comes, and who receives which of them.
+
+    `retake` is called with an SSRC of which every packet must be seen from now on."""
+
+    def __init__(
+        self,
+        publication_id: int,
+        info: TrackInfo,
+        media: IncomingMedia,
+        *,
+        forwarder: Forwarder,
+        cname: str,
+        own_ssrc: int,
+        send_rtcp: Callable[[bytes], None],
+        retake: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.publication_id = publication_id
+        self.info = info
+        self.media = media
+        self.cname = cname
+        self._forwarder = forwarder
+        self._retake = retake
+        self._encodings = tuple(
+            Encoding(
+                info, media, rid, forwarder=forwarder, cname=cname, own_ssrc=own_ssrc, send_rtcp=send_rtcp,
+                on_keyframe=self._switch,
+            )
+            for rid in media.rids or ("",)
+        )  # fmt: skip
+        self._current: dict[Subscription, Encoding] = {}
+        self._waiting: dict[Subscription, Encoding] = {}
+
+    @property
+    def stream_id(self) -> str:
+        """Groups what belongs together in time: camera with microphone, screen with its sound."""
+        return f"{self.cname}-{'screen' if self.info.source.startswith('screen') else 'main'}"
+
+    @property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """The smallest first: by their sizes where all are known, else as the publisher has listed them."""
+        sizes = {
+            encoding: encoding.size[0] * encoding.size[1] for encoding in self._encodings if encoding.size
+        }
+        if len(sizes) < len(self._encodings):
+            return self._encodings
+        return tuple(sorted(self._encodings, key=lambda encoding: sizes[encoding]))
+
+    def encoding(self, rid: str) -> Encoding | None:
+        return next((encoding for encoding in self._encodings if encoding.rid == rid), None)
+
+    def continues(self, info: TrackInfo, media: IncomingMedia) -> bool:
+        """Whether that is this track by a new description, in the same encodings."""
+        return self.info == info and self.media.codec == media.codec and self.media.rids == media.rids
+
+    def renegotiate(self, media: IncomingMedia) -> None:
+        self.media = media
+        for encoding in self._encodings:
+            encoding.renegotiate(media)
+
+    def tick(self, now_ns: int) -> None:
+        for encoding in self._encodings:
+            encoding.tick(now_ns)
+
+    def report_blocks(self, now_ns: int) -> list[ReportBlock]:
+        blocks = (encoding.report_block(now_ns) for encoding in self._encodings)
+        return [block for block in blocks if block is not None]
+
+    # --- who receives which encoding ---
+
+    def add(self, subscription: Subscription) -> None:
+        """Begin with the lowest encoding that comes, which costs the least until more is known."""
+        active = (encoding for encoding in self.encodings if encoding.is_active)
+        encoding = self._current[subscription] = next(active, self.encodings[0])
+        self._forwarder.add(encoding.fanout, subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        self._stay(subscription)
+        self._forwarder.remove(self._current.pop(subscription).fanout, subscription)
+
+    def current(self, subscription: Subscription) -> Encoding:
+        """The encoding that the subscription receives."""
+        return self._current[subscription]
+
+    def target(self, subscription: Subscription) -> Encoding:
+        """The encoding that the subscription receives or waits for."""
+        return self._waiting.get(subscription) or self._current[subscription]
+
+    def select(self, subscription: Subscription, encoding: Encoding) -> None:
+        """Let the subscription go over to the encoding when a keyframe of it begins; the present one: let it stay.
+        The latest call holds."""
+        if self.target(subscription) is encoding:
+            return
+        self._stay(subscription)
+        if self._current[subscription] is not encoding:
+            self._waiting[subscription] = encoding
+            encoding.is_awaited = True
+            encoding.want_keyframe()
+            if encoding.ssrc is not None:
+                self._retake(encoding.ssrc)
+
+    def _stay(self, subscription: Subscription) -> None:
+        encoding = self._waiting.pop(subscription, None)
+        if encoding is not None:
+            encoding.is_awaited = encoding in self._waiting.values()
+
+    def want_keyframe(self, subscription: Subscription | None = None) -> None:
+        """Of what one subscription receives, or of everything that is received."""
+        wanted: Iterable[Encoding] = self._current.values() if subscription is None else ()
+        if subscription is not None and subscription in self._current:
+            wanted = (self._current[subscription],)
+        for encoding in set(wanted):
+            encoding.want_keyframe()
+
+    def _switch(self, target: Encoding, packet: Packet, now_ns: int) -> None:
+        """The first packet of a keyframe that some have waited for; it is yet to be forwarded."""
+        for subscription in [waits for waits, encoding in self._waiting.items() if encoding is target]:
+            former = self._current[subscription]
+            timestamp = _timestamp_after(
+                subscription.splice.timestamp, former, target, packet.timestamp, now_ns
+            )
+            last = self._forwarder.newest(former.fanout)
+            ids = _ids_after(subscription.splice, last, packet.payload) if self._has_ids else (0, 0, 0)
+            del self._waiting[subscription]
+            self._current[subscription] = target
+            splice = Splice((timestamp - packet.timestamp) & 0xFFFFFFFF, *ids)
+            self._forwarder.move(subscription, target.fanout, splice, packet.number)
+        target.is_awaited = False
+
+    @property
+    def _has_ids(self) -> bool:
+        return self.media.codec.name == "VP8"
+
+
+def _timestamp_after(shift: int, former: Encoding, target: Encoding, timestamp: int, now_ns: int) -> int:
+    """The timestamp under which the target's goes on where the former encoding's, shifted, have stopped."""
+    rate_hz = target.media.codec.clock_rate_hz
+    last = former.timestamp + shift
+    after = last + (now_ns - former.arrival_ns) * rate_hz // _SECOND_NS
+    ours, theirs = former.fanout.last_report, target.fanout.last_report
+    if ours is not None and theirs is not None:
+        apart = (theirs.ntp - ours.ntp) * rate_hz >> 32
+        error = _signed(ours.rtp + apart + timestamp - theirs.rtp + shift - after)
+        if abs(error) < REPORT_ERROR_NS * rate_hz // _SECOND_NS:
+            after += error
+    return after if _signed(after - last) > 0 else last + 1
+
+
+def _signed(difference: int) -> int:
+    """Of two 32-bit timestamps, which run around."""
+    return ((difference + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+
+
+def _ids_after(splice: Splice, last: bytes, first: bytes) -> tuple[int, int, int]:
+    """What makes the VP8 ids of `first` the successors of those of `last`, which went out spliced so: shifts of picture
+    id, TL0PICIDX and KEYIDX, 0 for what either has not."""
+    before, after = parse_vp8(last), parse_vp8(first)
+    if before is None or after is None:
+        return 0, 0, 0
+    return (
+        _successor(before.picture_id, splice.picture_id, after.picture_id) & 0x7FFF,
+        _successor(before.tl0_picture_index, splice.tl0_picture_index, after.tl0_picture_index) & 0xFF,
+        _successor(before.key_index, splice.key_index, after.key_index) & 0x1F,
+    )
+
+
+def _successor(last: int | None, shift: int, first: int | None) -> int:
+    return 0 if last is None or first is None else last + shift + 1 - first
 
 
 class ArrivalLog:

@@ -1,7 +1,8 @@
 """The publish transport of one participant: its offers, its incoming streams, the RTCP it gets from us.
 
-Streams are known by (this peer, SSRC) alone and bound by what the SDP named or by the mid extension, so that
-nobody sends into another one's publication by choosing its SSRC.
+Streams are known by (this peer, SSRC) alone and bound by what the SDP named or by the mid and rid extensions, so that
+nobody sends into another one's publication by choosing its SSRC. Once bound an SSRC stays so: browsers leave the
+extensions out when they have seen that we know.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,8 +13,14 @@ from mediaserver.context import Context
 from mediaserver.errors import NegotiationError
 from mediaserver.events import Connected, Source, TrackInfo
 from mediaserver.gate import MS
-from mediaserver.negotiation import IncomingMedia, LocalTransport, PublishOffer, write_publish_answer
-from mediaserver.publication import ArrivalLog, Publication
+from mediaserver.negotiation import (
+    ENCODINGS_MAX,
+    IncomingMedia,
+    LocalTransport,
+    PublishOffer,
+    write_publish_answer,
+)
+from mediaserver.publication import ArrivalLog, Encoding, Publication
 from mediaserver.transport import Role
 
 TRANSPORT_CC_INTERVAL_NS = 100_000_000
@@ -26,9 +33,10 @@ _SOURCES: dict[str, tuple[Source, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """An SSRC's publication; `repairs` is the SSRC that it retransmits, 0 for "the current one"."""
+    """What an SSRC carries; `repairs` is the SSRC that it retransmits, 0 for "the current one"."""
 
     publication: Publication
+    encoding: Encoding
     repairs: int | None = None
 
 
@@ -43,7 +51,10 @@ class Publisher:
         self._on_gone = on_gone
         self._certificate = context.certificate()
         self.peer = context.open_peer(
-            self, self._certificate, streams_max=context.config.streams_per_peer_max, viewer=False
+            self,
+            self._certificate,
+            streams_max=ENCODINGS_MAX * context.config.streams_per_peer_max,
+            viewer=False,
         )
         self.publications: dict[str, Publication] = {}
         self._bindings: dict[int, Binding] = {}
@@ -102,18 +113,22 @@ class Publisher:
         return TrackInfo(media.mid, media.kind, self._participant_id, allowed[0])
 
     def _take(self, offer: PublishOffer, infos: Mapping[str, TrackInfo]) -> None:
-        former, self.publications, self._bindings = self.publications, {}, {}
+        former, self.publications = self.publications, {}
+        bound, self._bindings = self._bindings, {}
         self._context.forwarder.unfollow(self.peer.link)
         for media in offer.incoming:
             info = infos.get(media.mid)
             if info is None:
                 continue
             publication = former.get(media.mid)
-            if publication is None or publication.info != info or publication.media.codec != media.codec:
+            if publication is None or not publication.continues(info, media):
                 publication = self._publication(info, media)
             publication.renegotiate(media)
             self.publications[media.mid] = publication
             self._bind_described(publication, media)
+        for ssrc, binding in bound.items():
+            if binding.publication.media.rids and binding.publication in self.publications.values():
+                self._bindings.setdefault(ssrc, binding)  # its rid does not come again
 
     def _publication(self, info: TrackInfo, media: IncomingMedia) -> Publication:
         return Publication(
@@ -124,18 +139,30 @@ class Publisher:
             cname=self._cname,
             own_ssrc=self._ssrc,
             send_rtcp=self._send_rtcp,
+            retake=self._retake,
         )
 
+    def _retake(self, ssrc: int) -> None:
+        self._context.forwarder.unfollow(self.peer.link, ssrc)
+
     def _bind_described(self, publication: Publication, media: IncomingMedia) -> None:
-        described = [(ssrc, Binding(publication)) for ssrc in media.ssrcs]
-        described += [(ssrc, Binding(publication, primary)) for ssrc, primary in media.rtx_ssrcs.items()]
-        for ssrc, binding in described:
+        names = dict(zip(media.simulcast_ssrcs, media.rids, strict=False))
+        if media.rids and not names:
+            return  # which SSRC is which encoding, its packets tell
+        described = {ssrc: publication.encoding(names.get(ssrc, "")) for ssrc in media.ssrcs}
+        bindings = [
+            (ssrc, Binding(publication, encoding)) for ssrc, encoding in described.items() if encoding
+        ]
+        for repair, ssrc in media.rtx_ssrcs.items():
+            encoding = described.get(ssrc)
+            bindings += [(repair, Binding(publication, encoding, ssrc))] if encoding else []
+        for ssrc, binding in bindings:
             if len(self._bindings) < self._bindings_max:
                 self._bindings.setdefault(ssrc, binding)
 
     @property
     def _bindings_max(self) -> int:
-        return 2 * self._context.config.streams_per_peer_max
+        return 2 * ENCODINGS_MAX * self._context.config.streams_per_peer_max
 
     # --- packets ---
 
@@ -147,15 +174,15 @@ class Publisher:
         binding = self._bindings.get(packet.ssrc) or self._bind(packet)
         if binding is None:
             return
-        publication = binding.publication
-        self._note_arrival(packet, publication.media.transport_cc_id, now_ns)
+        encoding = binding.encoding
+        self._note_arrival(packet, encoding.media.transport_cc_id, now_ns)
         if binding.repairs is not None:
-            publication.receive_repair(packet, binding.repairs, now_ns)
+            encoding.receive_repair(packet, binding.repairs, now_ns)
             return
-        publication.receive(packet, now_ns)
-        course = publication.course(packet.ssrc)
+        encoding.receive(packet, now_ns)
+        course = encoding.course(packet.ssrc)
         if course is not None:
-            self._context.forwarder.follow(self.peer.link, publication.fanout, course)
+            self._context.forwarder.follow(self.peer.link, encoding.fanout, course)
 
     def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
         binding = self._bindings.get(ssrc)
@@ -163,7 +190,7 @@ class Publisher:
             return
         if transport_cc >= 0:
             self._arrivals.add(transport_cc, now_ns)
-        binding.publication.note_forwarded(ssrc, number, timestamp, now_ns)
+        binding.encoding.note_forwarded(ssrc, number, timestamp, now_ns)
 
     def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
         """Nobody receives on this transport."""
@@ -176,7 +203,10 @@ class Publisher:
         if publication is None:
             return None
         repair = packet.payload_type == publication.media.codec.rtx_payload_type
-        binding = self._bindings[packet.ssrc] = Binding(publication, 0 if repair else None)
+        encoding = _named_encoding(publication, packet, repair=repair)
+        if encoding is None:
+            return None
+        binding = self._bindings[packet.ssrc] = Binding(publication, encoding, 0 if repair else None)
         return binding
 
     def _by_mid(self, packet: rtp.RtpPacket) -> Publication | None:
@@ -211,7 +241,7 @@ class Publisher:
         for report in rtcp.parse(data).sender_reports:
             binding = self._bindings.get(report.ssrc)
             if binding is not None and binding.repairs is None:
-                binding.publication.receive_report(report, now_ns)
+                binding.encoding.receive_report(report, now_ns)
 
     # --- what the publisher gets from us ---
 
@@ -235,8 +265,10 @@ class Publisher:
             self._send_rtcp(rtcp.transport_cc(self._ssrc, media_ssrc, *taken))
 
     def _send_report(self, now_ns: int) -> None:
-        blocks = [publication.report_block(now_ns) for publication in self.publications.values()]
-        report = rtcp.receiver_report(self._ssrc, [block for block in blocks if block is not None])
+        blocks = [
+            block for publication in self.publications.values() for block in publication.report_blocks(now_ns)
+        ]
+        report = rtcp.receiver_report(self._ssrc, blocks)
         self._send_rtcp(report + rtcp.source_description(self._ssrc, self._cname))
 
     def _send_rtcp(self, data: bytes) -> None:
@@ -257,3 +289,13 @@ class Publisher:
     async def close(self) -> None:
         self.publications, self._bindings = {}, {}
         await self.peer.close()
+
+
+def _named_encoding(publication: Publication, packet: rtp.RtpPacket, *, repair: bool) -> Encoding | None:
+    """The encoding that the packet names (RFC 8852), or the only one."""
+    media = publication.media
+    if not media.rids:
+        return publication.encodings[0]
+    identifier = media.repaired_rid_id if repair else media.rid_id
+    named = identifier and rtp.find_extension(packet.extensions, identifier)
+    return publication.encoding(named.decode("latin-1")) if named else None

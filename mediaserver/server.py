@@ -227,6 +227,9 @@ class MediaServer:
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         for publisher in self._publishers:
             publisher.tick(now_ns)
+        for participant in self._participants.values():
+            if participant.subscriber is not None:
+                participant.subscriber.tick(now_ns)
         if now_ns - self._silence_checked_ns >= SILENCE_CHECK_INTERVAL_NS:
             self._silence_checked_ns = now_ns
             for participant in self._participants.values():

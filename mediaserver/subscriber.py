@@ -6,7 +6,7 @@ whose publication ended becomes inactive and is used again, under a new SSRC.
 Or the client made the one offer there is (`watch`): then its m-lines stay as they are, and carry what comes and goes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mediaserver import rtcp
@@ -27,13 +27,16 @@ from mediaserver.negotiation import (
     write_subscribe_offer,
     write_watch_answer,
 )
-from mediaserver.publication import Publication
+from mediaserver.publication import Encoding, Publication
 from mediaserver.room import SECTIONS_MAX, Slot, Wanted, arrange
 from mediaserver.rtp import extension_block
 from mediaserver.transport import Role
 
 # libsrtp mistakes an early reordering for a wrap when the first number is high (RFC 3711 section 3.3.1).
 FIRST_NUMBER_MAX = 1 << 15
+# How large the largest encoding is taken to be until one of its keyframes has told.
+USUAL_SIZE = (1280, 720)
+FIT_INTERVAL_NS = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class Subscriber:
         self._closed = False
         self._watching = False
         self._sizes: dict[str, tuple[int, int]] = {}
+        self._fitted_ns = 0
 
     # --- offers ---
 
@@ -266,6 +270,19 @@ class Subscriber:
         """How large each m-line is shown, by mid: width and height in device pixels."""
         self._sizes = dict(sizes)
 
+    def tick(self, now_ns: int) -> None:
+        """Called every 50 ms or so: let each picture come in the encoding that fits."""
+        if now_ns - self._fitted_ns < FIT_INTERVAL_NS:
+            return
+        self._fitted_ns = now_ns
+        for section in self._sections:
+            if section.subscription is not None and section.available is not None:
+                publication = section.available.publication
+                if len(publication.encodings) > 1:
+                    encoding = fitting(publication.encodings, self._sizes.get(section.offered.mid))
+                    if encoding is not None:
+                        publication.select(section.subscription, encoding)
+
     def _start_accepted(self) -> None:
         for section in self._sections:
             if section.subscription is None and section.accepted is not None:
@@ -288,13 +305,13 @@ class Subscriber:
             rtx_number=self._context.random_number(1, FIRST_NUMBER_MAX),
         )
         self._by_ssrc[section.offered.ssrc] = section
-        self._context.forwarder.add(section.available.publication.fanout, section.subscription)
+        section.available.publication.add(section.subscription)
 
     def _stop(self, section: Section) -> None:
         section.accepted = None
         if section.subscription is None or section.available is None:
             return
-        self._context.forwarder.remove(section.available.publication.fanout, section.subscription)
+        section.available.publication.remove(section.subscription)
         del self._by_ssrc[section.subscription.ssrc]
         if self.peer.sender is not None:
             self.peer.sender.forget(section.subscription.ssrc)
@@ -315,7 +332,7 @@ class Subscriber:
     def want_keyframes(self) -> None:
         for section in self._sections:
             if section.subscription is not None and section.available is not None:
-                section.available.publication.want_keyframe()
+                section.available.publication.want_keyframe(section.subscription)
 
     # --- feedback ---
 
@@ -332,7 +349,7 @@ class Subscriber:
         for ssrc, lost in feedback.nacks:
             section = self._passing(ssrc, now_ns)
             if section is not None and section.available and section.subscription:
-                fanout = section.available.publication.fanout
+                fanout = section.available.publication.current(section.subscription).fanout
                 self._context.forwarder.resend(fanout, section.subscription, lost)
         for ssrc in feedback.keyframes:
             self.on_keyframe_request(ssrc, now_ns)
@@ -343,7 +360,7 @@ class Subscriber:
     def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
         section = self._passing(ssrc, now_ns)
         if section is not None and section.available:
-            section.available.publication.want_keyframe()
+            section.available.publication.want_keyframe(section.subscription)
 
     def _passing(self, ssrc: int, now_ns: int) -> Section | None:
         section = self._by_ssrc.get(ssrc)
@@ -366,3 +383,16 @@ class Subscriber:
         self._closed = True
         self.stop()
         await self.peer.close()
+
+
+def fitting(encodings: Sequence[Encoding], view: tuple[int, int] | None) -> Encoding | None:
+    """The smallest encoding that comes and fills a view (in pixels; None: the largest), else the largest that comes. None
+    while none comes. Each is taken to be half as wide and high as the next where its size is not known."""
+    active = [encoding for encoding in encodings if encoding.is_active]
+    largest = encodings[-1].size or USUAL_SIZE
+    for place, encoding in enumerate(encodings):
+        halvings = len(encodings) - 1 - place
+        width, height = encoding.size or (largest[0] >> halvings, largest[1] >> halvings)
+        if encoding.is_active and view is not None and (width >= view[0] or height >= view[1]):
+            return encoding
+    return active[-1] if active else None

@@ -150,18 +150,19 @@ def test_any_order_of_packets_leaves_as_a_stream_of_the_subscribers_own(packets)
         own_ssrc=1,
         send_rtcp=lambda _: None,
     )
-    assert isinstance(publication.fanout, Fanout)
+    assert isinstance(publication.encodings[0].fanout, Fanout)
     forwarder.add(
-        publication.fanout, Subscription(1000, 45, (), egress, 100, rtx_ssrc=2000, rtx_payload_type=46)
+        publication.encodings[0].fanout,
+        Subscription(1000, 45, (), egress, 100, rtx_ssrc=2000, rtx_payload_type=46),
     )
     for kind, sequence, timestamp, ssrc, payload_type, payload, padding in packets:
         packet = rtp.RtpPacket(False, padding, payload_type, sequence, timestamp, ssrc, b"", payload)
         if kind == "media":
-            publication.receive(packet, next(clock))
+            publication.encodings[0].receive(packet, next(clock))
         else:
-            publication.receive_repair(packet, 5, next(clock))
+            publication.encodings[0].receive_repair(packet, 5, next(clock))
         publication.tick(next(clock))
-        publication.report_block(next(clock))
+        publication.encodings[0].report_block(next(clock))
     assert {(packet.ssrc, packet.payload_type) for packet in sent} <= {(1000, 45)}
     numbers, highest = [], 100
     for out in sent:

@@ -61,12 +61,13 @@ ws.onmessage = async ({data}) => {
   }
 };
 window.open_ = new Promise(resolve => { ws.onopen = resolve; });
-window.publish = async (constraints) => {
+window.publish = async (constraints, sendEncodings) => {
   await window.open_;
   const stream = await navigator.mediaDevices.getUserMedia(constraints);
   pub ??= new RTCPeerConnection();
   window.pub = pub;
-  for (const track of stream.getTracks()) pub.addTransceiver(track, {direction: "sendonly", streams: [stream]});
+  for (const track of stream.getTracks()) pub.addTransceiver(track, {direction: "sendonly", streams: [stream],
+    ...(sendEncodings && track.kind === "video" ? {sendEncodings} : {})});
   return await renegotiate();
 };
 window.renegotiate = async () => {
@@ -84,7 +85,8 @@ window.inbound = async (kind) => {
     mid: s.mid, frames: s.framesDecoded ?? 0, packets: s.packetsReceived, lost: s.packetsLost,
     energy: s.totalAudioEnergy ?? 0, nacks: s.nackCount ?? 0, rtx: s.retransmittedPacketsReceived ?? 0,
     codec: report.find(c => c.id === s.codecId)?.mimeType ?? "", plis: s.pliCount ?? 0,
-    skew: s.estimatedPlayoutTimestamp ?? 0}));
+    skew: s.estimatedPlayoutTimestamp ?? 0, width: s.frameWidth ?? 0, dropped: s.framesDropped ?? 0,
+    freezes: s.freezeCount ?? 0, frozen_s: s.totalFreezesDuration ?? 0, key_frames: s.keyFramesDecoded ?? 0}));
 };
 window.paths = async () => {
   const reports = [];

@@ -29,13 +29,14 @@ class Track:
             own_ssrc=1,
             send_rtcp=lambda data: self.control.append(rtcp.parse(data)),
         )
-        self.stage.fanout = self.publication.fanout
+        (self.encoding,) = self.publication.encodings
+        self.stage.fanout = self.encoding.fanout
         self.subscription, self.inbox = self.stage.subscribe(first_number=100)
 
     def receive(self, *sequences, ssrc=5, payload_type=96, timestamp=None):
         for sequence in sequences:
             stamp = sequence * 3000 if timestamp is None else timestamp
-            self.publication.receive(
+            self.encoding.receive(
                 RtpPacket(False, False, payload_type, sequence & 0xFFFF, stamp & 0xFFFFFFFF, ssrc, b"", b"x"),
                 self.stage.now_ns,
             )
@@ -44,7 +45,7 @@ class Track:
         packet = RtpPacket(
             False, False, payload_type, 1, sequence * 3000, ssrc, b"", sequence.to_bytes(2, "big") + b"x"
         )
-        self.publication.receive_repair(packet, 5, self.stage.now_ns)
+        self.encoding.receive_repair(packet, 5, self.stage.now_ns)
 
     def tick(self, after_ms=50):
         self.stage.now_ns += after_ms * MS
@@ -105,7 +106,7 @@ def test_a_great_loss_asks_for_a_keyframe_instead(track):
 def test_keyframe_requests_are_merged_to_one_in_500_ms(track):
     track.receive(1)
     for _ in range(20):
-        track.publication.want_keyframe()
+        track.encoding.want_keyframe()
         track.tick(50)
     assert len(track.keyframes) == 2
 
@@ -125,7 +126,7 @@ def test_a_new_ssrc_continues_numbers_and_time(track):
     assert stamps[2:] == [11 * 3000 + 90000, 11 * 3000 + 93000]
     track.receive(12, ssrc=5)  # the former one has had its day
     assert len(track.inbox.packets) == 4
-    assert track.publication._source.ssrc == 9
+    assert track.encoding._source.ssrc == 9
 
 
 def test_a_former_ssrc_comes_back_when_a_description_names_it(track):
@@ -139,28 +140,28 @@ def test_a_former_ssrc_comes_back_when_a_description_names_it(track):
 def test_a_report_of_the_sender_follows_the_shifted_time(track):
     track.receive(10)
     track.receive(5, ssrc=9, timestamp=0)
-    track.publication.receive_report(SenderReport(9, 7, 600, 1, 1), track.stage.now_ns)
-    track.publication.receive_report(SenderReport(5, 7, 600, 1, 1), track.stage.now_ns)
+    track.encoding.receive_report(SenderReport(9, 7, 600, 1, 1), track.stage.now_ns)
+    track.encoding.receive_report(SenderReport(5, 7, 600, 1, 1), track.stage.now_ns)
     (feedback,) = track.inbox.control
     assert feedback.sender_reports[0].rtp == track.inbox.packets[-1].timestamp + 600
 
 
 def test_receiver_reports_tell_loss_and_the_time_since_the_senders_report(track):
     track.receive(10, 11, 13)
-    track.publication.receive_report(SenderReport(5, 0x1122334455667788, 0, 1, 1), track.stage.now_ns)
-    block = track.publication.report_block(track.stage.now_ns + 500 * MS)
+    track.encoding.receive_report(SenderReport(5, 0x1122334455667788, 0, 1, 1), track.stage.now_ns)
+    block = track.encoding.report_block(track.stage.now_ns + 500 * MS)
     assert (block.ssrc, block.packets_lost, block.fraction_lost) == (5, 1, 64)
     assert block.highest_sequence == 13
     assert block.last_sender_report == 0x33445566
     assert block.delay_since_last == 32768
-    assert track.publication.report_block(track.stage.now_ns).fraction_lost == 0
+    assert track.encoding.report_block(track.stage.now_ns).fraction_lost == 0
 
 
 def test_sequence_numbers_wrap_without_a_loss(track):
     track.receive(65534, 65535, 65536, 65537)
     assert track.inbox.numbers == [100, 101, 102, 103]
     assert track.nacks == []
-    assert track.publication.report_block(0).highest_sequence == 65537
+    assert track.encoding.report_block(0).highest_sequence == 65537
 
 
 def test_screen_and_camera_are_separate_streams(track):
