@@ -119,6 +119,7 @@ class DataPlane:
         rtx_ssrc: int,
         rtx_payload_type: int,
         rtx_number: int,
+        descriptor_id: int = ...,
     ) -> SubscriptionLink: ...
     def move(
         self,
@@ -143,6 +144,7 @@ class DataPlane:
         marker: bool,
         padding: bool,
         payload: bytes,
+        descriptor: bytes = ...,
     ) -> None: ...
     def work(self) -> list[tuple[Any, ...]]: ...
     def resend(self, link: SubscriptionLink, lost: Sequence[int]) -> None: ...

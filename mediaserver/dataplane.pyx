@@ -166,6 +166,7 @@ cdef enum:
     WAITING_BYTES_MAX = 4194304
     ITEMS = 320
     KEYFRAMES_PER_DATAGRAM_MAX = 4
+    DESCRIPTOR_BYTES_MAX = 255
     CACHE_PACKETS = 1024        # the same as in forwarder.py, as the next four
     OFFSETS_KEPT = 8
     RESENDS_PER_SECOND_MAX = 500
@@ -186,15 +187,17 @@ cdef struct Cached:
     int64_t number
     uint32_t timestamp
     uint8_t flags           # marker and padding bits of the first two header bytes
+    int descriptor_bytes    # of the dependency descriptor, which is kept before the payload
     int size
     int room
-    uint8_t *payload
+    uint8_t *data
 
 cdef struct Received:
     int64_t number
     uint32_t timestamp
     uint8_t marker          # 0x80 or 0
     uint8_t padding         # 0x20 or 0
+    int descriptor_bytes    # of the dependency descriptor before `start`: only where Python has read it
     int start
     int size
 
@@ -251,6 +254,7 @@ cdef struct Subscription:
     int64_t rtx_number
     uint8_t extension[64]
     int extension_bytes
+    uint8_t descriptor_id   # 0: has no use for it
     int64_t *gates[2]       # of each: is open, allowance, first packet (see gate.py)
     int gate_count
     int64_t last_ns
@@ -494,6 +498,19 @@ cdef void _shift_ids(uint8_t *payload, int size, Splice *splice) noexcept nogil:
     if ids & 0x10 and size > at:
         payload[at] = (payload[at] & 0xE0) | ((payload[at] + splice.key_index) & 0x1F)
 
+cdef inline int _described_bytes(Subscription *to, int size) noexcept nogil:
+    """How much longer a dependency descriptor of that size makes the header extension."""
+    return (size + 5) & ~3 if to.descriptor_id and size else 0
+
+cdef inline void _describe(Subscription *to, uint8_t *block, const uint8_t *descriptor, int size) noexcept nogil:
+    """Write the descriptor behind the other header extensions, as `rtp.with_descriptor` does."""
+    cdef uint8_t *at = block + to.extension_bytes
+    cdef int room = (size + 5) & ~3
+    _write16(block + 2, _read16(block + 2) + room // 4)
+    memset(at + room - 4, 0, 4)
+    at[0], at[1] = to.descriptor_id, <uint8_t>size
+    memcpy(at + 2, descriptor, size)
+
 cdef int _transport_cc(const uint8_t *extensions, int size, int identifier) noexcept nogil:
     """The 16-bit value of a one-byte header extension (RFC 8285), or -1."""
     cdef int at = 0
@@ -531,7 +548,7 @@ cdef bint _parse_rtp(const uint8_t *data, int size, Received *packet, int transp
         return False
     packet.padding, packet.marker = data[0] & 0x20, data[1] & 0x80
     packet.timestamp = _read32(data + 4)
-    packet.start, packet.size = start, size - start
+    packet.descriptor_bytes, packet.start, packet.size = 0, start, size - start
     return True
 
 
@@ -671,7 +688,7 @@ cdef class PublicationLink:
         for number in range(self.c.queued, max(<int64_t>-1, self.c.queued - CACHE_PACKETS), -1):
             slot = &self.c.cache[number & (CACHE_PACKETS - 1)] if self.c.cache != NULL else NULL
             if slot != NULL and slot.number == number:
-                return PyBytes_FromStringAndSize(<char *>slot.payload, slot.size)
+                return PyBytes_FromStringAndSize(<char *>slot.data + slot.descriptor_bytes, slot.size)
         return b""
 
 
@@ -765,7 +782,7 @@ cdef void _free_publication(Publication *publication) noexcept:
     cdef int place
     if publication.cache != NULL:
         for place in range(CACHE_PACKETS):
-            free(publication.cache[place].payload)
+            free(publication.cache[place].data)
     free(publication.cache)
     free(publication.subscriptions)
     free(publication)
@@ -1027,7 +1044,7 @@ cdef class DataPlane:
     def subscribe(
         self, PublicationLink publication not None, PeerLink peer not None, user, tuple gates, gate_states, *,
         uint32_t ssrc, uint8_t payload_type, int64_t first_number, bytes head_extension, uint32_t rtx_ssrc,
-        int rtx_payload_type, int64_t rtx_number
+        int rtx_payload_type, int64_t rtx_number, uint8_t descriptor_id=0
     ):
         """`gates` are given back by their place in FIRST; `gate_states` are their arrays. `rtx_payload_type` -1: no
         retransmission. The SSRC must be new to the peer."""
@@ -1036,6 +1053,8 @@ cdef class DataPlane:
         cdef uint64_t key[3]
         if len(gate_states) > 2 or len(head_extension) > sizeof(to.extension):
             raise ValueError("a subscription has at most two gates and 64 bytes of header extension")
+        if descriptor_id and len(head_extension) < 4:
+            raise ValueError("there is no header extension for the descriptor to follow")
         for state in gate_states:
             PyObject_GetBuffer(state, &link.views[link.view_count], PyBUF_CONTIG)
             link.view_count += 1
@@ -1046,7 +1065,7 @@ cdef class DataPlane:
         to.rtx_ssrc, to.rtx_payload_type, to.rtx_number = rtx_ssrc, rtx_payload_type, rtx_number
         to.extension_bytes = <int>len(head_extension)
         memcpy(to.extension, PyBytes_AS_STRING(head_extension), to.extension_bytes)
-        to.first_byte = 0x90 if to.extension_bytes else 0x80
+        to.first_byte, to.descriptor_id = 0x90 if to.extension_bytes else 0x80, descriptor_id
         to.next_number, to.withheld, to.link, to.start = first_number, True, <PyObject *>link, -1
         link.user, link.gates, link.publication, link.peer, link.formers = user, gates, publication, peer, []
         _grow(publication.c)
@@ -1071,12 +1090,10 @@ cdef class DataPlane:
         self._unmark(link.c)
         self._leave(link.c)
 
-    cdef int64_t _leave(self, Subscription *to) noexcept:
-        """Take a subscription from its publication's; the highest number that it was served."""
+    cdef void _leave(self, Subscription *to) noexcept:
+        """Take a subscription from its publication's."""
         cdef Publication *publication = to.publication
-        cdef int64_t highest = publication.highest
         cdef int at = 0
-        cdef int place
         while publication.subscriptions[at] != to:
             at += 1
         publication.count -= 1
@@ -1086,9 +1103,6 @@ cdef class DataPlane:
             job = &self.jobs[self.job_first]
             if job.publication == publication and job.cursor > at:
                 job.cursor -= 1
-                for place in range(job.count):
-                    highest = max(highest, self.packets[job.buffers[place]].number)
-        return highest
 
     def move(
         self, SubscriptionLink link not None, PublicationLink publication not None, *, int64_t start, uint32_t timestamp,
@@ -1100,7 +1114,9 @@ cdef class DataPlane:
         if link not in link.peer.subscriptions:
             return
         _grow(publication.c)
-        _withhold(to, self._leave(to))
+        self._serve_what_waits(to)
+        _withhold(to, to.publication.queued)
+        self._leave(to)
         if link.publication not in link.formers:
             link.formers.append(link.publication)
         link.formers = [kept for kept in link.formers if _leads_to(to, (<PublicationLink>kept).c)]
@@ -1111,6 +1127,21 @@ cdef class DataPlane:
         )
         publication.c.subscriptions[publication.c.count] = to
         publication.c.count += 1
+
+    cdef void _serve_what_waits(self, Subscription *to) noexcept:
+        """What was taken in for a subscription goes out before it is moved: nobody would send it later, and a decoder
+        that is moved without a keyframe needs it. Bounded by the pool."""
+        cdef Publication *publication = to.publication
+        cdef Job *job
+        cdef int at = 0
+        cdef int place
+        while publication.subscriptions[at] != to:
+            at += 1
+        for place in range(self.job_count):
+            job = &self.jobs[(self.job_first + place) % JOBS]
+            if job.publication == publication and (place > 0 or job.cursor <= at):
+                self._serve(to, job)
+        self._flush()
 
     def passing(self, SubscriptionLink link not None, int64_t now_ns):
         """Whether packets have been passing and still may."""
@@ -1145,18 +1176,20 @@ cdef class DataPlane:
         return True
 
     def forward(self, PublicationLink link not None, int64_t number, uint32_t timestamp, bint marker, bint padding,
-                bytes payload):
+                bytes payload, bytes descriptor=b""):
         """Take in a packet that Python has decided on; `work` sends it. When no room is left it is lost."""
         cdef Received *packet
         cdef int buffer
         cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
-        if self.free_count == 0 or size > DATAGRAM_BYTES_MAX:
+        cdef Py_ssize_t start = PyBytes_GET_SIZE(descriptor)
+        if self.free_count == 0 or size > DATAGRAM_BYTES_MAX or start > DESCRIPTOR_BYTES_MAX:
             self.dropped += 1
             return
         buffer = self._take_buffer()
-        memcpy(self.buffers + buffer * BUFFER_BYTES, PyBytes_AS_STRING(payload), size)
+        memcpy(self.buffers + buffer * BUFFER_BYTES, PyBytes_AS_STRING(descriptor), start)
+        memcpy(self.buffers + buffer * BUFFER_BYTES + start, PyBytes_AS_STRING(payload), size)
         packet = &self.packets[buffer]
-        packet.start, packet.size = 0, <int>size
+        packet.descriptor_bytes, packet.start, packet.size = <int>start, <int>start, <int>size
         packet.number, packet.timestamp = number, timestamp
         packet.marker, packet.padding = 0x80 if marker else 0, 0x20 if padding else 0
         if not self._queue(link.c, buffer):
@@ -1569,7 +1602,7 @@ cdef class DataPlane:
         self, Subscription *to, Cached *packet, Splice *splice, uint16_t sequence, int64_t now_ns
     ) noexcept nogil:
         cdef uint8_t *at = self._room(to)
-        cdef int start = 12 + to.extension_bytes
+        cdef int start = 12 + to.extension_bytes + _described_bytes(to, packet.descriptor_bytes)
         cdef int size = start + 2 + packet.size
         if at == NULL or size > DATAGRAM_BYTES_MAX:
             return
@@ -1581,7 +1614,9 @@ cdef class DataPlane:
         to.rtx_number += 1
         memcpy(at + 12, to.extension, to.extension_bytes)
         _write16(at + start, sequence)
-        memcpy(at + start + 2, packet.payload, packet.size)
+        if start > 12 + to.extension_bytes:
+            _describe(to, at + 12, packet.data, packet.descriptor_bytes)
+        memcpy(at + start + 2, packet.data + packet.descriptor_bytes, packet.size)
         if splice.changes_payload:
             _shift_ids(at + start + 2, packet.size, splice)
         self._seal(to, at, size, 0, True, now_ns)
@@ -1607,6 +1642,8 @@ cdef class DataPlane:
         cdef Publication *publication = job.publication
         cdef Received *packet
         cdef Cached *slot
+        cdef uint8_t *data
+        cdef int size
         cdef int place
         job.started = True
         if publication == NULL:
@@ -1619,16 +1656,18 @@ cdef class DataPlane:
             packet = &self.packets[job.buffers[place]]
             slot = &publication.cache[packet.number & (CACHE_PACKETS - 1)]
             slot.number = -1
-            if slot.room < packet.size:
-                free(slot.payload)
-                slot.room = (packet.size + 127) & ~127
-                slot.payload = <uint8_t *>malloc(slot.room)
-                if slot.payload == NULL:
+            size = packet.descriptor_bytes + packet.size
+            if slot.room < size:
+                free(slot.data)
+                slot.room = (size + 127) & ~127
+                slot.data = <uint8_t *>malloc(slot.room)
+                if slot.data == NULL:
                     slot.room = 0
                     continue
-            memcpy(slot.payload, self.buffers + job.buffers[place] * BUFFER_BYTES + packet.start, packet.size)
+            data = self.buffers + job.buffers[place] * BUFFER_BYTES + packet.start - packet.descriptor_bytes
+            memcpy(slot.data, data, size)
             slot.number, slot.timestamp, slot.size = packet.number, packet.timestamp, packet.size
-            slot.flags = packet.marker | packet.padding
+            slot.flags, slot.descriptor_bytes = packet.marker | packet.padding, packet.descriptor_bytes
 
     cdef void _finish(self, Job *job) noexcept nogil:
         cdef int place
@@ -1685,7 +1724,7 @@ cdef class DataPlane:
         self, Subscription *to, Received *packet, uint8_t *data, int64_t out, Splice *splice, int64_t now_ns
     ) noexcept nogil:
         cdef uint8_t *at = self._room(to)
-        cdef int start = 12 + to.extension_bytes
+        cdef int start = 12 + to.extension_bytes + _described_bytes(to, packet.descriptor_bytes)
         if at == NULL or start + packet.size > DATAGRAM_BYTES_MAX:
             return
         at[0] = to.first_byte | packet.padding
@@ -1694,6 +1733,8 @@ cdef class DataPlane:
         _write32(at + 4, packet.timestamp + splice.timestamp)
         _write32(at + 8, to.ssrc)
         memcpy(at + 12, to.extension, to.extension_bytes)
+        if start > 12 + to.extension_bytes:
+            _describe(to, at + 12, data + packet.start - packet.descriptor_bytes, packet.descriptor_bytes)
         memcpy(at + start, data + packet.start, packet.size)
         if splice.changes_payload:
             _shift_ids(at + start, packet.size, splice)

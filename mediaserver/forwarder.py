@@ -24,7 +24,7 @@ from mediaserver.rtcp import (
     sender_report,
     source_description,
 )
-from mediaserver.rtp import unwrap_sequence
+from mediaserver.rtp import unwrap_sequence, with_descriptor
 
 CACHE_PACKETS = 1024  # a power of two; about 3 s of video at 300 packets/s
 OFFSETS_KEPT = 8
@@ -45,13 +45,15 @@ class Egress(Protocol):
 
 @dataclass(slots=True)
 class Packet:
-    """One received packet as it is kept: `number` grows for ever, `timestamp` runs on over source changes."""
+    """One received packet as it is kept: `number` grows for ever, `timestamp` runs on over source changes.
+    `descriptor` is its AV1 dependency descriptor."""
 
     number: int
     marker: bool
     padding: bool
     timestamp: int
     payload: bytes
+    descriptor: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ class Subscription:
     """One subscriber's copy of one publication.
 
     `gates` are those of both participants, where metered. `head_extension` is the ready-made header
-    extension. `first_number` is the outgoing sequence to begin with (random, below 32768).
+    extension. `first_number` is the outgoing sequence to begin with (random, below 32768). `descriptor_id` is that of
+    the AV1 dependency descriptor, 0 where the subscriber has no use for it; then `head_extension` is in the two-byte
+    form, which has room for it.
     """
 
     ssrc: int
@@ -116,6 +120,7 @@ class Subscription:
     egress: Egress
     first_number: int
     head_extension: bytes = b""
+    descriptor_id: int = 0
     first_byte: int = 0x80
     rtx_ssrc: int = 0
     rtx_payload_type: int | None = None
@@ -332,7 +337,7 @@ class PacketForwarder:
                 out, splice = number - late.offset, late.splice
             stamp = (timestamp + splice.timestamp) & 0xFFFFFFFF
             head = write(to.first_byte | padding, marker | to.payload_type, out & 0xFFFF, stamp, to.ssrc)
-            head += to.head_extension
+            head += with_descriptor(to.head_extension, to.descriptor_id, packet.descriptor)
             if to.egress.send_rtp(head, splice.payload(payload) if splice.changes_payload else payload):
                 to.last_ns = at
                 to.packets += 1
@@ -388,8 +393,9 @@ class PacketForwarder:
         stamp = (packet.timestamp + splice.timestamp) & 0xFFFFFFFF
         head = _HEADER.pack(first, second, to.rtx_number & 0xFFFF, stamp, to.rtx_ssrc)
         to.rtx_number += 1
+        head += with_descriptor(to.head_extension, to.descriptor_id, packet.descriptor)
         payload = splice.payload(packet.payload) if splice.changes_payload else packet.payload
-        if to.egress.send_rtp(head + to.head_extension + sequence.to_bytes(2, "big"), payload):
+        if to.egress.send_rtp(head + sequence.to_bytes(2, "big"), payload):
             to.last_ns = now_ns
 
     def report(self, fanout: Fanout, report: SenderReport) -> None:

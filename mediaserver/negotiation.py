@@ -30,6 +30,7 @@ _EXTENSIONS: dict[str, tuple[str, ...]] = {
 }
 # Our own offers: one number each, for ever, so that a pooled m-line may change its codec.
 OFFERED_MID_ID = 1
+OFFERED_DESCRIPTOR_ID = 5
 ENCODINGS_MAX = 3  # of one picture
 _EXTENSION_IDS_MAX = 14  # one-byte header extensions, RFC 8285 section 4.2
 _HASHES = ("sha-256", "sha-384", "sha-512")
@@ -134,12 +135,13 @@ class PublishOffer:
 @dataclass(frozen=True, slots=True)
 class WatchedMedia:
     """One m-line on which a viewer would receive: what it decodes of what the room may carry, in the room's order,
-    with the viewer's payload types. `mid_id` 0: no mid extension."""
+    with the viewer's payload types. `mid_id` and `descriptor_id` 0: no such extension."""
 
     mid: str
     kind: Kind
     codecs: tuple[Codec, ...]
     mid_id: int
+    descriptor_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,7 @@ class SubscribeAnswer:
     transport: RemoteTransport
     accepted: dict[str, Codec]
     mid_ids: dict[str, int]
+    descriptor_ids: dict[str, int]
 
 
 # --- reading ---------------------------------------------------------------------------------------------
@@ -211,12 +214,14 @@ def read_subscribe_answer(text: str, offered: Sequence[OutgoingMedia]) -> Subscr
         raise NegotiationError("an answer must choose setup active or passive")
     accepted: dict[str, Codec] = {}
     mid_ids: dict[str, int] = {}
+    descriptor_ids: dict[str, int] = {}
     for section, media in zip(offered, parsed.media, strict=True):
         codec = _accepted_codec(parsed, media, section)
         if codec is not None:
             accepted[section.mid] = codec
             mid_ids[section.mid] = _extension_ids(media).get(MID_URI, 0)
-    return SubscribeAnswer(transport, accepted, mid_ids)
+            descriptor_ids[section.mid] = _extension_ids(media).get(DESCRIPTOR_URI, 0)
+    return SubscribeAnswer(transport, accepted, mid_ids, descriptor_ids)
 
 
 def read_watch_offer(text: str, video_codecs: Sequence[str]) -> WatchOffer:
@@ -247,7 +252,10 @@ def _read_watched(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> Wat
     codecs = tuple(codec for name in names if (codec := _choose_codec(media, [name])) is not None)
     if not codecs:
         raise NegotiationError(f"the offer has no {kind} codec that this room carries")
-    return WatchedMedia(sdp_text.token(mid or ""), kind, codecs, _extension_ids(media).get(MID_URI, 0))
+    ids = _extension_ids(media)
+    return WatchedMedia(
+        sdp_text.token(mid or ""), kind, codecs, ids.get(MID_URI, 0), ids.get(DESCRIPTOR_URI, 0)
+    )
 
 
 def read_ice_fragment(text: str) -> IceFragment:
@@ -514,6 +522,8 @@ def write_watch_answer(
         lines += _media_lines(section.kind, section.mid, chosen[section.mid], media.protocol)
         lines += _transport_lines(local, setup)
         lines += [f"a=extmap:{section.mid_id} {MID_URI}"] if section.mid_id else []
+        if section.descriptor_id and any(codec.name == "AV1" for codec in chosen[section.mid]):
+            lines += [f"a=extmap:{section.descriptor_id} {DESCRIPTOR_URI}"]
         lines += ["a=sendonly", f"a=msid:{stream_id} {stream_id}-{section.mid}", "a=rtcp-mux", "a=rtcp-rsize"]
         feedback = ["nack", "nack pli", "ccm fir"] if section.kind == "video" else []
         lines += [line for codec in chosen[section.mid] for line in _codec_lines(codec, feedback)]
@@ -575,6 +585,7 @@ def _offer_lines(section: OutgoingMedia, local: LocalTransport) -> list[str]:
     lines = _media_lines(section.kind, section.mid, [codec], "UDP/TLS/RTP/SAVPF")
     lines += _transport_lines(local, "actpass")
     lines += [f"a=extmap:{OFFERED_MID_ID} {MID_URI}"]
+    lines += [f"a=extmap:{OFFERED_DESCRIPTOR_ID} {DESCRIPTOR_URI}"] if codec.name == "AV1" else []
     lines += ["a=inactive" if section.codec is None else "a=sendonly", "a=rtcp-mux", "a=rtcp-rsize"]
     lines += _codec_lines(codec, ["nack", "nack pli", "ccm fir"] if section.kind == "video" else [])
     return lines + (_source_lines(section) if section.codec is not None else [])

@@ -180,6 +180,7 @@ class NativePlane:
             payload_type=subscription.payload_type,
             first_number=subscription.first_number,
             head_extension=subscription.head_extension,
+            descriptor_id=subscription.descriptor_id,
             rtx_ssrc=subscription.rtx_ssrc,
             rtx_payload_type=-1 if subscription.rtx_payload_type is None else subscription.rtx_payload_type,
             rtx_number=subscription.rtx_number,
@@ -256,6 +257,7 @@ class NativePlane:
             packet.marker,
             packet.padding,
             packet.payload,
+            packet.descriptor,
         )
         # While items are handed on, packets gather, so that they leave together.
         if not self._handing_on:

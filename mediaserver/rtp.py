@@ -1,5 +1,6 @@
 """RTP headers (RFC 3550 section 5, RFC 8285 header extensions, RFC 4588 retransmission). Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import pack
 
@@ -108,6 +109,24 @@ def extension_block(identifier: int, value: bytes) -> bytes:
     element = bytes([identifier << 4 | (len(value) - 1)]) + value
     element += bytes(-len(element) % 4)
     return pack("!HH", _ONE_BYTE_PROFILE, len(element) // 4) + element
+
+
+def wide_extension_block(elements: Iterable[tuple[int, bytes]]) -> bytes:
+    """A whole header extension in the two-byte form, which takes up to 255 bytes an element."""
+    body = b"".join(bytes([identifier, len(value)]) + value for identifier, value in elements)
+    body += bytes(-len(body) % 4)
+    return pack("!HH", _TWO_BYTE_PROFILE, len(body) // 4) + body
+
+
+def with_descriptor(block: bytes, identifier: int, descriptor: bytes) -> bytes:
+    """A header extension in the two-byte form with one more element; as it is when `identifier` is 0 or there is
+    nothing to add."""
+    if not identifier or not descriptor:
+        return block
+    element = bytes([identifier, len(descriptor)]) + descriptor
+    element += bytes(-len(element) % 4)
+    words = int.from_bytes(block[2:4], "big") + len(element) // 4
+    return block[:2] + words.to_bytes(2, "big") + block[4:] + element
 
 
 def payload_bytes(packet: RtpPacket) -> int:

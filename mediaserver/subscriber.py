@@ -29,7 +29,7 @@ from mediaserver.negotiation import (
 )
 from mediaserver.publication import Encoding, Publication
 from mediaserver.room import SECTIONS_MAX, Slot, Wanted, arrange
-from mediaserver.rtp import extension_block
+from mediaserver.rtp import extension_block, wide_extension_block
 from mediaserver.transport import Role
 
 # libsrtp mistakes an early reordering for a wrap when the first number is high (RFC 3711 section 3.3.1).
@@ -55,6 +55,7 @@ class Section:
     available: Available | None = None
     accepted: Codec | None = None
     mid_id: int = 0
+    descriptor_id: int = 0
     # Where the client offered: what it decodes, to choose from when there is something to send.
     choices: tuple[Codec, ...] = ()
     subscription: Subscription | None = None
@@ -215,6 +216,7 @@ class Subscriber:
             if section.offered is media and section.available is not None:
                 section.accepted = answer.accepted.get(media.mid)
                 section.mid_id = answer.mid_ids.get(media.mid, 0)
+                section.descriptor_id = answer.descriptor_ids.get(media.mid, 0)
 
     # --- the client's own offer ---
 
@@ -229,7 +231,12 @@ class Subscriber:
             self._check_decodes(media)
         self._watching, self._outstanding = True, None
         self._sections = [
-            Section(OutgoingMedia(media.mid, media.kind), mid_id=media.mid_id, choices=media.codecs)
+            Section(
+                OutgoingMedia(media.mid, media.kind),
+                mid_id=media.mid_id,
+                descriptor_id=media.descriptor_id,
+                choices=media.codecs,
+            )
             for media in offer.watched
         ]
         self._fill()
@@ -293,13 +300,15 @@ class Subscriber:
         if sender is None or section.available is None:
             return
         mid = section.offered.mid.encode()
+        descriptor_id = section.descriptor_id if codec.name == "AV1" else 0
         section.subscription = Subscription(
             ssrc=section.offered.ssrc,
             payload_type=codec.payload_type,
             gates=tuple(gate for gate in (section.available.gate, self._gate) if gate is not None),
             egress=sender,
             first_number=self._context.random_number(1, FIRST_NUMBER_MAX),
-            head_extension=extension_block(section.mid_id, mid) if section.mid_id else b"",
+            head_extension=_head_extension(section.mid_id, mid, wide=bool(descriptor_id)),
+            descriptor_id=descriptor_id,
             rtx_ssrc=section.offered.rtx_ssrc,
             rtx_payload_type=codec.rtx_payload_type,
             rtx_number=self._context.random_number(1, FIRST_NUMBER_MAX),
@@ -383,6 +392,12 @@ class Subscriber:
         self._closed = True
         self.stop()
         await self.peer.close()
+
+
+def _head_extension(mid_id: int, mid: bytes, *, wide: bool) -> bytes:
+    if wide:
+        return wide_extension_block([(mid_id, mid)] if mid_id else [])
+    return extension_block(mid_id, mid) if mid_id else b""
 
 
 def fitting(encodings: Sequence[Encoding], view: tuple[int, int] | None) -> Encoding | None:
