@@ -485,12 +485,11 @@ class Publication:
     @property
     def encodings(self) -> tuple[Encoding, ...]:
         """The smallest first: by their sizes where all are known, else as the publisher has listed them."""
-        sizes = {
-            encoding: encoding.size[0] * encoding.size[1] for encoding in self._encodings if encoding.size
-        }
-        if len(sizes) < len(self._encodings):
-            return self._encodings
-        return tuple(sorted(self._encodings, key=lambda encoding: sizes[encoding]))
+        listed = tuple(part for encoding in self._encodings for part in (*encoding.lower, encoding))
+        sizes = {encoding: encoding.size[0] * encoding.size[1] for encoding in listed if encoding.size}
+        if len(sizes) < len(listed):
+            return listed
+        return tuple(sorted(listed, key=lambda encoding: sizes[encoding]))
 
     def encoding(self, rid: str) -> Encoding | None:
         return next((encoding for encoding in self._encodings if encoding.rid == rid), None)
