@@ -18,13 +18,20 @@ from aioice import stun
 
 from mediaserver import rtcp, rtp, sdp
 from mediaserver.events import Closed, MediaConfig, MediaEvent, Offer, RoomOptions
-from mediaserver.negotiation import Fingerprint
+from mediaserver.negotiation import REPAIRED_RID_URI, RID_URI, Fingerprint
 from mediaserver.server import MediaServer
 from mediaserver.transport import Scratch, SecureTransport, fingerprint, generate_certificate
 
 HOST_AUDIO, HOST_VIDEO, HOST_RTX = 0xA0D10, 0x71DE0, 0x71DE1
 VP8, RTX, OPUS = 96, 97, 111
 KEYFRAME = b"\x10\x00\x00\x9d\x01\x2a"
+
+
+def simulcast_extension(rid: str, *, repair: bool = False) -> bytes:
+    """The header extension of an encoding's first packets: mid v and the rid."""
+    elements = b"\x40v" + bytes([(7 if repair else 6) << 4 | len(rid) - 1]) + rid.encode()
+    elements += bytes(-len(elements) % 4)
+    return struct.pack("!HH", 0xBEDE, len(elements) // 4) + elements
 
 
 class Clock:
@@ -186,8 +193,10 @@ class Leg:
         ssrcs: bool = True,
         setup: str = "actpass",
         direction: str = "sendonly",
+        rids: tuple[str, ...] = (),
     ) -> str:
-        """One microphone (mid a) and one camera (mid v) under these SSRCs."""
+        """One microphone (mid a) and one camera (mid v) under these SSRCs, or in encodings that name themselves
+        (`simulcast_extension`)."""
         named = (
             (
                 f"a=ssrc:{audio} cname:c\r\n",
@@ -199,6 +208,11 @@ class Leg:
             if ssrcs
             else ("", "")
         )
+        simulcast = (
+            f"a=extmap:6 {RID_URI}\r\na=extmap:7 {REPAIRED_RID_URI}\r\n"
+            + "".join(f"a=rid:{rid} send\r\n" for rid in rids)
+            + f"a=simulcast:send {';'.join(rids)}\r\n"
+        )
         mid = "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"
         twcc = "a=extmap:5 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n"
         return (
@@ -206,7 +220,8 @@ class Leg:
             f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}\r\na=mid:a\r\na={direction}\r\n{self._transport(setup)}{mid}{twcc}"
             f"a=rtpmap:{OPUS} opus/48000/2\r\n{named[0]}"
             f"m=video 9 UDP/TLS/RTP/SAVPF {VP8} {RTX}\r\na=mid:v\r\na={direction}\r\n{self._transport(setup)}{mid}{twcc}"
-            f"a=rtpmap:{VP8} VP8/90000\r\na=rtpmap:{RTX} rtx/90000\r\na=fmtp:{RTX} apt={VP8}\r\n{named[1]}"
+            f"a=rtpmap:{VP8} VP8/90000\r\na=rtpmap:{RTX} rtx/90000\r\na=fmtp:{RTX} apt={VP8}\r\n"
+            f"{simulcast if rids else named[1]}"
         )
 
     def answer(self, offer: str, *, rtx: bool = True) -> str:
