@@ -32,7 +32,12 @@ def test_chromiums_three_encodings_are_answered_with_the_extensions_that_name_th
     media = offer.incoming[1]
     assert (media.rids, media.rid_id, media.repaired_rid_id) == (("l", "m", "h"), 10, 11)
     answer = write_publish_answer(offer, LOCAL, 1).split("\r\n")
-    assert simulcast_lines(answer) == ["a=rid:l recv", "a=rid:m recv", "a=rid:h recv", "a=simulcast:recv l;m;h"]
+    assert simulcast_lines(answer) == [
+        "a=rid:l recv",
+        "a=rid:m recv",
+        "a=rid:h recv",
+        "a=simulcast:recv l;m;h",
+    ]
     assert "a=extmap:10 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id" in answer
     assert "a=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id" in answer
 
