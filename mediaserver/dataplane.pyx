@@ -681,16 +681,6 @@ cdef class PublicationLink:
         """Of payload taken in."""
         return self.c.octets
 
-    def newest(self):
-        """The payload of the newest packet that is kept; b"" without."""
-        cdef int64_t number
-        cdef Cached *slot
-        for number in range(self.c.queued, max(<int64_t>-1, self.c.queued - CACHE_PACKETS), -1):
-            slot = &self.c.cache[number & (CACHE_PACKETS - 1)] if self.c.cache != NULL else NULL
-            if slot != NULL and slot.number == number:
-                return PyBytes_FromStringAndSize(<char *>slot.data + slot.descriptor_bytes, slot.size)
-        return b""
-
 
 cdef class SubscriptionLink:
     """One subscription; `user` is given back with what is told of it. Closed by `DataPlane.unsubscribe`."""
@@ -770,6 +760,13 @@ cdef int _grow(Publication *publication) except -1:
         raise MemoryError
     publication.subscriptions, publication.room = <Subscription **>larger, room
     return 0
+
+cdef int _place_of(Subscription *to) noexcept nogil:
+    """Among the subscriptions of its publication."""
+    cdef int at = 0
+    while to.publication.subscriptions[at] != to:
+        at += 1
+    return at
 
 cdef bint _leads_to(Subscription *to, Publication *publication) noexcept:
     cdef int place
@@ -1093,9 +1090,7 @@ cdef class DataPlane:
     cdef void _leave(self, Subscription *to) noexcept:
         """Take a subscription from its publication's."""
         cdef Publication *publication = to.publication
-        cdef int at = 0
-        while publication.subscriptions[at] != to:
-            at += 1
+        cdef int at = _place_of(to)
         publication.count -= 1
         memmove(&publication.subscriptions[at], &publication.subscriptions[at + 1],
                 (publication.count - at) * sizeof(Subscription *))
@@ -1103,6 +1098,39 @@ cdef class DataPlane:
             job = &self.jobs[self.job_first]
             if job.publication == publication and job.cursor > at:
                 job.cursor -= 1
+
+    def newest(self, PublicationLink link not None):
+        """The payload of the newest packet that was taken in; b"" when it is not kept."""
+        cdef Publication *publication = link.c
+        cdef Received *packet
+        cdef Cached *slot
+        cdef Job *job
+        cdef int place
+        cdef int at
+        for place in range(self.job_count):
+            job = &self.jobs[(self.job_first + place) % JOBS]
+            for at in range(job.count if job.publication == publication else 0):
+                packet = &self.packets[job.buffers[at]]
+                if packet.number == publication.queued:
+                    data = <char *>self.buffers + job.buffers[at] * BUFFER_BYTES + packet.start
+                    return PyBytes_FromStringAndSize(data, packet.size)
+        if publication.cache == NULL or publication.queued < 0:
+            return b""
+        slot = &publication.cache[publication.queued & (CACHE_PACKETS - 1)]
+        if slot.number != publication.queued:
+            return b""
+        return PyBytes_FromStringAndSize(<char *>slot.data + slot.descriptor_bytes, slot.size)
+
+    cdef void _catch_up(self, Subscription *to) noexcept nogil:
+        """Serve one subscription what its publication has taken in."""
+        cdef int64_t highest = to.publication.highest
+        cdef Job *job
+        cdef int place
+        for place in range(self.job_count):
+            job = &self.jobs[(self.job_first + place) % JOBS]
+            if job.publication == to.publication and (place or job.cursor <= _place_of(to)):
+                highest = self._serve(to, job, highest)
+        self._flush()
 
     def move(
         self, SubscriptionLink link not None, PublicationLink publication not None, *, int64_t start, uint32_t timestamp,
@@ -1114,7 +1142,9 @@ cdef class DataPlane:
         if link not in link.peer.subscriptions:
             return
         _grow(publication.c)
-        self._serve_what_waits(to)
+        self._begin()
+        with nogil:
+            self._catch_up(to)
         _withhold(to, to.publication.queued)
         self._leave(to)
         if link.publication not in link.formers:
@@ -1127,21 +1157,6 @@ cdef class DataPlane:
         )
         publication.c.subscriptions[publication.c.count] = to
         publication.c.count += 1
-
-    cdef void _serve_what_waits(self, Subscription *to) noexcept:
-        """What was taken in for a subscription goes out before it is moved: nobody would send it later, and a decoder
-        that is moved without a keyframe needs it. Bounded by the pool."""
-        cdef Publication *publication = to.publication
-        cdef Job *job
-        cdef int at = 0
-        cdef int place
-        while publication.subscriptions[at] != to:
-            at += 1
-        for place in range(self.job_count):
-            job = &self.jobs[(self.job_first + place) % JOBS]
-            if job.publication == publication and (place > 0 or job.cursor <= at):
-                self._serve(to, job)
-        self._flush()
 
     def passing(self, SubscriptionLink link not None, int64_t now_ns):
         """Whether packets have been passing and still may."""
@@ -1631,7 +1646,7 @@ cdef class DataPlane:
             if not job.started:
                 self._start(job)
             while job.publication != NULL and job.cursor < job.publication.count:
-                self._serve(job.publication.subscriptions[job.cursor], job)
+                self._serve(job.publication.subscriptions[job.cursor], job, job.publication.highest)
                 job.cursor += 1
                 if self._late():
                     return
@@ -1680,9 +1695,9 @@ cdef class DataPlane:
         self.job_first = (self.job_first + 1) % JOBS
         self.job_count -= 1
 
-    cdef void _serve(self, Subscription *to, Job *job) noexcept nogil:
-        """All packets of a job to one subscriber, one after the other so that they can leave joined."""
-        cdef int64_t highest = job.publication.highest
+    cdef int64_t _serve(self, Subscription *to, Job *job, int64_t highest) noexcept nogil:
+        """All packets of a job to one subscriber, one after the other so that they can leave joined. `highest` is that
+        of before; the one thereafter."""
         cdef int64_t now_ns
         cdef int64_t out
         cdef Splice *splice
@@ -1701,6 +1716,7 @@ cdef class DataPlane:
                     out, splice = packet.number - late.offset, &late.splice
                 self._emit(to, packet, self.buffers + job.buffers[place] * BUFFER_BYTES, out, splice, now_ns)
             highest = max(highest, packet.number)
+        return highest
 
     cdef inline bint _admit(self, Subscription *to, int64_t number, int64_t highest, int64_t now_ns) noexcept nogil:
         """Whether the packet may pass now. The first one after an opening starts the allowance; the first one after

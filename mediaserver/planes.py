@@ -213,7 +213,7 @@ class NativePlane:
         return 0 if fanout.link is None else int(fanout.link.octets)
 
     def newest(self, fanout: Fanout) -> bytes:
-        return b"" if fanout.link is None else bytes(fanout.link.newest())
+        return b"" if fanout.link is None else self.native.newest(fanout.link)
 
     def move(self, subscription: Subscription, fanout: Fanout, splice: Splice, start: int) -> None:
         former = subscription.fanout

@@ -182,7 +182,7 @@ class Encoding:
                 return
             source = self._begin(packet, now_ns)
         number = unwrap_sequence(packet.sequence, source.highest)
-        newest = number > source.highest
+        newest, follows = number > source.highest, number == source.highest + 1
         if newest:
             self._note_gap(source.highest, number, now_ns)
         elif self._missing.pop(number, None) is None:
@@ -205,7 +205,8 @@ class Encoding:
                 self._look_for_keyframe(kept, now_ns)
             self._forwarder.forward(self.fanout, kept)
         else:
-            self._take_layered(kept, self._layers.read(kept.payload, kept.descriptor), begins, now_ns)
+            layer = self._layers.read(kept.payload, kept.descriptor)
+            self._take_layered(kept, layer, now_ns, begins=begins, follows=follows)
 
     def _described(self, packet: RtpPacket) -> bytes:
         identifier = self.media.descriptor_id
@@ -221,9 +222,11 @@ class Encoding:
 
     # --- layers ---
 
-    def _take_layered(self, packet: Packet, layer: Layer | None, begins: bool, now_ns: int) -> None:
+    def _take_layered(
+        self, packet: Packet, layer: Layer | None, now_ns: int, *, begins: bool, follows: bool
+    ) -> None:
         """All of it goes to whoever receives all layers, the rest gets its part. First they are moved, whose picture
-        begins."""
+        begins. `begins`: nothing of its picture came before; `follows`: no packet is missing before it."""
         assert self._layers is not None
         for spatial_id in range(len(self.lower), self._layers.layers - 1):
             self.lower += (LayerEncoding(self, spatial_id),)
@@ -232,12 +235,16 @@ class Encoding:
             part = lower.part(packet, layer)
             parts += [] if part is None else [(lower, part)]
         if begins and (layer is None or layer.starts_picture):
-            self._begin_picture(parts, now_ns)
+            self._begin_picture(parts, now_ns, follows=follows)
+        late = packet.timestamp != self.timestamp
         for encoding, part in parts:
-            if encoding is self or encoding.fanout.subscriptions:
+            # Of layers that nobody receives only what is late is kept: who left them may have missed it.
+            if encoding is self or encoding.fanout.subscriptions or late:
                 self._forwarder.forward(encoding.fanout, part)
 
-    def _begin_picture(self, parts: list[tuple["Encoding", Packet]], now_ns: int) -> None:
+    def _begin_picture(self, parts: list[tuple["Encoding", Packet]], now_ns: int, *, follows: bool) -> None:
+        """Without a keyframe nobody is moved while the end of the former picture is missing: under no number could it
+        still be sent to who was moved, and the next pictures are made from it."""
         assert self._layers is not None
         packet = parts[0][1]
         keyframe = starts_keyframe(self.media.codec.name, packet.payload, packet.descriptor)
@@ -245,7 +252,7 @@ class Encoding:
         for place, encoding in enumerate((*self.lower, self)):
             encoding.size = sizes[min(place, len(sizes) - 1)] if sizes else encoding.size
         for encoding, part in parts:
-            if encoding.is_awaited:
+            if encoding.is_awaited and (keyframe or follows):
                 self._on_picture(encoding, part, now_ns, keyframe)
 
     def course(self, ssrc: int) -> Course | None:

@@ -142,6 +142,19 @@ class Fuzz:
             self.plane.unsubscribe(subscription)
             self.ended.add(id(subscription))
 
+    def move(self):
+        """To another encoding; the former one may be dropped at once."""
+        if self.subscriptions and self.publications:
+            subscription, _ = self.chance.choice(self.subscriptions)
+            self.plane.newest(self.chance.choice(self.publications))
+            self.plane.move(
+                subscription, self.chance.choice(self.publications), start=self.chance.choice([-1, self.number + 1, self.number - 9]),
+                timestamp=self.chance.getrandbits(32), picture_id=self.chance.choice([0, 1, 0x7FFF]),
+                tl0_picture_index=self.chance.choice([0, 200]), key_index=self.chance.choice([0, 31]),
+            )  # fmt: skip
+            if self.chance.random() < 0.2:
+                self.drop_publication()
+
     def follow(self):
         if self.peers and self.publications:
             link = self.chance.choice(self.peers)[0]
@@ -172,10 +185,19 @@ class Fuzz:
     def forward(self):
         if self.publications:
             for _ in range(self.chance.choice([1, 8, 70])):
-                payload = bytes(self.chance.choice([0, 1, 900, 1100, 1100, 1330, 1420, 1500, 1501, 3000]))
+                size = self.chance.choice([0, 1, 900, 1100, 1100, 1330, 1420, 1500, 1501, 3000])
+                payload = self.descriptor()[:size] + bytes(max(0, size - 6))
                 self.number += 1
                 number = self.number - self.chance.choice([0, 0, 0, 0, 0, 3, 2000, 1 << 30])
                 self.plane.forward(self.chance.choice(self.publications), number, 5, True, False, payload)
+
+    def descriptor(self):
+        """As VP8 begins its payloads, whole or cut off."""
+        data = (
+            bytes([0x90, self.chance.randrange(256), self.chance.choice([0x80, 0xFF, 0x7F])])
+            + b"\xff\xff\xff"
+        )
+        return data[: self.chance.choice([0, 1, 2, 3, 4, 5, 6, 6, 6])]
 
     def resend(self):
         if self.subscriptions:
@@ -270,8 +292,8 @@ class Fuzz:
         act = self.chance.choices(
             [self.open_peer, self.close_peer, self.move_peer, self.open_publication, self.drop_publication, self.subscribe,
              self.unsubscribe, self.follow, self.gate, self.forward, self.resend, self.work, self.drain, self.writable,
-             self.accept],
-            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15],
+             self.accept, self.move],
+            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15, 6],
         )[0]  # fmt: skip
         act()
 

@@ -16,12 +16,13 @@ from mediaserver import planes, rtcp
 from mediaserver.events import Offer
 from mediaserver.planes import NativePlane
 
-from .client import HOST_AUDIO, HOST_RTX, HOST_VIDEO, OPUS, RTX, VP8, Clock, Hall
+from .client import HOST_AUDIO, HOST_RTX, HOST_VIDEO, OPUS, RTX, VP8, Clock, Hall, simulcast_extension
 
 pytestmark = pytest.mark.skipif(planes.dataplane is None, reason="the native data plane is not compiled")
 
 STEPS = 120
 VIEWERS = {"cohost": False, "payer": True, "guest": True}
+RIDS = {HOST_VIDEO: "l", HOST_VIDEO + 16: "m", HOST_VIDEO + 32: "h"}
 
 
 class StoodClock(Clock):
@@ -52,12 +53,12 @@ class World(Hall):
         self._count += 1
         return hashlib.sha256(str(self._count).encode()).digest()[:count]
 
-    async def fill(self):
+    async def fill(self, **named):
         """Everybody is connected, every offer is answered; from here on only steps move anything."""
         if isinstance(self.media._forwarder, NativePlane):
             self._count -= 1  # it took a seed for its tables
         await self.add("host")
-        self.host = await self.publish("host")
+        self.host = await self.publish("host", **named)
         self.viewers = {}
         for name, metered in VIEWERS.items():
             await self.add(name, metered=metered)
@@ -118,10 +119,11 @@ class World(Hall):
 
 
 class Play:
-    """Random steps; the same choices for both worlds."""
+    """Random steps; the same choices for both worlds. With `simulcast` the host sends its camera in several encodings."""
 
-    def __init__(self, seed, worlds):
+    def __init__(self, seed, worlds, *, simulcast=False):
         self.chance, self.worlds = random.Random(seed), worlds
+        self.rids = dict(RIDS) if simulcast else {}
         self.camera, self.number = HOST_VIDEO, {HOST_VIDEO: self.chance.randrange(1 << 16), HOST_AUDIO: 65530}
         self.late = []
         self.reports = []
@@ -133,13 +135,13 @@ class Play:
     def media(self):
         """A wake-up's worth of the host's packets: some lost, late, repeated, repaired, or of another kind."""
         for _ in range(self.chance.randint(1, 14)):
-            ssrc = self.chance.choice([self.camera] * 5 + [HOST_AUDIO])
-            self.number[ssrc] = (self.number[ssrc] + 1) & 0xFFFF
+            ssrc = self.chance.choice([*(self.rids or [self.camera] * 5), HOST_AUDIO])
+            self.number[ssrc] = (self.number.get(ssrc, 65500) + 1) & 0xFFFF
             packet = (
                 ssrc,
                 OPUS if ssrc == HOST_AUDIO else VP8,
                 self.number[ssrc],
-                self.chance.randbytes(self._size()),
+                (self._descriptor() if ssrc in self.rids else b"") + self.chance.randbytes(self._size()),
             )
             fate = self.chance.random()
             if fate < 0.1:
@@ -157,6 +159,14 @@ class Play:
             self._each(lambda world: world.sent.append(self.chance_copy(world)))
         self._each(World.deliver)
 
+    def _descriptor(self):
+        """Of VP8, sometimes a keyframe's, and of every form."""
+        ids = self.chance.choice([0xF0, 0xF0, 0xF0, 0x80, 0xC0, 0x20, 0])
+        picture = self.chance.choice([b"\x85\x01", b"\xff\xff", b"\x7f"]) if ids & 0x80 else b""
+        indices = self.chance.randbytes(bool(ids & 0x40) + bool(ids & 0x30))
+        frame = b"\x00" if self.chance.random() < 0.3 else b"\x01"
+        return self.chance.choice([b"\x90", b"\x80"]) + bytes([ids]) + picture + indices + frame
+
     def _size(self):
         return self.chance.choice([0, 3, 60, 700, 700, 700, 1100, 1100, 1100, 1340])
 
@@ -166,7 +176,7 @@ class Play:
 
     def _return(self, packet):
         ssrc, payload_type, sequence, payload = packet
-        if self.chance.random() < 0.5 and ssrc == HOST_VIDEO:
+        if self.chance.random() < 0.5 and ssrc == (next(iter(self.rids)) if self.rids else HOST_VIDEO):
             sequence = sequence.to_bytes(2, "big")
             self.number[HOST_RTX] = (self.number.get(HOST_RTX, 0) + 1) & 0xFFFF
             self._send(HOST_RTX, RTX, self.number[HOST_RTX], sequence + payload)
@@ -181,7 +191,11 @@ class Play:
                 b"\x10\0\0\0",
             ]
         )
-        if ssrc not in (HOST_VIDEO, HOST_AUDIO, HOST_RTX):
+        if ssrc in self.rids:
+            extension = simulcast_extension(self.rids[ssrc])
+        elif self.rids and ssrc == HOST_RTX:
+            extension = simulcast_extension("l", repair=True)
+        elif ssrc not in (HOST_VIDEO, HOST_AUDIO, HOST_RTX):
             extension = b"\xbe\xde\x00\x01\x40v\x00\x00"  # bound by its mid
         self._each(
             lambda world: world.host.send_rtp(ssrc, payload_type, sequence, payload, extension=extension)
@@ -189,11 +203,14 @@ class Play:
 
     def camera_anew(self):
         self.camera = self.chance.randrange(1 << 20, 1 << 21)
+        if self.rids:
+            former = self.chance.choice(list(self.rids))
+            self.rids = {self.camera if ssrc == former else ssrc: rid for ssrc, rid in self.rids.items()}
         self.number[self.camera] = self.chance.choice([65000, 5])
         self.late.clear()
 
     def host_report(self):
-        ssrc = self.chance.choice([self.camera, HOST_AUDIO, 1])
+        ssrc = self.chance.choice([*(self.rids or [self.camera]), HOST_AUDIO, 1])
         report = rtcp.SenderReport(ssrc, self.chance.getrandbits(64), self.chance.getrandbits(32), 5, 6)
         self._each(lambda world: world.host.send_rtcp(rtcp.sender_report(report)))
         self._each(World.deliver)
@@ -252,7 +269,24 @@ class Play:
 
     async def renegotiate(self):
         for world in self.worlds:
-            await world.media.publish("host", world.host.offer(), {})
+            await world.media.publish("host", world.host.offer(rids=tuple(self.rids.values())), {})
+
+    def select(self):
+        """Another encoding for somebody; the server's own choice follows at its next tick."""
+        name, place = self.chance.choice(list(VIEWERS)), self.chance.randrange(3)
+        for world in self.worlds:
+            participant = world.media._participants.get(name)
+            sections = [] if participant is None else participant.subscriber._sections
+            for section in sections:
+                if section.subscription is not None and section.offered.kind == "video":
+                    publication = section.available.publication
+                    publication.select(section.subscription, publication.encodings[place])
+
+    async def view(self):
+        name = self.chance.choice(["cohost", "payer"])
+        sizes = self.chance.choice([{}, {"1": (100, 50)}, {"1": (600, 300)}, {"1": (0, 0)}])
+        for world in self.worlds:
+            await world.media.set_view(name, sizes)
 
     async def remove(self):
         for world in self.worlds:
@@ -261,22 +295,44 @@ class Play:
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_both_planes_do_the_same(seed, monkeypatch):
+    await both_do_the_same(seed, monkeypatch, simulcast=False)
+
+
+@pytest.mark.parametrize("seed", range(100, 116))
+async def test_both_planes_switch_encodings_alike(seed, monkeypatch):
+    await both_do_the_same(seed, monkeypatch, simulcast=True)
+
+
+async def both_do_the_same(seed, monkeypatch, *, simulcast):
     monkeypatch.setattr(planes, "NativePlane", lambda *args: NativePlane(*args, stepped=True))
     async with World("python") as python, World("native") as native:
         assert isinstance(native.media._forwarder, NativePlane)
         for world in (python, native):
-            await world.fill()
-        play = Play(seed, (python, native))
+            await world.fill(rids=tuple(RIDS.values()) if simulcast else ())
+        play = Play(seed, (python, native), simulcast=simulcast)
         weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "lease": 3, "host_report": 4, "camera_anew": 1,
                    "renegotiate": 1}  # fmt: skip
+        weights |= {"select": 15, "view": 4} if simulcast else {}
+        moved = set()
         for step in range(STEPS):
             name = play.chance.choices(list(weights), weights.values())[0]
             name = "remove" if step == STEPS * 3 // 4 else name
             done = getattr(play, name)()
             if done is not None:
                 await done
+            moved |= {viewer_fanout(python, name) for name in VIEWERS}
             expected, found = await python.seen(), await native.seen()
             for part, (one, other) in enumerate(zip(expected, found, strict=True)):
                 assert one == other, (step, name, part)
         assert play.reports[::2] == play.reports[1::2]
         assert python.viewers["cohost"].leg.packets
+        assert len(moved - {None}) > 1 or not simulcast, "nobody was ever moved"
+
+
+def viewer_fanout(world, name):
+    """Where somebody's picture comes from now."""
+    participant = world.media._participants.get(name)
+    sections = [] if participant is None else participant.subscriber._sections
+    return next(
+        (s.subscription.fanout for s in sections if s.subscription and s.offered.kind == "video"), None
+    )

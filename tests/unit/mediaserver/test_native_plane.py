@@ -10,7 +10,7 @@ from pylibsrtp import Policy
 
 from mediaserver import planes, rtcp, rtp
 from mediaserver.errors import NoNativePlaneError
-from mediaserver.forwarder import Fanout, Packet, PacketForwarder, Subscription
+from mediaserver.forwarder import Fanout, Packet, PacketForwarder, Splice, Subscription
 from mediaserver.gate import Gate, Lease
 from mediaserver.planes import NativePlane, open_plane
 from mediaserver.transport import secure
@@ -125,6 +125,37 @@ def test_who_is_removed_in_the_middle_gets_nothing_more_and_the_others_miss_noth
     assert before == (8 if removed.ssrc in served else 0)
     assert len(many.received) == 599
     assert all(numbers == list(range(100, 108)) for numbers in many.received.values())
+
+
+@needs_native
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_who_is_moved_in_the_middle_first_gets_what_was_taken_in_and_misses_nothing(crowd, which):
+    many = crowd(600)
+    other = Fanout(on_resume=lambda: None, cname="host", caching=True)
+    many.take_in(*range(1, 9))
+    many.work()
+    assert many.plane.native.backlog
+    many.take_in(*range(9, 12))
+    moved = many.subscriptions[which]
+    many.plane.move(moved, other, Splice(), 501)
+    many.plane._handing_on = True
+    for number in (500, 501, 502):
+        many.plane.forward(other, Packet(number, False, False, 0, b"of the other"))
+    many.work_off()
+    assert many.received.pop(moved.ssrc) == list(range(100, 100 + 11 + 2))
+    assert all(numbers == list(range(100, 111)) for numbers in many.received.values())
+    assert len(many.received) == 599
+
+
+@needs_native
+def test_the_newest_payload_is_known_before_and_after_it_was_sent(crowd):
+    one = crowd(1)
+    assert one.plane.newest(one.fanout) == b""
+    one.take_in(1, 2, size=5)
+    one.take_in(3, size=7)
+    assert one.plane.newest(one.fanout) == bytes(7)
+    one.work_off()
+    assert one.plane.newest(one.fanout) == bytes(7)
 
 
 @needs_native
