@@ -133,6 +133,9 @@ class Encoding:
         self.is_awaited = False
         # Of a layered stream: what its lower layers are on their own, the lowest first.
         self.lower: tuple[LayerEncoding, ...] = ()
+        # Whether the end of the picture before the one that begins has come.
+        self.is_gapless = False
+        self.newest_number = -1
         self._forwarder = forwarder
         self._send_rtcp = send_rtcp
         self._own_ssrc = own_ssrc
@@ -182,7 +185,7 @@ class Encoding:
                 return
             source = self._begin(packet, now_ns)
         number = unwrap_sequence(packet.sequence, source.highest)
-        newest, follows = number > source.highest, number == source.highest + 1
+        newest = number > source.highest
         if newest:
             self._note_gap(source.highest, number, now_ns)
         elif self._missing.pop(number, None) is None:
@@ -206,7 +209,7 @@ class Encoding:
             self._forwarder.forward(self.fanout, kept)
         else:
             layer = self._layers.read(kept.payload, kept.descriptor)
-            self._take_layered(kept, layer, now_ns, begins=begins, follows=follows)
+            self._take_layered(kept, layer, begins, now_ns)
 
     def _described(self, packet: RtpPacket) -> bytes:
         identifier = self.media.descriptor_id
@@ -222,11 +225,9 @@ class Encoding:
 
     # --- layers ---
 
-    def _take_layered(
-        self, packet: Packet, layer: Layer | None, now_ns: int, *, begins: bool, follows: bool
-    ) -> None:
+    def _take_layered(self, packet: Packet, layer: Layer | None, begins: bool, now_ns: int) -> None:
         """All of it goes to whoever receives all layers, the rest gets its part. First they are moved, whose picture
-        begins. `begins`: nothing of its picture came before; `follows`: no packet is missing before it."""
+        begins."""
         assert self._layers is not None
         for spatial_id in range(len(self.lower), self._layers.layers - 1):
             self.lower += (LayerEncoding(self, spatial_id),)
@@ -235,16 +236,15 @@ class Encoding:
             part = lower.part(packet, layer)
             parts += [] if part is None else [(lower, part)]
         if begins and (layer is None or layer.starts_picture):
-            self._begin_picture(parts, now_ns, follows=follows)
+            self._begin_picture(parts, now_ns)
         late = packet.timestamp != self.timestamp
         for encoding, part in parts:
             # Of layers that nobody receives only what is late is kept: who left them may have missed it.
             if encoding is self or encoding.fanout.subscriptions or late:
                 self._forwarder.forward(encoding.fanout, part)
+            encoding.newest_number = max(encoding.newest_number, part.number)
 
-    def _begin_picture(self, parts: list[tuple["Encoding", Packet]], now_ns: int, *, follows: bool) -> None:
-        """Without a keyframe nobody is moved while the end of the former picture is missing: under no number could it
-        still be sent to who was moved, and the next pictures are made from it."""
+    def _begin_picture(self, parts: list[tuple["Encoding", Packet]], now_ns: int) -> None:
         assert self._layers is not None
         packet = parts[0][1]
         keyframe = starts_keyframe(self.media.codec.name, packet.payload, packet.descriptor)
@@ -252,7 +252,9 @@ class Encoding:
         for place, encoding in enumerate((*self.lower, self)):
             encoding.size = sizes[min(place, len(sizes) - 1)] if sizes else encoding.size
         for encoding, part in parts:
-            if encoding.is_awaited and (keyframe or follows):
+            encoding.is_gapless = part.number == encoding.newest_number + 1
+        for encoding, part in parts:
+            if encoding.is_awaited:
                 self._on_picture(encoding, part, now_ns, keyframe)
 
     def course(self, ssrc: int) -> Course | None:
@@ -566,10 +568,13 @@ class Publication:
             encoding.want_keyframe()
 
     def _switch(self, target: Encoding, packet: Packet, now_ns: int, keyframe: bool) -> None:
-        """The first packet of a picture that some have waited for; it is yet to be forwarded."""
+        """The first packet of a picture that some have waited for; it is yet to be forwarded.
+
+        Without a keyframe nobody is moved while the end of the former picture is missing: under no number could it still
+        be sent to who was moved, and the pictures to come are made from it."""
         for subscription in [waits for waits, encoding in self._waiting.items() if encoding is target]:
             former = self._current[subscription]
-            if keyframe or target.is_within(former):
+            if keyframe or (target.is_within(former) and former.is_gapless):
                 splice = self._splice(subscription, former, target, packet, now_ns)
                 del self._waiting[subscription]
                 self._current[subscription] = target
