@@ -1,4 +1,4 @@
-.PHONY: run test slow check browser simulate bench-media bench-meter soak certs clean install install-test system-test compiler
+.PHONY: run test slow check browser simulate bench-media bench-meter bench-lossy bench-first-frame soak certs clean install install-test system-test compiler
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -29,6 +29,13 @@ simulate: install-test
 # As root with Debian's janus and ethtool: Tollroom and Janus in turn, in network namespaces. Else Tollroom alone on loopback.
 bench-media: install-test
 	$(PY) -m bench.media $(BENCH)
+
+# As root: the whole server and two browsers in network namespaces with a bad line between them; eight minutes.
+bench-lossy: install-test system-test
+	$(PY) -m bench.lossy $(BENCH)
+
+bench-first-frame: install-test system-test
+	$(PY) -m bench.first_frame $(BENCH)
 
 soak: install-test
 	$(PY) -m bench.soak --minutes $(MINUTES)

@@ -23,7 +23,7 @@ import aiohttp
 import uvloop
 
 from bench.pipe import Message, emit, serve
-from bench.usage import process_usage
+from bench.usage import buffer_drops, process_usage
 
 ROOM = 8444
 PORT = 8188  # in a network namespace that holds nothing else
@@ -165,7 +165,7 @@ class Driver:
         await self._api.request("detach", handle_id=self._handles.pop(participant_id))
 
     async def _usage(self) -> Message:
-        return {**process_usage(self._pid), "hung_up": len(self._api.hung_up)}
+        return {**process_usage(self._pid), "buffer_drops": buffer_drops(), "hung_up": len(self._api.hung_up)}
 
 
 @contextlib.asynccontextmanager

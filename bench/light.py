@@ -11,6 +11,7 @@ from dataclasses import replace
 import pylibsrtp
 from aioice import stun
 from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from pylibsrtp._binding import ffi
 
 from bench.sdp import Local, Remote
 
@@ -100,6 +101,11 @@ class LightTransport:
         """The socket's descriptor, for someone else to read from now on and to pass what is not RTP to `take`."""
         asyncio.get_running_loop().remove_reader(self._socket)
         return self._socket.fileno()
+
+    def sending_session(self) -> int:
+        """The address of libsrtp's session that encrypts what this side sends; it lives as long as the transport."""
+        assert self._tx is not None
+        return int(ffi.cast("uintptr_t", self._tx._srtp[0]))  # noqa: SLF001
 
     def take(self, data: bytes) -> None:
         """A datagram that is not RTP."""

@@ -15,7 +15,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -28,6 +27,10 @@ from bench.native import Sink
 from bench.pipe import Message, serve
 from bench.sink import Viewer
 from bench.traffic import AUDIO_SSRC, VIDEO_SSRC, Host
+from bench.usage import buffer_drops
+from mediaserver.transport import srtp_functions
+
+SAMPLE_EVERY_MIN = 8
 
 
 class Load:
@@ -97,6 +100,9 @@ class Load:
         # Everything is set up: what a collection would visit now is only in the way of the packets.
         gc.collect()
         gc.freeze()
+        if self._sink is not None:
+            # About a thousand samples a second, however many viewers there are.
+            self._sink.sample(max(SAMPLE_EVERY_MIN, len(self._viewers) // 4))
 
     async def _reset(self) -> Message:
         """Begin a new window; counts as `counts`."""
@@ -113,7 +119,6 @@ class Load:
         return {
             **sink.counts(viewers, self._sink),
             "unauthentic": sum(viewer.unauthentic for viewer in viewers),
-            "feedback": sum(viewer.feedback_sent for viewer in viewers),
             "delays_us": [d // 1000 for viewer in viewers for d in viewer.delays_ns],
             "srtp_profiles": Counter(viewer.transport.srtp_profile for viewer in viewers),
             "buffer_drops": buffer_drops(),
@@ -134,20 +139,10 @@ class Load:
             await viewer.close()
 
 
-def buffer_drops() -> int:
-    """Datagrams that this network namespace's sockets had no room for: lost by the receivers."""
-    names, values = [
-        line.split()
-        for line in Path("/proc/net/snmp").read_text(encoding="ascii").splitlines()
-        if line.startswith("Udp: ")
-    ]
-    return int(values[names.index("RcvbufErrors")])
-
-
 async def main(seed: int, address: str, kind: str) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    native = Sink() if kind == "native" else None
+    native = Sink(srtp_functions()[2]) if kind == "native" else None
     load = Load(random.Random(seed), address, native)
     if native is not None:
         native.start()

@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 
 from bench.pipe import Message, emit, serve
-from bench.usage import process_usage
+from bench.usage import buffer_drops, process_usage
 from mediaserver.events import MediaConfig, MediaEvent, RoomOptions
 from mediaserver.server import MediaDoor, MediaServer
 
@@ -35,8 +35,8 @@ def send_event(event: MediaEvent) -> None:
 
 
 def usage() -> Message:
-    """CPU time of this process since its start, and its resident memory."""
-    return process_usage(os.getpid())
+    """CPU time of this process and its workers since their start, and their resident memory."""
+    return {**process_usage(os.getpid()), "buffer_drops": buffer_drops()}
 
 
 def census(door: MediaDoor) -> Message:
@@ -48,7 +48,7 @@ def census(door: MediaDoor) -> Message:
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "participants": len(door.stats().participants) if isinstance(door, MediaServer) else 0,
         **{name: held.count(name) for name in HELD},
-        **usage(),
+        **process_usage(os.getpid()),
     }
 
 

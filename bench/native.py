@@ -14,9 +14,11 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("viewers.c")
 BUILD = Path(__file__).parent.parent / "build" / "bench"
 RECORD = struct.Struct("=iiq")
-OUT_BYTES = 1 << 20
+OUT_BYTES = 1 << 22
+TURN_S = 0.02  # between two sweeps over the sockets
 RTCP_BYTES = 1500
 STREAMS_MAX = 12
+COUNTS = ("received", "expected", "repeated", "retransmitted", "streams", "feedback")
 KINDS = {"audio": 1, "video": 2, "rtx": 3}
 
 OnRecord = Callable[[bytes, int], None]
@@ -46,12 +48,13 @@ def library() -> ctypes.CDLL:
 def _typed(lib: ctypes.CDLL) -> ctypes.CDLL:
     pointer, number, text = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
     signatures = {
-        "sink_create": (pointer, []),
+        "sink_create": (pointer, [pointer]),
         "sink_destroy": (None, [pointer]),
-        "sink_epoll": (number, [pointer]),
-        "sink_add": (number, [pointer, number, number, text, ctypes.c_uint32]),
+        "sink_sample": (None, [pointer, number]),
+        "sink_add": (number, [pointer, number, pointer, number, text, ctypes.c_uint32]),
+        "sink_heard": (None, [pointer, number, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int64]),
         "sink_remove": (None, [pointer, number]),
-        "sink_drain": (number, [pointer, pointer, number]),
+        "sink_turn": (number, [pointer, pointer, number]),
         "sink_feedback": (number, [pointer, number, pointer]),
         "sink_nack": (number, [pointer, number, pointer]),
         "sink_report": (number, [pointer, number, number, pointer]),
@@ -68,27 +71,42 @@ def _typed(lib: ctypes.CDLL) -> ctypes.CDLL:
 class Sink:
     """All viewers of a load process. Sockets are added once they are connected, and removed before they close."""
 
-    def __init__(self) -> None:
+    def __init__(self, protect_rtcp: int | None) -> None:
+        """`protect_rtcp`: the address of libsrtp's function; None sends no feedback."""
         self._lib = library()
-        self._sink = self._lib.sink_create()
+        self._sink = self._lib.sink_create(protect_rtcp)
+        self._timer: asyncio.TimerHandle | None = None
         self._out = ctypes.create_string_buffer(OUT_BYTES)
         self._rtcp = ctypes.create_string_buffer(RTCP_BYTES)
         self._on_record: dict[int, OnRecord] = {}
 
     def start(self) -> None:
-        asyncio.get_running_loop().add_reader(self._lib.sink_epoll(self._sink), self._drain)
+        """Turn by turn from now on, in this event loop."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        self.turn()
+        self._timer = loop.call_at(max(began_s + TURN_S, loop.time()), self.start)
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._lib.sink_epoll(self._sink))
+        if self._timer is not None:
+            self._timer.cancel()
         self._lib.sink_destroy(self._sink)
 
     def add(
-        self, fd: int, transport_seq_id: int, kinds: dict[int, str], random: int, on_record: OnRecord
+        self,
+        fd: int,
+        session: int,
+        *,
+        transport_seq_id: int,
+        kinds: dict[int, str],
+        random: int,
+        on_record: OnRecord,
     ) -> int:
-        """`kinds`: payload type to audio, video or rtx. `on_record(packet, arrival_ns)` gets what is not RTP and
-        a sample of what is. Raises OSError."""
+        """`session`: the handle of libsrtp's that encrypts what the viewer sends; it must outlive the viewer. `kinds`:
+        payload type to audio, video or rtx. `on_record(packet, arrival_ns)` gets what is not RTP and a sample of what is.
+        Raises OSError."""
         table = bytes(KINDS.get(kinds.get(pt, ""), 0) for pt in range(128))
-        index: int = self._lib.sink_add(self._sink, fd, transport_seq_id, table, random)
+        index: int = self._lib.sink_add(self._sink, fd, session, transport_seq_id, table, random)
         if index < 0:
             raise OSError("a viewer's socket was not accepted")
         self._on_record[index] = on_record
@@ -98,13 +116,21 @@ class Sink:
         self._lib.sink_remove(self._sink, index)
         self._on_record.pop(index, None)
 
+    def sample(self, every: int) -> None:
+        """One RTP packet in so many goes to its viewer's `on_record`."""
+        self._lib.sink_sample(self._sink, every)
+
+    def heard(self, index: int, ssrc: int, middle: int, arrival_ns: int) -> None:
+        """A sender report; `middle`: the middle 32 bits of its NTP time."""
+        self._lib.sink_heard(self._sink, index, ssrc, middle, arrival_ns)
+
     def reset(self) -> None:
         self._lib.sink_reset(self._sink)
 
     def counts(self) -> dict[str, int]:
-        found = (ctypes.c_uint64 * 5)()
+        found = (ctypes.c_uint64 * 6)()
         self._lib.sink_counts(self._sink, found)
-        return dict(zip(("received", "expected", "repeated", "retransmitted", "streams"), found, strict=True))
+        return dict(zip(COUNTS, found, strict=True))
 
     def times(self, index: int) -> tuple[int, int]:
         found = (ctypes.c_int64 * 2)()
@@ -127,8 +153,9 @@ class Sink:
     def _written(self, length: int) -> bytes:
         return ctypes.string_at(self._rtcp, length)
 
-    def _drain(self) -> None:
-        used = self._lib.sink_drain(self._sink, self._out, OUT_BYTES)
+    def turn(self) -> None:
+        """Read every socket once and send what feedback is due."""
+        used = self._lib.sink_turn(self._sink, self._out, OUT_BYTES)
         for index, arrival_ns, data in _records(ctypes.string_at(self._out, used)):
             on_record = self._on_record.get(index)
             if on_record is not None:

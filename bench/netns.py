@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 SERVER_ADDRESS = "10.77.0.1"
@@ -31,14 +32,19 @@ def missing() -> str | None:
     return f"no {absent[0]} command" if absent else None
 
 
+def names() -> tuple[str, str]:
+    """The namespaces of the server and of the load; this process's own, so that several benches can run at once."""
+    return f"tollroom-server-{os.getpid()}", f"tollroom-load-{os.getpid()}"
+
+
 @contextmanager
 def network(*, segmentation: bool) -> Iterator[Network]:
     """Made for one run and taken away after it. `segmentation` False: a run of packets that the server hands to the
     kernel at once (UDP_SEGMENT) is cut before the veth, as a simple network interface would have it cut."""
-    server, load = (f"tollroom-{side}-{os.getpid()}" for side in ("server", "load"))
+    server, load = names()
     try:
         for name in (server, load):
-            _run("ip", "netns", "add", name)
+            run("ip", "netns", "add", name)
             _in(name, "ip", "link", "set", "lo", "up")
         _in(server, "ip", "link", "add", "veth", "type", "veth", "peer", "name", "veth", "netns", load)
         for name, address in ((server, SERVER_ADDRESS), (load, LOAD_ADDRESS)):
@@ -58,9 +64,17 @@ def network(*, segmentation: bool) -> Iterator[Network]:
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
 
+def end_all(name: str) -> None:
+    """End whatever still runs in a namespace that was made here."""
+    pids = subprocess.run(["ip", "netns", "pids", name], check=False, capture_output=True, text=True).stdout
+    for pid in pids.split():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+
+
 def _in(name: str, *command: str) -> None:
-    _run("ip", "netns", "exec", name, *command)
+    run("ip", "netns", "exec", name, *command)
 
 
-def _run(*command: str) -> None:
+def run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)

@@ -53,6 +53,7 @@ class Child:
         self._on_event = on_event
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._number = 0
+        self._ended = False
 
     async def __aenter__(self) -> Self:
         pipe = asyncio.subprocess.PIPE
@@ -79,6 +80,8 @@ class Child:
     async def request(self, op: str, **args: Any) -> Message:
         """Raises RuntimeError with the child's own error."""
         assert self._process.stdin is not None
+        if self._ended:
+            raise RuntimeError(f"{self._command[0]} ended")
         self._number += 1
         future = self._waiting[self._number] = asyncio.get_running_loop().create_future()
         self._process.stdin.write(json.dumps({"id": self._number, "op": op, **args}).encode() + b"\n")
@@ -87,11 +90,15 @@ class Child:
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            self._take(json.loads(line))
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(RuntimeError(f"{self._command[0]} ended"))
+        try:
+            while line := await self._process.stdout.readline():
+                self._take(json.loads(line))
+        finally:
+            # Nobody must wait for an answer that cannot come any more: of a child that ended, or wrote what is no answer.
+            self._ended = True
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(RuntimeError(f"{self._command[0]} ended"))
 
     def _take(self, message: Message) -> None:
         if "re" not in message:

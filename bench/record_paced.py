@@ -17,18 +17,10 @@ from typing import Any
 
 from playwright.async_api import async_playwright
 
+from bench.chromium import CHROMIUM, FLAGS
+
 WARM_UP_S = 12  # until the bandwidth estimate allows what is asked for
 TARGET_BPS = 2_200_000
-FLAGS = [
-    "--no-sandbox",
-    "--allow-loopback-in-peer-connection",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 # A canvas with drifting noise and shapes: enough detail that the encoder uses its whole budget, never two frames alike.
 PAGE = """
 async ([portA, portB, bps]) => {
@@ -145,7 +137,7 @@ def _bytes(seen: Sequence[tuple[int, bytes, int]], pt: int) -> int:
 
 async def record(seconds: float, out: Path) -> None:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
         page = await browser.new_page()
         await page.goto("about:blank")
         context_page = await _secure_page(page)

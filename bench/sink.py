@@ -1,7 +1,8 @@
 """What one viewer received: counted by sequence numbers, a sample unprotected for its delay.
 
-Counting is native (`viewers.c`) where there is a compiler: then a viewer also sends what Chromium would, transport-wide
-feedback every 100 ms (when the server negotiated it) and NACKs for 0.5 % of the video. Without one it counts in Python and reports only.
+Counting is native (`viewers.c`) where there is a compiler: then a viewer also sends what Chromium would, reports with the delay
+since the server's own, transport-wide feedback every 100 ms (when the server negotiated it) and NACKs for 0.5 % of the video.
+Without one it counts in Python and sends plain reports only.
 """
 
 import asyncio
@@ -19,7 +20,6 @@ from bench.traffic import sent_ns
 
 SAMPLE_EVERY = 64
 REPORT_S = 1.0
-FEEDBACK_S = 0.1
 Counts = dict[str, int]
 
 
@@ -48,7 +48,7 @@ class Viewer:
     def __init__(
         self, certificate: RTCCertificate, rng: random.Random, *, address: str, sink: Sink | None
     ) -> None:
-        self.transport = LightTransport(certificate, self._on_rtp, lambda _rtcp: None, address=address)
+        self.transport = LightTransport(certificate, self._on_rtp, self._on_rtcp, address=address)
         self.counters: dict[int, Counter] = {}
         self.delays_ns: list[int] = []
         self.unauthentic = 0
@@ -57,6 +57,7 @@ class Viewer:
         self._last_ns: int | None = None
         self._sink = sink
         self._index = -1
+        self._arrival_ns = 0
         self._seen = rng.randrange(SAMPLE_EVERY)
         self._rng = rng
         self._ssrc = rng.getrandbits(31)
@@ -69,7 +70,8 @@ class Viewer:
         if remote is not None and not self._tasks:
             self.transport.controlling = sdp.is_lite(offer)
             self._tasks = [asyncio.create_task(self._connect(remote, offer))]
-            self._tasks += [asyncio.create_task(self._report())]
+            if self._sink is None:
+                self._tasks += [asyncio.create_task(self._report())]
             self._offered.set()
         return sdp.answer(offer, self.transport.local)
 
@@ -79,10 +81,11 @@ class Viewer:
             ids = sdp.extension_ids(offer, "video")
             self._index = self._sink.add(
                 self.transport.hand_over(),
-                ids.get(sdp.TRANSPORT_SEQ, 0),
-                sdp.payload_kinds(offer),
-                self._rng.getrandbits(32),
-                self._on_record,
+                self.transport.sending_session(),
+                transport_seq_id=ids.get(sdp.TRANSPORT_SEQ, 0),
+                kinds=sdp.payload_kinds(offer),
+                random=self._rng.getrandbits(32),
+                on_record=self._on_record,
             )
 
     async def connected(self) -> None:
@@ -116,7 +119,13 @@ class Viewer:
         if 127 < data[0] < 192 and not 191 < data[1] < 224:
             self._sample(data, arrival_ns)
         else:
+            self._arrival_ns = arrival_ns
             self.transport.take(data)
+
+    def _on_rtcp(self, rtcp: bytes) -> None:
+        if self._sink is not None and self._index >= 0:
+            for ssrc, middle in sender_reports(rtcp):
+                self._sink.heard(self._index, ssrc, middle, self._arrival_ns)
 
     def _on_rtp(self, data: bytes) -> None:
         seq = data[2] << 8 | data[3]
@@ -144,22 +153,10 @@ class Viewer:
     async def _report(self) -> None:
         await self.transport.connected.wait()
         await asyncio.sleep(self._rng.random())
-        turns = 0
         while not self.transport.closed.is_set():
-            for rtcp in self._due(report=turns % round(REPORT_S / FEEDBACK_S) == 0):
-                self.feedback_sent += 1
-                self.transport.send_rtcp(rtcp)
-            turns += 1
-            await asyncio.sleep(FEEDBACK_S)
-
-    def _due(self, *, report: bool) -> Iterator[bytes]:
-        if self._sink is None or self._index < 0:
-            if report:
-                yield self._receiver_report()
-            return
-        if report:
-            yield from self._sink.reports(self._index)
-        yield from filter(None, (self._sink.feedback(self._index), self._sink.nack(self._index)))
+            self.feedback_sent += 1
+            self.transport.send_rtcp(self._receiver_report())
+            await asyncio.sleep(REPORT_S)
 
     def _receiver_report(self) -> bytes:
         """RFC 3550 section 6.4.2, without loss figures: nothing is to be retransmitted here."""
@@ -169,6 +166,16 @@ class Viewer:
         )
         count = len(blocks) // 24
         return struct.pack("!BBHI", 0x80 | count, 201, 1 + 6 * count, self._ssrc) + blocks
+
+
+def sender_reports(rtcp: bytes) -> Iterator[tuple[int, int]]:
+    """SSRC and the middle 32 bits of the NTP time of each sender report (RFC 3550 section 6.4.1) in a compound packet."""
+    at = 0
+    while at + 16 <= len(rtcp):
+        if rtcp[at + 1] == 200:
+            ssrc, middle = struct.unpack_from("!I2xI", rtcp, at + 4)
+            yield ssrc, middle
+        at += 4 + 4 * int.from_bytes(rtcp[at + 2 : at + 4], "big")
 
 
 def counts(viewers: list[Viewer], sink: Sink | None) -> Counts:
@@ -182,4 +189,5 @@ def counts(viewers: list[Viewer], sink: Sink | None) -> Counts:
         "repeated": 0,
         "retransmitted": 0,
         "streams": len(counters),
+        "feedback": sum(viewer.feedback_sent for viewer in viewers),
     }

@@ -1,9 +1,10 @@
-/* The receiving half of many load viewers: counts RTP, samples it, and writes the feedback that a browser would.
+/* The receiving half of many load viewers: counts RTP, samples it, and sends the feedback that a browser would.
  *
  * Python opens each connection (ICE, DTLS) and then hands the socket over; here packets are only counted, so that
- * hundreds of viewers fit on the core beside the server under test. One thread, one epoll set. What is not RTP,
- * and every SAMPLE_EVERYth RTP packet, goes back to Python with the kernel's receive time. Only the clear part of
- * SRTP is read (RFC 3711: the header and its extensions are not encrypted).
+ * hundreds of viewers fit on the core beside the server under test. Nobody waits for a packet: every TURN the caller has all
+ * sockets read in one sweep, which takes several packets with each call, and arrival is the kernel's receive time. What is
+ * not RTP, and one RTP packet in `sample_every`, goes back to Python. Only the clear part of SRTP is read (RFC 3711: the
+ * header and its extensions are not encrypted). Feedback is encrypted by libsrtp's function, whose address Python hands over.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -11,26 +12,34 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 32, PACKET = 1600, CONTROL = 64, STREAMS = 12, SAMPLE_EVERY = 64, READY = 64 };
+enum { BATCH = 64, PACKET = 1600, CONTROL = 64, STREAMS = 12, BATCHES_MAX = 8 };
 enum { WINDOW = 1024, FEEDBACK = 512, NACKS = 16, NACK_ONE_IN = 200 };
+static const int64_t FEEDBACK_NS = 100000000, REPORT_NS = 1000000000;
+/* The round trip that reports make the server believe in: that of a near broadband line. Without one it would find none on a
+ * veth, and Janus keeps no packet for retransmission until it has measured a millisecond. */
+static const int64_t ROUND_TRIP_NS = 20000000;
 enum { NOTHING, AUDIO, VIDEO, RETRANSMISSION };
 
 struct stream {
     uint32_t ssrc;
     int64_t first, highest; /* sequence numbers that count on past 65535 */
     uint64_t received, repeated;
+    uint32_t sender_report; /* the middle of its NTP time; 0: none yet */
+    int64_t sender_report_ns;
     uint64_t seen[WINDOW / 64]; /* bit n % WINDOW: number n has come */
 };
 
 struct viewer {
     int fd, live, transport_seq_id;
     uint8_t kinds[128]; /* payload type to kind */
-    uint32_t ssrc, random, sampled, video_ssrc;
+    uint32_t ssrc, random, video_ssrc;
+    void *session; /* of libsrtp, the viewer's own direction */
+    int64_t feedback_due_ns, report_due_ns;
+    uint64_t feedback_sent;
     int streams;
     struct stream stream[STREAMS];
     uint64_t retransmitted;
@@ -43,8 +52,13 @@ struct viewer {
     uint16_t nack[NACKS];
 };
 
+/* srtp_protect_rtcp: encrypts in place, 0 when it did. */
+typedef int (*protect_rtcp)(void *session, void *packet, int *length);
+
 struct sink {
-    int epoll, count, capacity;
+    int count, capacity;
+    uint32_t sample_every;
+    protect_rtcp protect_rtcp;
     struct viewer **viewer;
     int64_t realtime_offset_ns;
     struct mmsghdr message[BATCH];
@@ -64,10 +78,11 @@ static int64_t nanoseconds(clockid_t clock) {
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-struct sink *sink_create(void) {
+struct sink *sink_create(void *protect) {
     struct sink *sink = calloc(1, sizeof *sink);
     if (!sink) return NULL;
-    sink->epoll = epoll_create1(EPOLL_CLOEXEC);
+    sink->protect_rtcp = (protect_rtcp)protect;
+    sink->sample_every = 64;
     for (int i = 0; i < BATCH; i++) {
         sink->vector[i] = (struct iovec){sink->packet[i], PACKET};
         sink->message[i].msg_hdr = (struct msghdr){.msg_iov = &sink->vector[i], .msg_iovlen = 1};
@@ -75,17 +90,18 @@ struct sink *sink_create(void) {
     return sink;
 }
 
-int sink_epoll(struct sink *sink) { return sink->epoll; }
+void sink_sample(struct sink *sink, int every) { sink->sample_every = (uint32_t)every; }
 
 void sink_destroy(struct sink *sink) {
     for (int i = 0; i < sink->count; i++) free(sink->viewer[i]);
-    close(sink->epoll);
     free(sink->viewer);
     free(sink);
 }
 
-/* The viewer's index; -1 when there is no memory or the socket will not do. The socket stays the caller's. */
-int sink_add(struct sink *sink, int fd, int transport_seq_id, const uint8_t *kinds, uint32_t random) {
+/* A place that nobody has any more, else a new one; -1 without memory. */
+static int place(struct sink *sink) {
+    for (int i = 0; i < sink->count; i++)
+        if (!sink->viewer[i]->live) return i;
     if (sink->count == sink->capacity) {
         int capacity = sink->capacity ? 2 * sink->capacity : 64;
         void *grown = realloc(sink->viewer, capacity * sizeof *sink->viewer);
@@ -93,29 +109,31 @@ int sink_add(struct sink *sink, int fd, int transport_seq_id, const uint8_t *kin
         sink->viewer = grown;
         sink->capacity = capacity;
     }
-    struct viewer *viewer = calloc(1, sizeof *viewer);
-    if (!viewer) return -1;
-    int on = 1, index = sink->count;
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)index};
-    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-    if (epoll_ctl(sink->epoll, EPOLL_CTL_ADD, fd, &event)) { free(viewer); return -1; }
+    sink->viewer[sink->count] = calloc(1, sizeof **sink->viewer);
+    return sink->viewer[sink->count] ? sink->count++ : -1;
+}
+
+/* The viewer's index; -1 when there is no memory or the socket will not do. Socket and session stay the caller's. */
+int sink_add(struct sink *sink, int fd, void *session, int transport_seq_id, const uint8_t *kinds, uint32_t random) {
+    int on = 1, index = place(sink);
+    if (index < 0 || setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on)) return -1;
+    struct viewer *viewer = sink->viewer[index];
+    memset(viewer, 0, sizeof *viewer);
     viewer->fd = fd;
+    viewer->session = session;
     viewer->live = 1;
     viewer->transport_seq_id = transport_seq_id;
     viewer->random = random | 1;
     viewer->ssrc = random >> 1 | 1;
-    viewer->sampled = random % SAMPLE_EVERY;
+    /* Each at a moment of its own, as viewers who came one by one. */
+    viewer->feedback_due_ns = nanoseconds(CLOCK_MONOTONIC) + random % FEEDBACK_NS;
+    viewer->report_due_ns = nanoseconds(CLOCK_MONOTONIC) + random % REPORT_NS;
     memcpy(viewer->kinds, kinds, 128);
-    sink->viewer[sink->count++] = viewer;
     return index;
 }
 
-/* Before the socket is closed. */
-void sink_remove(struct sink *sink, int index) {
-    struct viewer *viewer = sink->viewer[index];
-    if (viewer->live) epoll_ctl(sink->epoll, EPOLL_CTL_DEL, viewer->fd, NULL);
-    viewer->live = 0;
-}
+/* Before the socket is closed and the session goes. */
+void sink_remove(struct sink *sink, int index) { sink->viewer[index]->live = 0; }
 
 static struct stream *find_stream(struct viewer *viewer, uint32_t ssrc) {
     for (int i = 0; i < viewer->streams; i++)
@@ -124,7 +142,7 @@ static struct stream *find_stream(struct viewer *viewer, uint32_t ssrc) {
     struct stream *stream = &viewer->stream[viewer->streams++];
     memset(stream, 0, sizeof *stream);
     stream->ssrc = ssrc;
-    stream->first = -1;
+    stream->first = stream->highest = -1;
     return stream;
 }
 
@@ -134,7 +152,7 @@ static void forget(struct stream *stream, int64_t number) {
 
 /* Count one packet; 0 when it came before (a retransmission under the stream's own SSRC). */
 static int count_packet(struct stream *stream, uint16_t seq) {
-    if (stream->first < 0) stream->first = stream->highest = 65536 + seq;
+    if (stream->highest < 0) stream->first = stream->highest = 65536 + seq;
     int64_t number = stream->highest + (int16_t)(seq - (uint16_t)stream->highest);
     if (number > stream->highest) {
         int64_t from = number - stream->highest > WINDOW ? number - WINDOW : stream->highest;
@@ -179,7 +197,7 @@ static void note_video(struct viewer *viewer, uint32_t ssrc, uint16_t seq) {
 }
 
 /* 1: Python wants to see this one. */
-static int take_rtp(struct viewer *viewer, const uint8_t *p, int size, int64_t now_ns) {
+static int take_rtp(struct sink *sink, struct viewer *viewer, const uint8_t *p, int size, int64_t now_ns) {
     int kind = viewer->kinds[p[1] & 127];
     if (viewer->transport_seq_id && viewer->arrivals < FEEDBACK) {
         int seq = transport_seq(p, size, viewer->transport_seq_id);
@@ -195,7 +213,8 @@ static int take_rtp(struct viewer *viewer, const uint8_t *p, int size, int64_t n
     struct stream *stream = find_stream(viewer, get32(p + 8));
     if (!stream || !count_packet(stream, get16(p + 2))) return 0;
     if (kind == VIDEO) note_video(viewer, stream->ssrc, get16(p + 2));
-    return ++viewer->sampled % SAMPLE_EVERY == 0;
+    /* Drawn, not counted off: every nth packet might be the same one of each frame. */
+    return next_random(viewer) % sink->sample_every == 0;
 }
 
 static int64_t arrival(struct sink *sink, struct msghdr *header) {
@@ -212,9 +231,9 @@ static int is_rtp(const uint8_t *p, int size) {
     return size >= 12 && p[0] > 127 && p[0] < 192 && !(p[1] > 191 && p[1] < 224);
 }
 
-static int drain_one(struct sink *sink, int index, uint8_t *out, int room) {
+/* One call's worth of packets; `used` grows by the records written. The number of packets read. */
+static int drain_batch(struct sink *sink, int index, uint8_t *out, int room, int *used) {
     struct viewer *viewer = sink->viewer[index];
-    int used = 0;
     for (int i = 0; i < BATCH; i++) {
         sink->message[i].msg_hdr.msg_control = sink->control[i];
         sink->message[i].msg_hdr.msg_controllen = CONTROL;
@@ -223,26 +242,15 @@ static int drain_one(struct sink *sink, int index, uint8_t *out, int room) {
     for (int i = 0; i < got; i++) {
         int size = (int)sink->message[i].msg_len;
         int64_t now_ns = arrival(sink, &sink->message[i].msg_hdr);
-        if (is_rtp(sink->packet[i], size) && !take_rtp(viewer, sink->packet[i], size, now_ns)) continue;
-        if (used + 16 + size > room) continue;
+        if (is_rtp(sink->packet[i], size) && !take_rtp(sink, viewer, sink->packet[i], size, now_ns)) continue;
+        if (*used + 16 + size > room) continue;
         int32_t head[2] = {index, size};
-        memcpy(out + used, head, 8);
-        memcpy(out + used + 8, &now_ns, 8);
-        memcpy(out + used + 16, sink->packet[i], size);
-        used += 16 + size;
+        memcpy(out + *used, head, 8);
+        memcpy(out + *used + 8, &now_ns, 8);
+        memcpy(out + *used + 16, sink->packet[i], size);
+        *used += 16 + size;
     }
-    return used;
-}
-
-/* One turn over the sockets that have something. Writes records {int32 index, int32 size, int64 arrival_ns (CLOCK_MONOTONIC),
- * bytes} and returns their length; what does not fit in `room` is dropped. */
-int sink_drain(struct sink *sink, uint8_t *out, int room) {
-    struct epoll_event ready[READY];
-    int used = 0;
-    sink->realtime_offset_ns = nanoseconds(CLOCK_REALTIME) - nanoseconds(CLOCK_MONOTONIC);
-    int count = epoll_wait(sink->epoll, ready, READY, 0);
-    for (int i = 0; i < count; i++) used += drain_one(sink, (int)ready[i].data.u32, out + used, room - used);
-    return used;
+    return got;
 }
 
 /* Transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01) of what came since the last call; 0 when
@@ -288,11 +296,25 @@ int sink_feedback(struct sink *sink, int index, uint8_t *out) {
     return (int)(p - out);
 }
 
+/* A sender report came (RFC 3550 section 6.4.1); `middle`: of its NTP time. Its streams' reports tell the server the round trip. */
+void sink_heard(struct sink *sink, int index, uint32_t ssrc, uint32_t middle, int64_t arrival_ns) {
+    struct stream *stream = find_stream(sink->viewer[index], ssrc);
+    if (!stream) return;
+    stream->sender_report = middle;
+    stream->sender_report_ns = arrival_ns;
+}
+
+/* Since the last sender report, less the round trip, in units of 1/65536 s. */
+static uint32_t report_delay(const struct stream *stream) {
+    int64_t ns = nanoseconds(CLOCK_MONOTONIC) - stream->sender_report_ns - ROUND_TRIP_NS;
+    return stream->sender_report && ns > 0 ? (uint32_t)(ns * 65536 / 1000000000) : 0;
+}
+
 /* A receiver report (RFC 3550 section 6.4.2) on one stream, without loss. A browser reports on each stream by itself. */
 static uint8_t *write_report(uint8_t *out, uint32_t ssrc, const struct stream *stream) {
     uint8_t *p = put32(put32(out + 4, ssrc), stream->ssrc);
     p = put32(put32(p, 0), (uint32_t)(stream->highest - 65536));
-    p = put32(put32(put32(p, 0), 0), 0);
+    p = put32(put32(put32(p, 0), stream->sender_report), report_delay(stream));
     out[0] = 0x81;
     out[1] = 201;
     put16(out + 2, 7);
@@ -304,7 +326,7 @@ static uint8_t *write_report(uint8_t *out, uint32_t ssrc, const struct stream *s
 int sink_nack(struct sink *sink, int index, uint8_t *out) {
     struct viewer *viewer = sink->viewer[index];
     struct stream *stream = viewer->nacks ? find_stream(viewer, viewer->video_ssrc) : NULL;
-    if (!stream || stream->first < 0) return 0;
+    if (!stream || stream->highest < 0) return 0;
     uint8_t *nack = write_report(out, viewer->ssrc, stream);
     uint8_t *p = put32(put32(nack + 4, viewer->ssrc), viewer->video_ssrc);
     for (int i = 0; i < viewer->nacks; i++) p = put16(put16(p, viewer->nack[i]), 0);
@@ -318,27 +340,69 @@ int sink_nack(struct sink *sink, int index, uint8_t *out) {
 /* A receiver report on the nth stream; 0 when there is none. */
 int sink_report(struct sink *sink, int index, int n, uint8_t *out) {
     struct viewer *viewer = sink->viewer[index];
-    if (n >= viewer->streams || viewer->stream[n].first < 0) return 0;
+    if (n >= viewer->streams || viewer->stream[n].highest < 0) return 0;
     return (int)(write_report(out, viewer->ssrc, &viewer->stream[n]) - out);
 }
 
-/* Begin a new window. Streams are found again by their next packet. */
+static void send_rtcp(struct sink *sink, struct viewer *viewer, uint8_t *packet, int length) {
+    if (!length || sink->protect_rtcp(viewer->session, packet, &length)) return;
+    viewer->feedback_sent++;
+    send(viewer->fd, packet, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL); /* may be lost, as any datagram */
+}
+
+/* What a browser would send by now: reports on each stream every second, transport-wide feedback every 100 ms, NACKs at once. */
+static void send_due(struct sink *sink, int index, int64_t now_ns) {
+    struct viewer *viewer = sink->viewer[index];
+    uint8_t packet[PACKET];
+    if (now_ns >= viewer->report_due_ns) {
+        viewer->report_due_ns += REPORT_NS * (1 + (now_ns - viewer->report_due_ns) / REPORT_NS);
+        for (int n = 0; n < viewer->streams; n++) send_rtcp(sink, viewer, packet, sink_report(sink, index, n, packet));
+    }
+    if (now_ns >= viewer->feedback_due_ns) {
+        viewer->feedback_due_ns += FEEDBACK_NS * (1 + (now_ns - viewer->feedback_due_ns) / FEEDBACK_NS);
+        send_rtcp(sink, viewer, packet, sink_feedback(sink, index, packet));
+    }
+    if (viewer->nacks) send_rtcp(sink, viewer, packet, sink_nack(sink, index, packet));
+}
+
+/* One turn over all sockets, and the feedback that is due. Writes records {int32 index, int32 size, int64 arrival_ns
+ * (CLOCK_MONOTONIC), bytes} and returns their length; what does not fit in `room` is dropped. */
+int sink_turn(struct sink *sink, uint8_t *out, int room) {
+    int used = 0;
+    int64_t now_ns = nanoseconds(CLOCK_MONOTONIC);
+    sink->realtime_offset_ns = nanoseconds(CLOCK_REALTIME) - now_ns;
+    for (int index = 0; index < sink->count; index++) {
+        if (!sink->viewer[index]->live) continue;
+        for (int n = 0; n < BATCHES_MAX && drain_batch(sink, index, out, room, &used) == BATCH; n++);
+        if (sink->protect_rtcp) send_due(sink, index, now_ns);
+    }
+    return used;
+}
+
+/* Begin a new window. A stream's next number is expected from now on, so what is lost at the seam is seen. */
 void sink_reset(struct sink *sink) {
     for (int i = 0; i < sink->count; i++) {
-        sink->viewer[i]->streams = 0;
-        sink->viewer[i]->retransmitted = 0;
+        struct viewer *viewer = sink->viewer[i];
+        viewer->retransmitted = viewer->feedback_sent = 0;
+        for (int s = 0; s < viewer->streams; s++) {
+            struct stream *stream = &viewer->stream[s];
+            if (stream->highest >= 0) stream->first = stream->highest + 1;
+            stream->received = stream->repeated = 0;
+        }
     }
 }
 
-/* Of all live viewers since the reset: received, expected, repeated, retransmitted, streams. */
+/* Of all live viewers since the reset: received, expected, repeated, retransmitted, streams, feedback sent. */
 void sink_counts(struct sink *sink, uint64_t *out) {
-    memset(out, 0, 5 * sizeof *out);
+    memset(out, 0, 6 * sizeof *out);
     for (int i = 0; i < sink->count; i++) {
         struct viewer *viewer = sink->viewer[i];
         if (!viewer->live) continue;
         out[3] += viewer->retransmitted;
-        out[4] += (uint64_t)viewer->streams;
+        out[5] += viewer->feedback_sent;
         for (int s = 0; s < viewer->streams; s++) {
+            if (!viewer->stream[s].received) continue;
+            out[4]++;
             out[0] += viewer->stream[s].received;
             out[1] += (uint64_t)(viewer->stream[s].highest - viewer->stream[s].first + 1);
             out[2] += viewer->stream[s].repeated;

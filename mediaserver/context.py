@@ -69,7 +69,6 @@ class Context:
             fingerprint=fingerprint(certificate),
             candidates=tuple((address, self.ice.port) for address in addresses),
             session_id=session_id,
-            has_tcp=self.ice.has_tcp,
         )
 
     def random_number(self, low: int, high: int) -> int:

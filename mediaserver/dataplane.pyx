@@ -3,13 +3,15 @@
 
     drain()      one wake-up of one socket: `recvmmsg`, at most 64 datagrams, without the GIL
       _datagram    STUN and DTLS go to Python; the rest by its (socket, address) to the peer that verified it
+    take()       the same for a packet that came by a TCP connection, which Python reads
       _secure      decrypted in place; an SSRC that Python has not admitted for the peer goes to Python as it came
-      _media       RTP of a followed stream: its number, then into the job of its publication
+      _media       RTP of a followed stream: its number, how loud it is, then into the job of its publication
       _feedback    RTCP of a viewer: NACKs are answered from the cache, keyframe requests are told, the rest counted
     _work()      job by job, subscription by subscription, packet by packet
-      _admit       both gates and the lease, on every send
+      _admit       no pause, both gates and the lease, on every send
       _emit        header rewritten, payload copied, encrypted; joined to the message before it where sizes allow
-    _flush()     `sendmmsg`; what the socket would not take waits, bounded, and is admitted anew before it leaves
+    _flush()     `sendmmsg`; what the socket would not take waits, bounded, and is admitted anew before it leaves;
+                 what goes by TCP is written to its connection, which Python bounds
 
 The rules (numbers, offsets, gates, limits) are those of `forwarder.py`, which is the reference; what is rare (a
 stream's first packet, late packets, retransmissions of a publisher, descriptions) is decided there and in
@@ -59,6 +61,7 @@ cdef extern from *:
     #define FOREVER_NS ((int64_t)1 << 62) /* the same as in gate.py */
     #define SECOND_NS 1000000000LL
     #define BUDGET_NS 2000000LL
+    #define KEYFRAME_SPACING_NS 100000000LL /* a decoder in trouble asks every 200 ms: Python hears no more of it */
 
     typedef int (*tollroom_srtp)(void *session, void *packet, int *length);
 
@@ -135,7 +138,7 @@ cdef extern from *:
     int C_AF_INET "AF_INET"
     int MSG_DONTWAIT, MSG_TRUNC, CLOCK_BOOTTIME, CLOCK_MONOTONIC
     int SEGMENT_SPACE
-    const int64_t FOREVER_NS, SECOND_NS, BUDGET_NS
+    const int64_t FOREVER_NS, SECOND_NS, BUDGET_NS, KEYFRAME_SPACING_NS
     int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, timespec *timeout) nogil
     int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags) nogil
     ssize_t sendmsg(int fd, const msghdr *message, int flags) nogil
@@ -197,6 +200,8 @@ cdef struct Received:
     uint32_t timestamp
     uint8_t marker          # 0x80 or 0
     uint8_t padding         # 0x20 or 0
+    int audio_level         # -dBov, 0 to 127, of sound whose sender tells it, else -1
+    uint8_t voice           # 0x80 or 0
     int descriptor_bytes    # of the dependency descriptor before `start`: only where Python has read it
     int start
     int size
@@ -220,12 +225,13 @@ cdef struct Stream:
     uint32_t ssrc
     Publication *publication    # NULL: known to the peer, but Python decides on every packet
     uint8_t payload_type
-    int transport_cc_id
+    int transport_cc_id, audio_level_id     # 0: not agreed on
     int64_t highest, shift, timestamp_shift
 
 cdef struct Publication:
     int64_t highest         # of what was served
     int64_t queued          # of what was taken in
+    int audio_level         # the loudest since it was last asked for, or -1
     Subscription **subscriptions
     int count, room
     int job                 # where packets of this call are gathered, or -1
@@ -263,10 +269,12 @@ cdef struct Subscription:
     bint withheld
     Splice splice
     int64_t start           # the keyframe to begin with after a move
+    bint paused
     Former former[OFFSETS_KEPT]
     int former_count
     int64_t resend_second
     int resends
+    int64_t keyframe_ns     # the last request that was told
     int marks               # to be told to Python
     int64_t first_ns
     uint64_t packets_before, octets_before
@@ -399,10 +407,12 @@ cdef inline int64_t _unwrap(int sequence, int64_t reference) noexcept nogil:
     return reference + (delta - 0x10000 if delta & 0x8000 else delta)
 
 cdef inline int64_t _until(Subscription *to, int64_t lease_ns, int64_t now_ns) noexcept nogil:
-    """When both gates and the lease stop letting packets pass."""
+    """When both gates and the lease stop letting packets pass; 0 while paused."""
     cdef int64_t until_ns = lease_ns
     cdef int64_t gate_ns
     cdef int place
+    if to.paused:
+        return 0
     for place in range(to.gate_count):
         if not to.gates[place][0]:
             return 0
@@ -511,8 +521,9 @@ cdef inline void _describe(Subscription *to, uint8_t *block, const uint8_t *desc
     at[0], at[1] = to.descriptor_id, <uint8_t>size
     memcpy(at + 2, descriptor, size)
 
-cdef int _transport_cc(const uint8_t *extensions, int size, int identifier) noexcept nogil:
-    """The 16-bit value of a one-byte header extension (RFC 8285), or -1."""
+cdef const uint8_t *_extension(const uint8_t *extensions, int size, int identifier, int value_bytes) noexcept nogil:
+    """The value of the first one-byte header extension of that number (RFC 8285); NULL when there is none, or none of
+    that size. Number 0 is none."""
     cdef int at = 0
     cdef int length
     while identifier and at < size:
@@ -521,17 +532,19 @@ cdef int _transport_cc(const uint8_t *extensions, int size, int identifier) noex
             continue
         length = (extensions[at] & 0x0F) + 1
         if extensions[at] >> 4 == identifier:
-            return <int>_read16(extensions + at + 1) if length == 2 and at + 2 < size else -1
+            return extensions + at + 1 if length == value_bytes and at + length < size else NULL
         if extensions[at] >> 4 == 15:
-            return -1
+            return NULL
         at += 1 + length
-    return -1
+    return NULL
 
-cdef bint _parse_rtp(const uint8_t *data, int size, Received *packet, int transport_cc_id, int *transport_cc) noexcept nogil:
+cdef bint _parse_rtp(const uint8_t *data, int size, Received *packet, Stream *stream, int *transport_cc) noexcept nogil:
     """RFC 3550 section 5.1. False for what is not RTP."""
     cdef int start
     cdef int end
-    transport_cc[0] = -1
+    cdef const uint8_t *value
+    transport_cc[0] = packet.audio_level = -1
+    packet.voice = 0
     if size < 12 or data[0] >> 6 != 2:
         return False
     start = 12 + 4 * (data[0] & 0x0F)
@@ -542,7 +555,12 @@ cdef bint _parse_rtp(const uint8_t *data, int size, Received *packet, int transp
         if end > size:
             return False
         if _read16(data + start) == 0xBEDE:
-            transport_cc[0] = _transport_cc(data + start + 4, end - start - 4, transport_cc_id)
+            value = _extension(data + start + 4, end - start - 4, stream.transport_cc_id, 2)
+            if value != NULL:
+                transport_cc[0] = <int>_read16(value)
+            value = _extension(data + start + 4, end - start - 4, stream.audio_level_id, 1)
+            if value != NULL:  # RFC 6464 section 3
+                packet.audio_level, packet.voice = value[0] & 0x7F, value[0] & 0x80
         start = end
     if start > size:
         return False
@@ -597,6 +615,7 @@ cdef class PeerLink:
     cdef Peer *c
     cdef readonly object user
     cdef object keep        # the SRTP sessions
+    cdef object stream      # the TCP connection that its route is, if it is one
     cdef dict streams       # SSRC to PublicationLink or None
     cdef set addresses
     cdef set subscriptions
@@ -681,6 +700,11 @@ cdef class PublicationLink:
         """Of payload taken in."""
         return self.c.octets
 
+    def take_audio_level(self):
+        """The loudest level (-dBov) of what was taken in since the last call; -1 when nothing told its level."""
+        level, self.c.audio_level = self.c.audio_level, -1
+        return level
+
 
 cdef class SubscriptionLink:
     """One subscription; `user` is given back with what is told of it. Closed by `DataPlane.unsubscribe`."""
@@ -720,6 +744,15 @@ cdef class SubscriptionLink:
     @property
     def withheld(self):
         return bool(self.c.withheld)
+
+    @property
+    def paused(self):
+        """Nothing is sent while it is set, whatever the gates say; the numbers are settled by the next packet."""
+        return bool(self.c.paused)
+
+    @paused.setter
+    def paused(self, bint paused):
+        self.c.paused = paused
 
 
 # --- helpers ---------------------------------------------------------------------------------------------
@@ -813,6 +846,7 @@ cdef class DataPlane:
     cdef tollroom_srtp protect, unprotect, unprotect_rtcp
     cdef Table peers, streams, subscriptions
     cdef dict ports
+    cdef Port streams_port  # stands for all TCP connections
     cdef set links
     cdef uint64_t next_key, call
     cdef int64_t began_ns
@@ -860,6 +894,8 @@ cdef class DataPlane:
         _open_table(&self.streams, 256, seed)
         _open_table(&self.subscriptions, 256, seed)
         self.ports, self.links = {}, set()
+        self.streams_port = Port(-1, -1)
+        self.streams_port.c.joins = False
         self.call = 1
         self.buffers = <uint8_t *>calloc(POOL, BUFFER_BYTES)
         self.packets = <Received *>calloc(POOL, sizeof(Received))
@@ -929,7 +965,7 @@ cdef class DataPlane:
         link.c.incoming = link.c.outgoing = NULL
         link.c.route = NULL
         self._forget_items(link.c)
-        link.keep = link.user = None
+        link.keep = link.user = link.stream = None
         self.links.discard(link)
 
     def add_address(self, PeerLink link not None, int index, tuple address):
@@ -952,6 +988,7 @@ cdef class DataPlane:
 
     def set_route(self, PeerLink link not None, Port port, tuple address):
         """Where to send; no port: nowhere."""
+        link.stream = None
         if port is None:
             link.c.route = NULL
             return
@@ -961,6 +998,11 @@ cdef class DataPlane:
             &link.c.address, <const uint8_t *>PyBytes_AS_STRING(host), <int>len(host), address[1], flow, scope
         )
         link.c.route = port.c
+
+    def set_stream(self, PeerLink link not None, stream):
+        """Send by a TCP connection: its `send_to` frames and bounds what it is given; OSError when that is lost. It
+        is called in the middle of the work, so it must not change anything here."""
+        link.stream, link.c.route = stream, self.streams_port.c
 
     cdef _know(self, PeerLink link, uint32_t ssrc):
         cdef uint64_t key[3]
@@ -987,7 +1029,8 @@ cdef class DataPlane:
 
     def follow(
         self, PeerLink link not None, uint32_t ssrc, PublicationLink publication not None, *,
-        uint8_t payload_type, int64_t highest, int64_t shift, int64_t timestamp_shift, int transport_cc_id
+        uint8_t payload_type, int64_t highest, int64_t shift, int64_t timestamp_shift, int transport_cc_id,
+        int audio_level_id=0
     ):
         """In-order packets of a known SSRC are this publication's: forward them as number + `shift`. Another SSRC
         that was followed for the publication is not any more."""
@@ -1002,7 +1045,8 @@ cdef class DataPlane:
         if former != NULL and former != stream:
             former.publication = NULL
         stream.publication, publication.c.stream = publication.c, stream
-        stream.payload_type, stream.transport_cc_id = payload_type, transport_cc_id
+        stream.payload_type = payload_type
+        stream.transport_cc_id, stream.audio_level_id = transport_cc_id, audio_level_id
         stream.highest, stream.shift, stream.timestamp_shift = highest, shift, timestamp_shift
         link.streams[ssrc] = publication
 
@@ -1029,7 +1073,7 @@ cdef class DataPlane:
         if link.c == NULL:
             raise MemoryError
         link.c.highest = link.c.queued = -1
-        link.c.job = -1
+        link.c.job = link.c.audio_level = -1
         if caching:
             link.c.cache = <Cached *>calloc(CACHE_PACKETS, sizeof(Cached))
             if link.c.cache == NULL:
@@ -1190,8 +1234,27 @@ cdef class DataPlane:
             self._datagram(port.c, &source, buffer, size)
         return True
 
+    def take(self, PeerLink link not None, bytes data):
+        """A packet of this peer that came by another way than a socket of ours; `work` goes on with it. False, and
+        nothing is done, when there is no room for it before `work` was called."""
+        cdef int size = <int>min(<Py_ssize_t>len(data), BUFFER_BYTES)
+        cdef int buffer
+        if link not in self.links:
+            return True  # closed: it goes nowhere
+        if self.free_count == 0 or self.item_count > ITEMS - KEYFRAMES_PER_DATAGRAM_MAX - 1:
+            return False
+        self._measure_clock()
+        buffer = self._take_buffer()
+        memcpy(self.buffers + buffer * BUFFER_BYTES, PyBytes_AS_STRING(data), size)
+        with nogil:
+            if 0 < size <= DATAGRAM_BYTES_MAX:
+                self._of_peer(link.c, buffer, size)
+            else:
+                self._give_back(buffer)
+        return True
+
     def forward(self, PublicationLink link not None, int64_t number, uint32_t timestamp, bint marker, bint padding,
-                bytes payload, bytes descriptor=b""):
+                bytes payload, *, int audio_level=-1, bint voice=False, bytes descriptor=b""):
         """Take in a packet that Python has decided on; `work` sends it. When no room is left it is lost."""
         cdef Received *packet
         cdef int buffer
@@ -1207,6 +1270,7 @@ cdef class DataPlane:
         packet.descriptor_bytes, packet.start, packet.size = <int>start, <int>start, <int>size
         packet.number, packet.timestamp = number, timestamp
         packet.marker, packet.padding = 0x80 if marker else 0, 0x20 if padding else 0
+        packet.audio_level, packet.voice = audio_level, 0x80 if voice else 0
         if not self._queue(link.c, buffer):
             self._give_back(buffer)
 
@@ -1423,7 +1487,6 @@ cdef class DataPlane:
         cdef uint64_t key[3]
         cdef Peer *peer
         cdef Item *item
-        tollroom_fence(data + size, BUFFER_BYTES - size)
         if 0 < size <= DATAGRAM_BYTES_MAX and tollroom_address(source, key):
             if data[0] <= 3:
                 item = self._tell(C_STUN, buffer, size, NULL)
@@ -1432,13 +1495,19 @@ cdef class DataPlane:
             key[2] |= <uint64_t>port.index << 48
             peer = <Peer *>_find(&self.peers, key)
             if peer != NULL:
-                if 20 <= data[0] < 64:
-                    self._tell(C_DATAGRAM, buffer, size, peer)
-                elif not 128 <= data[0] < 192 or size < 8 or not self._secure(peer, data, buffer, size):
-                    self._give_back(buffer)
+                self._of_peer(peer, buffer, size)
                 return
         port.dropped += 1
         self._give_back(buffer)
+
+    cdef void _of_peer(self, Peer *peer, int buffer, int size) noexcept nogil:
+        """What came from a verified address or connection. Owns the buffer."""
+        cdef uint8_t *data = self.buffers + buffer * BUFFER_BYTES
+        tollroom_fence(data + size, BUFFER_BYTES - size)
+        if 20 <= data[0] < 64:
+            self._tell(C_DATAGRAM, buffer, size, peer)
+        elif not 128 <= data[0] < 192 or size < 8 or not self._secure(peer, data, buffer, size):
+            self._give_back(buffer)
 
     cdef Item *_tell(self, int kind, int buffer, int size, Peer *peer) noexcept nogil:
         cdef Item *item = &self.items[self.item_count]
@@ -1485,7 +1554,7 @@ cdef class DataPlane:
         cdef int transport_cc
         cdef int64_t number
         cdef Item *item
-        if not _parse_rtp(data, size, packet, stream.transport_cc_id, &transport_cc):
+        if not _parse_rtp(data, size, packet, stream, &transport_cc):
             return False
         number = _unwrap(<int>_read16(data + 2), stream.highest)
         if (stream.publication == NULL or peer.asked == self.call or number <= stream.highest
@@ -1503,6 +1572,9 @@ cdef class DataPlane:
     cdef bint _queue(self, Publication *publication, int buffer) noexcept nogil:
         """Into the publication's job of this call. False when there is no room: the packet is lost."""
         cdef Job *job
+        cdef int level = self.packets[buffer].audio_level
+        if level >= 0 and (publication.audio_level < 0 or level < publication.audio_level):
+            publication.audio_level = level
         if publication.job < 0 or self.jobs[publication.job].count == JOB_PACKETS:
             if self.job_count == JOBS:
                 self.dropped += 1
@@ -1586,8 +1658,10 @@ cdef class DataPlane:
 
     cdef int _keyframe(self, Peer *peer, uint8_t *ssrc, int room) noexcept nogil:
         cdef Item *item
-        if room <= 0 or self._own(peer, ssrc) == NULL:
+        cdef Subscription *to = self._own(peer, ssrc)
+        if room <= 0 or to == NULL or peer.heard_ns - to.keyframe_ns < KEYFRAME_SPACING_NS:
             return 0
+        to.keyframe_ns = peer.heard_ns
         item = self._tell(C_KEYFRAME, -1, 0, peer)
         item.ssrc, item.now_ns = _read32(ssrc), peer.heard_ns
         return 1
@@ -1807,9 +1881,26 @@ cdef class DataPlane:
         cdef int place
         for place in range(self.sending_count):
             port = self.sending[place]
-            self._send(port)
+            if port.fd < 0:
+                self._write(port)
+            else:
+                self._send(port)
             port.count = 0
         self.sending_count = self.arena_used = 0
+
+    cdef void _write(self, CPort *port) noexcept with gil:
+        """Packets that go by TCP, each to its own connection."""
+        cdef Message *message
+        cdef int place
+        for place in range(port.count):
+            message = &port.messages[place]
+            stream = (<PeerLink>message.subscription.peer.link).stream
+            try:
+                stream.send_to(PyBytes_FromStringAndSize(<char *>message.data, message.size), ())
+            except OSError:  # too much waits there already, or it has ended
+                stream.dropped += 1
+            else:
+                _count(port, message)
 
     cdef void _send(self, CPort *port) noexcept nogil:
         """All messages of a socket in as few `sendmmsg` as it allows."""

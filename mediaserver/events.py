@@ -20,8 +20,9 @@ WORKER_LOST = "worker_lost"  # a reason of Closed
 class MediaConfig:
     """Where media is received. `addresses` are the local addresses to bind (one socket each); `advertised`
     replaces them in candidates when a router translates addresses (`MEDIA_ADDRESS`). `plane`: what forwards
-    packets; "native" is the compiled one (UDP only so far), "auto" the native one where it was compiled, else
-    Python."""
+    packets; "native" is the compiled one, "auto" the native one where it was compiled, else Python.
+    `audio_streams_max`: of how many metered participants' microphones at a time the loudest are passed on in a
+    room (0: all); those of the others always are."""
 
     port: int
     addresses: tuple[str, ...]
@@ -29,7 +30,8 @@ class MediaConfig:
     join_timeout_s: float = 15.0
     peers_max: int = 2000
     streams_per_peer_max: int = 8
-    plane: PlaneChoice = "python"
+    plane: PlaneChoice = "auto"
+    audio_streams_max: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,8 @@ class Reception:
 
 @dataclass(frozen=True, slots=True)
 class Speakers:
-    """Who speaks in a room now, the loudest first; told when it changes."""
+    """Who speaks in a room now, the loudest first; told when it changes, at most four times a second. Who is muted or
+    behind a closed gate, or whose client does not tell how loud it is, is never named."""
 
     room_id: str
     participant_ids: tuple[str, ...] = field(default=())

@@ -12,6 +12,7 @@ its numbers, timestamps and picture ids go on growing, and what it was sent befo
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from struct import Struct
 from typing import Any, Protocol
 
@@ -31,6 +32,11 @@ OFFSETS_KEPT = 8
 RESENDS_PER_SECOND_MAX = 500
 # libsrtp refuses to send what lies further behind than its window.
 LATE_PACKETS_MAX = 1000
+# Chromium reports six times a second at 2 Mbit/s: to a thousand viewers that would cost a twentieth of a core.
+REPORT_INTERVAL_NS = 4_000_000_000
+REPORTS_AT_ONCE_MAX = 250  # about 2 ms
+# A receiver needs two to match the sender's clock.
+NEWCOMER_REPORTS = 2
 _SECOND_NS = 1_000_000_000
 _HEADER = Struct("!BBHII")
 
@@ -46,13 +52,16 @@ class Egress(Protocol):
 @dataclass(slots=True)
 class Packet:
     """One received packet as it is kept: `number` grows for ever, `timestamp` runs on over source changes.
-    `descriptor` is its AV1 dependency descriptor."""
+    `audio_level` (-dBov, 0 to 127) and `voice` are what its sender says of the sound; -1: nothing. `descriptor` is its AV1
+    dependency descriptor."""
 
     number: int
     marker: bool
     padding: bool
     timestamp: int
     payload: bytes
+    audio_level: int = -1
+    voice: bool = False
     descriptor: bytes = b""
 
 
@@ -111,7 +120,7 @@ class Subscription:
     `gates` are those of both participants, where metered. `head_extension` is the ready-made header
     extension. `first_number` is the outgoing sequence to begin with (random, below 32768). `descriptor_id` is that of
     the AV1 dependency descriptor, 0 where the subscriber has no use for it; then `head_extension` is in the two-byte
-    form, which has room for it.
+    form, which has room for it. `paused` is changed by `Forwarder.set_paused` alone.
     """
 
     ssrc: int
@@ -125,6 +134,7 @@ class Subscription:
     rtx_ssrc: int = 0
     rtx_payload_type: int | None = None
     rtx_number: int = 0
+    paused: bool = False
     # The hot path compares with this alone. A cache: 0 means "ask the gates".
     until_ns: int = 0
     last_ns: int = 0
@@ -195,15 +205,51 @@ class Fanout:
     highest: int = -1
     # Of payload taken in.
     octets: int = 0
+    # The loudest of the packets since it was last asked for; the smaller, the louder.
+    audio_level: int = -1
     # Pairs media time with the publisher's clock: a newcomer gets it at once, so that lips match at once.
     last_report: SenderReport | None = None
     cache: list[Packet | None] = field(default_factory=list)
-    # What the native forwarder keeps of it; its cache and highest number are there and not here.
+    # Whose turn it is to be sent the publisher's reports, and who has lately begun: how many reports it is to get soon.
+    turn: int = 0
+    reported_ns: int = -REPORT_INTERVAL_NS
+    newcomers: dict[Subscription, int] = field(default_factory=dict)
+    # What the native forwarder keeps of it; its cache, highest number and level are there and not here.
     link: Any = None
 
     def __post_init__(self) -> None:
         if self.caching:
             self.cache = [None] * CACHE_PACKETS
+
+    def join(self, subscription: Subscription) -> None:
+        self.subscriptions = (*self.subscriptions, subscription)
+
+    def leave(self, subscription: Subscription) -> None:
+        self.subscriptions = tuple(kept for kept in self.subscriptions if kept is not subscription)
+        self.newcomers.pop(subscription, None)
+
+    def resumed(self, to: Subscription, packets: int, octets: int, *, needs_keyframe: bool) -> None:
+        """A subscription begins or goes on receiving; so much was sent to it before."""
+        self.newcomers[to] = NEWCOMER_REPORTS
+        if needs_keyframe:
+            self.on_resume()
+        if self.last_report is not None:
+            send_report(self, to, self.last_report, packets, octets)
+
+    def reported_to(self, now_ns: int) -> list[Subscription]:
+        """Who is to get a report of the publisher's that came now: whoever has lately begun, and of the others so many
+        that each has its turn every REPORT_INTERVAL_NS."""
+        count, elapsed_ns = len(self.subscriptions), min(now_ns - self.reported_ns, REPORT_INTERVAL_NS)
+        self.reported_ns = now_ns
+        turns = min(REPORTS_AT_ONCE_MAX, -(-count * elapsed_ns // REPORT_INTERVAL_NS))
+        chosen = list(islice(self.newcomers, REPORTS_AT_ONCE_MAX))
+        for to in chosen:
+            self.newcomers[to] -= 1
+            if not self.newcomers[to]:
+                del self.newcomers[to]
+        chosen += [self.subscriptions[(self.turn + place) % count] for place in range(turns)]
+        self.turn += turns
+        return list(dict.fromkeys(chosen))
 
     def cached(self, number: int) -> Packet | None:
         packet = self.cache[number % CACHE_PACKETS] if self.caching else None
@@ -221,6 +267,7 @@ class Course:
     shift: int
     timestamp_shift: int
     transport_cc_id: int
+    audio_level_id: int = 0
 
 
 class Forwarder(Protocol):
@@ -237,13 +284,22 @@ class Forwarder(Protocol):
         """Answer a NACK with retransmissions. `lost` are 16-bit outgoing sequence numbers."""
 
     def report(self, fanout: Fanout, report: SenderReport) -> None:
-        """Pass a publisher's sender report on to its subscribers, in their numbers."""
+        """Pass a publisher's sender report on to those of its subscribers whose turn it is, in their numbers."""
 
     def recheck(self, subscription: Subscription) -> None:
         """A gate or the lease has become stricter."""
 
+    def set_paused(self, subscription: Subscription, paused: bool) -> None:
+        """Send nothing of the publication to this subscriber, neither packets nor retransmissions nor reports, whatever
+        its gates say; or go on with the next packet, which takes the number after the last one that was sent, and
+        calls `on_resume`. Gates, lease and what they report are untouched: what is not sent has not passed them."""
+
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         """Whether packets have been passing and still may: only then is feedback listened to."""
+
+    def take_audio_level(self, fanout: Fanout) -> int:
+        """The level (-dBov: 0 is loudest, 127 silence) of the loudest packet that came in since the last call, whether
+        it was sent to anybody or not; -1 when none told its level."""
 
     def highest(self, fanout: Fanout) -> int:
         """The highest number of the publication so far; -1 before the first."""
@@ -275,14 +331,14 @@ class PacketForwarder:
 
     def add(self, fanout: Fanout, subscription: Subscription) -> None:
         subscription.fanout = fanout
-        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        fanout.join(subscription)
         for gate in subscription.gates:
             gate.watch(subscription)
 
     def remove(self, fanout: Fanout, subscription: Subscription) -> None:
         if subscription not in fanout.subscriptions:
             return
-        fanout.subscriptions = tuple(kept for kept in fanout.subscriptions if kept is not subscription)
+        fanout.leave(subscription)
         for gate in subscription.gates:
             gate.unwatch(subscription)
         if subscription.packets:
@@ -291,9 +347,17 @@ class PacketForwarder:
     def recheck(self, subscription: Subscription) -> None:
         subscription.until_ns = 0
 
+    def set_paused(self, subscription: Subscription, paused: bool) -> None:
+        # The numbers are settled by the next packet, which knows what was sent before it.
+        subscription.paused, subscription.until_ns = paused, 0
+
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         running = not subscription.withheld and all(gate.is_running for gate in subscription.gates)
         return running and now_ns < self._until(subscription, now_ns)
+
+    def take_audio_level(self, fanout: Fanout) -> int:
+        level, fanout.audio_level = fanout.audio_level, -1
+        return level
 
     def highest(self, fanout: Fanout) -> int:
         return fanout.highest
@@ -315,8 +379,8 @@ class PacketForwarder:
         former = subscription.fanout
         assert former is not None
         subscription.withhold(former.highest)
-        former.subscriptions = tuple(kept for kept in former.subscriptions if kept is not subscription)
-        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        former.leave(subscription)
+        fanout.join(subscription)
         subscription.fanout, subscription.splice, subscription.start = fanout, splice, start
         subscription.until_ns = 0
 
@@ -346,6 +410,9 @@ class PacketForwarder:
             fanout.cache[number % CACHE_PACKETS] = packet
         fanout.highest = max(fanout.highest, number)
         fanout.octets += size
+        if packet.audio_level >= 0:
+            louder = fanout.audio_level < 0 or packet.audio_level < fanout.audio_level
+            fanout.audio_level = packet.audio_level if louder else fanout.audio_level
 
     def _late(self, fanout: Fanout, to: Subscription, number: int) -> Stretch | None:
         return None if fanout.highest - number > LATE_PACKETS_MAX else to.late(number)
@@ -362,13 +429,12 @@ class PacketForwarder:
         to.until_ns = until
         if to.withheld:
             to.resume(number)
-            if number != to.start:
-                fanout.on_resume()
-            if fanout.last_report is not None:
-                send_report(fanout, to, fanout.last_report, to.packets, to.octets)
+            fanout.resumed(to, to.packets, to.octets, needs_keyframe=number != to.start)
         return True
 
     def _until(self, to: Subscription, now_ns: int) -> int:
+        if to.paused:
+            return 0
         return min([self._lease.until_ns, *(gate.until_ns(now_ns) for gate in to.gates)])
 
     def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:
@@ -401,7 +467,7 @@ class PacketForwarder:
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         fanout.last_report = report
         now_ns = self._now_ns()
-        for to in fanout.subscriptions:
+        for to in fanout.reported_to(now_ns):
             if self.passing(to, now_ns):
                 send_report(fanout, to, report, to.packets, to.octets)
 

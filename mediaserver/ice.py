@@ -86,7 +86,13 @@ class NativeSockets(Protocol):
 
     def remove_address(self, port: "UdpPort", address: Address) -> None: ...
 
-    def set_route(self, link: Any, route: "tuple[UdpPort, Address] | None") -> None: ...
+    def set_route(self, link: Any, route: "tuple[Port, Address] | None") -> None: ...
+
+    def take(self, link: Any, data: bytes) -> None:
+        """A packet came from a verified client by a connection of its own; it may wait for `flush`."""
+
+    def flush(self) -> None:
+        """What was taken goes where it belongs."""
 
 
 class UdpPort:
@@ -210,12 +216,6 @@ class IceAgent:
         if self.route is not None:
             self.route[0].send(data, self.route[1])
 
-    def lost(self, port: Port, address: Address) -> None:
-        """Nothing comes from there any more, and nothing can be sent there."""
-        self.verified.remove((port, address))
-        if self.route == (port, address):
-            self.route = None
-
 
 class IceServer:
     """All sockets and agents of a media server."""
@@ -239,11 +239,6 @@ class IceServer:
     @property
     def addresses(self) -> tuple[str, ...]:
         return tuple(port.address for port in self._ports)
-
-    @property
-    def has_tcp(self) -> bool:
-        """Whether clients may come by TCP too: packets then leave through Python."""
-        return self._native is None
 
     @property
     def dropped(self) -> int:
@@ -291,6 +286,23 @@ class IceServer:
             self._native.close_peer(agent.link)
         agent.verified.clear()
         agent.route = None
+
+    def lost(self, agent: IceAgent, port: Port, address: Address) -> None:
+        """Nothing comes from there any more, and nothing can be sent there."""
+        agent.verified.remove((port, address))
+        if agent.route == (port, address):
+            self._set_route(agent, None)
+
+    def receive(self, agent: IceAgent, packet: bytes) -> None:
+        """DTLS, SRTP or SRTCP of an agent, read elsewhere than from our sockets. Call `flush` after the last."""
+        if self._native is None:
+            agent.receiver.on_datagram(packet)
+        else:
+            self._native.take(agent.link, packet)
+
+    def flush(self) -> None:
+        if self._native is not None:
+            self._native.flush()
 
     def _credentials(self) -> tuple[str, str]:
         return self._random_bytes(8).hex(), self._random_bytes(16).hex()
@@ -341,8 +353,7 @@ class IceServer:
         if owner is agent:
             return
         if owner is not None:
-            owner.lost(port, address)
-            self._set_route(owner, owner.route)
+            self.lost(owner, port, address)
         if len(agent.verified) >= ADDRESSES_PER_AGENT_MAX:
             oldest = next(entry for entry in agent.verified if entry != agent.route)
             agent.verified.remove(oldest)
@@ -355,9 +366,7 @@ class IceServer:
     def _set_route(self, agent: IceAgent, route: tuple[Port, Address] | None) -> None:
         agent.route = route
         if self._native is not None:
-            # A native plane has UDP alone; TCP is not offered beside it (`has_tcp`).
-            native = (route[0], route[1]) if route is not None and isinstance(route[0], UdpPort) else None
-            self._native.set_route(agent.link, native)
+            self._native.set_route(agent.link, route)
 
     def _nominate(self, agent: IceAgent, message: stun.Message, port: Port, address: Address) -> None:
         self._set_route(agent, (port, address))

@@ -84,6 +84,7 @@ class TcpConnection(asyncio.BufferedProtocol):
                 self._take(bytes(self._buffer[start + _LENGTH_BYTES : end]))
             start = end
         self._keep_from(start)
+        self._server.ice.flush()
 
     def _keep_from(self, start: int) -> None:
         """Move the beginning of a packet to the front; what comes while leaving is not kept."""
@@ -100,7 +101,7 @@ class TcpConnection(asyncio.BufferedProtocol):
             if agent is None and self.agents:
                 self._verified()
         elif agent is not None:
-            agent.receiver.on_datagram(packet)
+            self._server.ice.receive(agent, packet)
         if not self.agents and not self._leaving:
             self.end()
 
@@ -129,7 +130,8 @@ class TcpConnection(asyncio.BufferedProtocol):
         if self._full_since_ns is None:
             self._full_since_ns = now_ns
         elif now_ns - self._full_since_ns >= STALLED_NS:
-            self.end()
+            # Later: who sends is in the middle of something.
+            asyncio.get_running_loop().call_soon(self.end)
 
     def send(self, data: bytes, _address: Address) -> None:
         try:
@@ -152,7 +154,7 @@ class TcpConnection(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
         for agent in self.agents.values():
-            agent.lost(self, self._address)
+            self._server.ice.lost(agent, self, self._address)
         self.agents.clear()
         if self._transport is not None:
             self._transport.abort()
@@ -242,8 +244,7 @@ async def open_ports(ice: IceServer, tcp: TcpServer, addresses: tuple[str, ...],
     for tries_left in reversed(range(FREE_PORT_TRIES if port == 0 else 1)):
         try:
             ice.start(addresses, port)
-            if ice.has_tcp:
-                await tcp.start(addresses, ice.port)
+            await tcp.start(addresses, ice.port)
         except PortInUseError:
             ice.close()
             if not tries_left:

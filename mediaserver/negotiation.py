@@ -85,7 +85,6 @@ class LocalTransport:
     fingerprint: Fingerprint
     candidates: tuple[tuple[str, int], ...]
     session_id: int
-    has_tcp: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class RemoteTransport:
 class IncomingMedia:
     """One m-line of a publisher. `ssrcs` are those its SDP named, `rtx_ssrcs` maps their retransmissions. `rids` are
     the encodings of its simulcast in the publisher's order, empty without; with `simulcast_ssrcs` they are told by SSRC, else
-    by header extensions."""
+    by header extensions. `audio_level_id` None: it is not told how loud the sound is."""
 
     mid: str
     kind: Kind
@@ -112,6 +111,7 @@ class IncomingMedia:
     rtx_ssrcs: dict[int, int]
     mid_id: int | None
     transport_cc_id: int | None
+    audio_level_id: int | None = None
     rids: tuple[str, ...] = ()
     rid_id: int | None = None
     repaired_rid_id: int | None = None
@@ -345,6 +345,7 @@ def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> In
         rid_id=ids.get(RID_URI),
         repaired_rid_id=ids.get(REPAIRED_RID_URI),
         simulcast_ssrcs=() if rids else grouped,
+        audio_level_id=ids.get(AUDIO_LEVEL_URI) if kind == "audio" else None,
     )
 
 
@@ -644,7 +645,7 @@ def _candidate_lines(local: LocalTransport) -> list[str]:
         f"{address} {port} typ host tcptype passive"
         for place, (address, port) in places
     ]
-    return [*udp, *(tcp if local.has_tcp else ()), "a=end-of-candidates"]
+    return [*udp, *tcp, "a=end-of-candidates"]
 
 
 def _codec_lines(codec: Codec, feedback: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ decided here; it hands on what the native call says that Python must see.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from mediaserver.errors import NoNativePlaneError
 from mediaserver.events import PlaneChoice
@@ -23,7 +23,7 @@ from mediaserver.forwarder import (
     send_report,
 )
 from mediaserver.gate import Lease
-from mediaserver.ice import Address, NativeSockets, Receiver, UdpPort
+from mediaserver.ice import Address, NativeSockets, Port, Receiver, UdpPort
 from mediaserver.rtcp import SenderReport
 from mediaserver.transport import SrtpSender, srtp_functions
 
@@ -37,15 +37,20 @@ logger = logging.getLogger(__name__)
 NowNs = Callable[[], int]
 
 
-def open_plane(
-    choice: PlaneChoice, lease: Lease, now_ns: NowNs, random_bytes: Callable[[int], bytes]
-) -> tuple[Forwarder, NativeSockets | None]:
-    """The forwarder, and what reads the sockets for it (None: Python does). Raises NoNativePlaneError."""
+def chosen_plane(choice: PlaneChoice) -> Literal["native", "python"]:
+    """What forwards here. Raises NoNativePlaneError."""
     if choice == "native" and dataplane is None:
         raise NoNativePlaneError(
             "the native data plane is not compiled (it needs a C compiler and Python's headers)"
         )
-    if choice == "python" or dataplane is None:
+    return "python" if choice == "python" or dataplane is None else "native"
+
+
+def open_plane(
+    choice: PlaneChoice, lease: Lease, now_ns: NowNs, random_bytes: Callable[[int], bytes]
+) -> tuple[Forwarder, NativeSockets | None]:
+    """The forwarder, and what reads the sockets for it (None: Python does). Raises NoNativePlaneError."""
+    if chosen_plane(choice) == "python":
         logger.info(
             "packets are forwarded in Python%s", "" if dataplane else ": the native plane is not compiled"
         )
@@ -63,13 +68,15 @@ class NativePlane:
         self.native = dataplane.DataPlane(lease.state, srtp_functions(), now_ns, seed, stepped=stepped)
         self._ports: dict[int, UdpPort] = {}
         self._handing_on = False
+        self._taken_in_vain = 0
         self._continuing: asyncio.Handle | None = None
 
     # --- sockets ---
 
     @property
     def dropped(self) -> int:
-        return self.native.dropped + sum(int(port.link.dropped) for port in self._ports.values())
+        by_ports = sum(int(port.link.dropped) for port in self._ports.values())
+        return self.native.dropped + by_ports + self._taken_in_vain
 
     def open_port(self, port: UdpPort) -> Any:
         self._ports[port.index] = port
@@ -134,11 +141,10 @@ class NativePlane:
 
     def _on_resumed(self, to: Subscription, packets: int, octets: int, needs_keyframe: bool) -> None:
         fanout = to.fanout
-        assert fanout is not None
-        if needs_keyframe:
-            fanout.on_resume()
-        if fanout.last_report is not None:
-            send_report(fanout, to, fanout.last_report, packets, octets)
+        if (
+            fanout is not None and to in fanout.subscriptions
+        ):  # something told before this may have removed it
+            fanout.resumed(to, packets, octets, needs_keyframe=needs_keyframe)
 
     def _on_first(self, _who: object, gate: Any, now_ns: int) -> None:
         gate.tell_first(now_ns)
@@ -157,9 +163,24 @@ class NativePlane:
     def remove_address(self, port: UdpPort, address: Address) -> None:
         self.native.remove_address(port.index, address)
 
-    def set_route(self, link: Any, route: tuple[UdpPort, Address] | None) -> None:
-        port, address = (None, ("", 0)) if route is None else (route[0].link, route[1])
-        self.native.set_route(link, port, address)
+    def set_route(self, link: Any, route: tuple[Port, Address] | None) -> None:
+        if route is None:
+            self.native.set_route(link, None, ("", 0))
+        elif isinstance(route[0], UdpPort):
+            self.native.set_route(link, route[0].link, route[1])
+        else:
+            self.native.set_stream(link, route[0])
+
+    # --- what comes by connections of their own ---
+
+    def take(self, link: Any, data: bytes) -> None:
+        if not self.native.take(link, data):
+            self.flush()  # makes room, as far as one call may work
+            self._taken_in_vain += not self.native.take(link, data)
+
+    def flush(self) -> None:
+        self._hand_on(self.native.work())
+        self._go_on()
 
     # --- forwarding ---
 
@@ -186,7 +207,8 @@ class NativePlane:
             rtx_number=subscription.rtx_number,
         )
         subscription.fanout = fanout
-        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        subscription.link.paused = subscription.paused
+        fanout.join(subscription)
         for gate in subscription.gates:
             gate.watch(subscription.link)
 
@@ -194,7 +216,7 @@ class NativePlane:
         if subscription not in fanout.subscriptions:
             return
         self.native.unsubscribe(subscription.link)
-        fanout.subscriptions = tuple(kept for kept in fanout.subscriptions if kept is not subscription)
+        fanout.leave(subscription)
         for gate in subscription.gates:
             gate.unwatch(subscription.link)
         if subscription.link.packets:
@@ -203,8 +225,14 @@ class NativePlane:
     def recheck(self, subscription: Subscription) -> None:
         """Gates and lease are read on every send."""
 
+    def set_paused(self, subscription: Subscription, paused: bool) -> None:
+        subscription.paused = subscription.link.paused = paused
+
     def passing(self, subscription: Subscription, now_ns: int) -> bool:
         return bool(self.native.passing(subscription.link, now_ns))
+
+    def take_audio_level(self, fanout: Fanout) -> int:
+        return -1 if fanout.link is None else int(fanout.link.take_audio_level())
 
     def highest(self, fanout: Fanout) -> int:
         return -1 if fanout.link is None else int(fanout.link.highest)
@@ -227,8 +255,8 @@ class NativePlane:
             tl0_picture_index=splice.tl0_picture_index,
             key_index=splice.key_index,
         )
-        former.subscriptions = tuple(kept for kept in former.subscriptions if kept is not subscription)
-        fanout.subscriptions = (*fanout.subscriptions, subscription)
+        former.leave(subscription)
+        fanout.join(subscription)
         subscription.fanout, subscription.splice, subscription.start = fanout, splice, start
 
     def follow(self, peer: Any, fanout: Fanout, course: Course) -> None:
@@ -241,6 +269,7 @@ class NativePlane:
             shift=course.shift,
             timestamp_shift=course.timestamp_shift,
             transport_cc_id=course.transport_cc_id,
+            audio_level_id=course.audio_level_id,
         )
 
     def unfollow(self, peer: Any, ssrc: int | None = None) -> None:
@@ -257,7 +286,9 @@ class NativePlane:
             packet.marker,
             packet.padding,
             packet.payload,
-            packet.descriptor,
+            audio_level=packet.audio_level,
+            voice=packet.voice,
+            descriptor=packet.descriptor,
         )
         # While items are handed on, packets gather, so that they leave together.
         if not self._handing_on:
@@ -269,7 +300,7 @@ class NativePlane:
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         fanout.last_report = report
         now_ns = self._now_ns()
-        for to in fanout.subscriptions:
+        for to in fanout.reported_to(now_ns):
             if self.native.passing(to.link, now_ns):
                 send_report(fanout, to, report, to.link.packets, to.link.octets)
 
@@ -287,4 +318,4 @@ _HANDLERS: tuple[Callable[..., None], ...] = (
 )
 
 
-__all__ = ["NativePlane", "open_plane"]
+__all__ = ["NativePlane", "chosen_plane", "open_plane"]

@@ -33,7 +33,14 @@ from mediaserver.layers import Lane, Layer, layer_reader
 from mediaserver.negotiation import IncomingMedia
 from mediaserver.payload import Size, keyframe_size, parse_vp8, starts_keyframe
 from mediaserver.rtcp import ReportBlock, SenderReport, nack, picture_loss
-from mediaserver.rtp import SEQUENCE_MOD, RtpPacket, extension_of, payload_bytes, unwrap_sequence
+from mediaserver.rtp import (
+    SEQUENCE_MOD,
+    RtpPacket,
+    audio_level,
+    extension_of,
+    payload_bytes,
+    unwrap_sequence,
+)
 
 KEYFRAME_INTERVAL_NS = 500_000_000
 NACK_INTERVAL_NS = 100_000_000
@@ -192,12 +199,15 @@ class Encoding:
             return  # a repetition, or older than anybody waits for
         source.count(number, packet.timestamp, now_ns)
         timestamp = (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF
+        level, voice = audio_level(packet.extensions, self.media.audio_level_id)
         kept = Packet(
             number + self._shift,
             packet.marker,
             packet.padding,
             timestamp,
             packet.payload,
+            level,
+            voice,
             self._described(packet),
         )
         begins = newest and (timestamp != self.timestamp or not self.arrival_ns)
@@ -270,6 +280,7 @@ class Encoding:
             shift=self._shift,
             timestamp_shift=self._timestamp_shift,
             transport_cc_id=media.transport_cc_id or 0,
+            audio_level_id=media.audio_level_id or 0,
         )
 
     def note_forwarded(self, ssrc: int, number: int, timestamp: int, now_ns: int) -> None:
@@ -474,6 +485,7 @@ class Publication:
         self.info = info
         self.media = media
         self.cname = cname
+        self.is_paused = False
         self._forwarder = forwarder
         self._retake = retake
         self._encodings = tuple(
@@ -519,6 +531,21 @@ class Publication:
     def report_blocks(self, now_ns: int) -> list[ReportBlock]:
         blocks = (encoding.report_block(now_ns) for encoding in self._encodings)
         return [block for block in blocks if block is not None]
+
+    def set_paused(self, paused: bool) -> None:
+        """Pass it on to nobody for now, or again to everybody; what comes in is listened to all the same. Subscriptions
+        that are added meanwhile begin likewise."""
+        if paused != self.is_paused:
+            self.is_paused = paused
+            for subscription in self._current:
+                self._forwarder.set_paused(subscription, paused)
+
+    def take_audio_level(self) -> int | None:
+        """The level (-dBov) of the loudest packet since the last call; -1 when none came that told it, None where the
+        publisher does not tell levels."""
+        if self.media.audio_level_id is None:
+            return None
+        return self._forwarder.take_audio_level(self.encodings[0].fanout)
 
     # --- who receives which encoding ---
 

@@ -13,16 +13,12 @@ from mediaserver.context import Context
 from mediaserver.errors import NegotiationError
 from mediaserver.events import Connected, Source, TrackInfo
 from mediaserver.gate import MS
-from mediaserver.negotiation import (
-    ENCODINGS_MAX,
-    IncomingMedia,
-    LocalTransport,
-    PublishOffer,
-    write_publish_answer,
-)
+from mediaserver.negotiation import IncomingMedia, LocalTransport, PublishOffer, write_publish_answer
 from mediaserver.publication import ArrivalLog, Encoding, Publication
 from mediaserver.transport import Role
 
+# Of a peer's tracks some are pictures in three encodings, the others come in one.
+ENCODINGS_PER_TRACK = 2
 TRANSPORT_CC_INTERVAL_NS = 100_000_000
 REPORT_INTERVAL_NS = 1_000_000_000
 _SOURCES: dict[str, tuple[Source, ...]] = {
@@ -53,7 +49,7 @@ class Publisher:
         self.peer = context.open_peer(
             self,
             self._certificate,
-            streams_max=ENCODINGS_MAX * context.config.streams_per_peer_max,
+            streams_max=ENCODINGS_PER_TRACK * context.config.streams_per_peer_max,
             viewer=False,
         )
         self.publications: dict[str, Publication] = {}
@@ -82,7 +78,9 @@ class Publisher:
         infos = {
             media.mid: self._info(media, sources.get(media.mid)) for media in offer.incoming if media.sending
         }
-        if len(infos) > self._context.config.streams_per_peer_max:
+        tracks_max = self._context.config.streams_per_peer_max
+        encodings = sum(len(media.rids) or 1 for media in offer.incoming if media.sending)
+        if len(infos) > tracks_max or encodings > ENCODINGS_PER_TRACK * tracks_max:
             raise NegotiationError("the offer sends more tracks than are allowed")
         restart = bool(self._ufrag) and offer.transport.ufrag != self._ufrag
         if restart:
@@ -162,7 +160,7 @@ class Publisher:
 
     @property
     def _bindings_max(self) -> int:
-        return 2 * ENCODINGS_MAX * self._context.config.streams_per_peer_max
+        return 2 * ENCODINGS_PER_TRACK * self._context.config.streams_per_peer_max
 
     # --- packets ---
 

@@ -104,6 +104,15 @@ def find_extension(extensions: bytes, identifier: int) -> bytes | None:
     return None
 
 
+def audio_level(extensions: bytes, identifier: int | None) -> tuple[int, bool]:
+    """The level of an audio packet, 0 (loudest) to 127 (silence) in -dBov, and whether its sender takes it for a voice
+    (RFC 6464 section 3); (-1, False) where the packet does not tell."""
+    value = find_extension(extensions, identifier) if identifier else None
+    if value is None or len(value) != 1:
+        return -1, False
+    return value[0] & 0x7F, value[0] >= 0x80  # noqa: PLR2004 - the highest bit
+
+
 def extension_block(identifier: int, value: bytes) -> bytes:
     """A whole header extension holding one element of 1 to 16 bytes."""
     element = bytes([identifier << 4 | (len(value) - 1)]) + value

@@ -22,6 +22,7 @@ from mediaserver.events import (
     MediaEvent,
     RoomOptions,
     Source,
+    Speakers,
     TracksPublished,
     Transport,
 )
@@ -31,7 +32,9 @@ from mediaserver.icetcp import TcpServer, open_ports
 from mediaserver.negotiation import read_publish_offer, read_watch_offer, write_ice_fragment
 from mediaserver.peer import Peer
 from mediaserver.planes import open_plane
+from mediaserver.publication import Publication
 from mediaserver.publisher import Publisher
+from mediaserver.speakers import INTERVAL_NS, Heard, RoomAudio
 from mediaserver.subscriber import Available, Subscriber
 
 TICK_S = 0.05
@@ -156,6 +159,15 @@ class Participant:
         self.publisher: Publisher | None = None
         self.subscriber: Subscriber | None = None
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether its microphone may be passed on at all."""
+        return "microphone" not in self.muted and (self.gate is None or self.gate.is_open)
+
+    def microphones(self) -> list[Publication]:
+        publications = () if self.publisher is None else self.publisher.publications.values()
+        return [item for item in publications if item.info.source == "microphone"]
+
     def peers(self) -> Iterator[tuple[Transport, Peer]]:
         if self.publisher is not None:
             yield "publish", self.publisher.peer
@@ -187,6 +199,8 @@ class MediaServer:
         )
         self._participants: dict[str, Participant] = {}
         self._rooms: dict[str, dict[str, Participant]] = {}
+        self._audio: dict[str, RoomAudio] = {}
+        self._listened_ns = 0
         self._publishers: set[Publisher] = set()
         self._closings: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -230,6 +244,11 @@ class MediaServer:
         for participant in self._participants.values():
             if participant.subscriber is not None:
                 participant.subscriber.tick(now_ns)
+        # A clockwork that is a little early is on time.
+        if now_ns - self._listened_ns >= INTERVAL_NS * 3 // 4:
+            self._listened_ns = now_ns
+            for room_id in self._rooms:
+                self._listen(room_id, now_ns)
         if now_ns - self._silence_checked_ns >= SILENCE_CHECK_INTERVAL_NS:
             self._silence_checked_ns = now_ns
             for participant in self._participants.values():
@@ -284,6 +303,7 @@ class MediaServer:
         del room[participant_id]
         if not room:
             del self._rooms[participant.room_id]
+            self._audio.pop(participant.room_id, None)
         subscriber, publisher = participant.subscriber, participant.publisher
         participant.subscriber = participant.publisher = None
         closing = [self._close_soon(item) for item in (subscriber, publisher) if item is not None]
@@ -336,6 +356,28 @@ class MediaServer:
                     if publication.info.source not in other.muted
                 }
             )
+
+    # --- who speaks ---
+
+    def _listen(self, room_id: str, now_ns: int) -> None:
+        """How loud everybody has been since the last time: tell who speaks, pass on the loudest."""
+        heard, microphones = [], []
+        for participant in [item for item in self._rooms[room_id].values() if item.publisher is not None]:
+            for publication in participant.microphones():
+                level = publication.take_audio_level()
+                microphones.append(publication)
+                if participant.is_heard:
+                    key, limited = publication.publication_id, participant.gate is not None
+                    heard.append(Heard(key, participant.participant_id, level, limited))
+        if not microphones and room_id not in self._audio:
+            return
+        audio = self._audio.setdefault(room_id, RoomAudio(self._config.audio_streams_max))
+        audio.hear(heard, now_ns)
+        for publication in microphones:
+            publication.set_paused(publication.publication_id in audio.paused)
+        speakers = audio.news(now_ns)
+        if speakers is not None:
+            self._emit(Speakers(room_id, speakers))
 
     # --- negotiation ---
 

@@ -27,6 +27,7 @@ from mediaserver.negotiation import (
     write_subscribe_offer,
     write_watch_answer,
 )
+from mediaserver.patience import KeyframePatience
 from mediaserver.publication import Encoding, Publication
 from mediaserver.room import SECTIONS_MAX, Slot, Wanted, arrange
 from mediaserver.rtp import extension_block, wide_extension_block
@@ -59,6 +60,7 @@ class Section:
     # Where the client offered: what it decodes, to choose from when there is something to send.
     choices: tuple[Codec, ...] = ()
     subscription: Subscription | None = None
+    patience: KeyframePatience = field(default_factory=KeyframePatience)
 
     @property
     def publication_id(self) -> int | None:
@@ -312,6 +314,7 @@ class Subscriber:
             rtx_ssrc=section.offered.rtx_ssrc,
             rtx_payload_type=codec.rtx_payload_type,
             rtx_number=self._context.random_number(1, FIRST_NUMBER_MAX),
+            paused=section.available.publication.is_paused,
         )
         self._by_ssrc[section.offered.ssrc] = section
         section.available.publication.add(section.subscription)
@@ -368,7 +371,7 @@ class Subscriber:
 
     def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
         section = self._passing(ssrc, now_ns)
-        if section is not None and section.available:
+        if section is not None and section.available and section.patience.allows(now_ns):
             section.available.publication.want_keyframe(section.subscription)
 
     def _passing(self, ssrc: int, now_ns: int) -> Section | None:

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from mediaserver.events import MediaEvent
+from mediaserver.planes import chosen_plane
 from mediaserver.pool import MediaPool, WorkerChange
 from mediaserver.server import EventSink, MediaServer, MediaStats
 from signaling.clock import Clock, SystemClock, now_ms, rfc3339
@@ -183,6 +184,12 @@ def _media(
     settings: Settings, clock: Clock, random_bytes: RandomBytes, on_event: EventSink
 ) -> MediaServer | MediaPool:
     config = media_config(settings)
+    log.info(
+        "media",
+        plane=chosen_plane(config.plane),
+        workers=settings.media_workers,
+        ports=[*settings.media_ports],
+    )
     if settings.media_workers == 0:
         return MediaServer(config, now_ns=clock.now_ns, random_bytes=random_bytes, on_event=on_event)
     return MediaPool(

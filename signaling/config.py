@@ -6,6 +6,7 @@ Every setting is described in docs/configuration.md.
 
 import hashlib
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,13 @@ PORT_MAX = 65_535
 # RFC 7065 section 3.1; browsers refuse to open any connection when one URL is wrong.
 TURN_URL = re.compile(r"turns?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(\?transport=(udp|tcp))?\Z")
 
+
+def one_per_core() -> int:
+    """As many media workers as this process has cores; none, so media in this process, where there is one core."""
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, MEDIA_WORKERS_MAX) if cores > 1 else 0
+
+
 Words = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -45,8 +53,9 @@ class Settings(BaseSettings):
     tls_key: Path = Path("certs/dev.key")
     media_port: int = Field(8444, ge=1, le=65535)
     media_address: Words = ()
-    media_plane: Literal["python", "native", "auto"] = "python"
-    media_workers: int = Field(0, ge=0, le=MEDIA_WORKERS_MAX)
+    media_plane: Literal["auto", "native", "python"] = "auto"
+    media_workers: int = Field(default_factory=one_per_core, ge=0, le=MEDIA_WORKERS_MAX)
+    media_loudest_max: int = Field(4, ge=0, le=1000)
     video_codecs: Words = ("VP8", "H264")
     ice_servers: tuple[dict[str, Any], ...] = ()
     turn_urls: Words = ()
@@ -54,7 +63,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///var/tollroom.db"
     redis_url: SecretStr | None = None
     payments: Literal["", "stripe", "sandbox"] = ""
-    sandbox_port: int = Field(8446, ge=0, le=65535)
+    sandbox_port: int = Field(8442, ge=0, le=65535)
     stripe_secret_key: SecretStr | None = None
     stripe_publishable_key: str = ""
     stripe_webhook_secret: SecretStr | None = None
@@ -97,6 +106,11 @@ class Settings(BaseSettings):
     @property
     def is_local(self) -> bool:
         return urlsplit(self.origin).hostname in LOCAL_NAMES
+
+    @property
+    def media_ports(self) -> range:
+        """One for each worker, or the one of this process."""
+        return range(self.media_port, self.media_port + max(1, self.media_workers))
 
     @property
     def sandbox(self) -> bool:
@@ -142,7 +156,14 @@ def load(**overrides: Any) -> Settings:
             f"{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
         )
         raise ConfigError(faults) from None
-    for refuse in (_refuse_urls, _refuse_payments, _refuse_sandbox, _refuse_lists, _refuse_turn):
+    for refuse in (
+        _refuse_urls,
+        _refuse_payments,
+        _refuse_sandbox,
+        _refuse_lists,
+        _refuse_ports,
+        _refuse_turn,
+    ):
         refuse(settings)
     return settings
 
@@ -205,8 +226,6 @@ def _refuse_lists(settings: Settings) -> None:
     unknown = set(settings.video_codecs) - set(VIDEO_CODECS_KNOWN)
     if unknown or not settings.video_codecs:
         raise ConfigError(f"VIDEO_CODECS must be chosen from {', '.join(VIDEO_CODECS_KNOWN)}")
-    if settings.media_port + settings.media_workers - 1 > PORT_MAX:
-        raise ConfigError("MEDIA_PORT is too high: each of MEDIA_WORKERS needs a port of its own after it")
     for name, words in (
         ("MEDIA_ADDRESS", settings.media_address),
         ("TRUSTED_PROXIES", settings.trusted_proxies),
@@ -218,6 +237,17 @@ def _refuse_lists(settings: Settings) -> None:
         and len(settings.token_secret.get_secret_value()) < TOKEN_SECRET_CHARS_MIN
     ):
         raise ConfigError(f"TOKEN_SECRET must have at least {TOKEN_SECRET_CHARS_MIN} characters")
+
+
+def _refuse_ports(settings: Settings) -> None:
+    media = settings.media_ports
+    if media[-1] > PORT_MAX:
+        raise ConfigError("MEDIA_PORT is too high: each of MEDIA_WORKERS needs a port of its own after it")
+    for name in ("http_port", "https_port", "sandbox_port"):
+        if getattr(settings, name) in media:
+            raise ConfigError(
+                f"{name.upper()} is one of the media ports, {media[0]} to {media[-1]}: one for each of MEDIA_WORKERS"
+            )
 
 
 def _refuse_turn(settings: Settings) -> None:

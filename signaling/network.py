@@ -30,4 +30,5 @@ def media_config(settings: Settings) -> MediaConfig:
         addresses=local_addresses() + loopback or ("127.0.0.1",),
         advertised=advertised,
         plane=settings.media_plane,
+        audio_streams_max=settings.media_loudest_max,
     )

@@ -78,6 +78,7 @@ class Pages:
                 web.get("/orders/{id}", self.receipt),
                 web.get("/oembed", self.oembed),
                 web.get("/offline", self.offline),
+                web.get("/restarting", self.restarting),
                 web.get("/worker.js", self.worker),
             ]
         )
@@ -110,6 +111,10 @@ class Pages:
     async def offline(self, request: web.Request) -> web.Response:
         """What the service worker keeps, and shows when the server cannot be reached."""
         return self._render(request, "error.html", status=0, code="offline", page_title="No connection")
+
+    async def restarting(self, request: web.Request) -> web.Response:
+        """Likewise, when a proxy answers for a server that is starting again."""
+        return self._render(request, "error.html", status=503, code="restarting", page_title="Restarting")
 
     async def worker(self, _request: web.Request) -> web.FileResponse:
         """The service worker: from the root, because it may serve only what lies below its own address."""

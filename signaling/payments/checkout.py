@@ -13,7 +13,7 @@ from metering.orders import OrderState
 from metering.tariff import Entrance, Tariff, parse_tariff, price_of
 from signaling.errors import ApiError
 from signaling.http import Line
-from signaling.ids import secret_hash, secret_matches
+from signaling.ids import secret_hash
 from signaling.notices import RoomChanged
 from signaling.payments import reconcile
 from signaling.payments.context import Context
@@ -21,6 +21,7 @@ from signaling.stores import passes, rooms
 from signaling.stores.database import Transaction
 from signaling.stores.orders import (
     Order,
+    get_opened,
     get_order,
     insert_order,
     orders_of_pass,
@@ -147,9 +148,7 @@ class _Maker:
         found = await passes.get_pass(tx, pass_id)
         behind = await orders_of_pass(tx, pass_id) if found is not None else []
         secret = self._body.extends_secret or ""
-        known = any(
-            secret_matches(secret, hashed) for one in behind for hashed in (one.secret_hash, one.link_hash)
-        )
+        known = any(order.opened_by(secret) for order in behind)
         if found is None or found.room_id != room.id or not known:
             raise ApiError(404, "unknown_pass", "no such pass in this room, or not your secret")
         if found.state not in EXTENDABLE or found.granted_ms is None:
@@ -199,11 +198,7 @@ async def find_order(ctx: Context, order_id: str, secret: str | None) -> Order:
     """The caller's own order. Raises ApiError 401, and 404 alike for an unknown order and a wrong secret."""
     secret = require_secret(secret)
     async with ctx.db.read() as tx:
-        order = await get_order(tx, order_id)
-    if order is None or not _opens(secret, order):
+        order = await get_opened(tx, order_id, secret)
+    if order is None:
         raise ApiError(404, "unknown_order", "no such order, or not its secret")
     return order
-
-
-def _opens(secret: str, order: Order) -> bool:
-    return secret_matches(secret, order.secret_hash) or secret_matches(secret, order.link_hash)

@@ -12,9 +12,6 @@ from signaling.rooms.service import Rooms
 from signaling.stores import orders
 from signaling.stores.database import Transaction
 
-CHAT_BURST = 10.0
-CHAT_PER_S = 1.0
-
 Handler = Callable[[Participant, Any], Awaitable[None]]
 HOST_ONLY: frozenset[type[wire.ClientMessage]] = frozenset(
     {wire.Mute, wire.Grant, wire.Kick, wire.Lock, wire.CloseRoom}
@@ -34,6 +31,7 @@ class Commands:
             wire.Answer: self._answer,
             wire.Restart: self._restart,
             wire.Media: self._media,
+            wire.View: self._view,
             wire.Chat: self._chat,
             wire.Wait: self._wait,
             wire.Leave: self._leave,
@@ -80,22 +78,18 @@ class Commands:
             await self._rooms.unmute(participant)
             participant.room.changed()
 
+    async def _view(self, participant: Participant, message: wire.View) -> None:
+        if not participant.may_view.take(now_ms(self._rooms.clock)):
+            participant.refuse("rate_limited", "more views than a window can have", message.type)
+            return
+        await self._rooms.door.set_view(participant.id, message.sizes)
+
     async def _chat(self, participant: Participant, message: wire.Chat) -> None:
-        if not self._may_chat(participant):
+        if not participant.may_chat.take(now_ms(self._rooms.clock)):
             participant.refuse("rate_limited", "you write faster than others can read", message.type)
             return
         sent_at = rfc3339(self._rooms.clock.wall_s())
         participant.room.broadcast(wire.ChatLine(participant.id, participant.name, message.text, sent_at))
-
-    def _may_chat(self, participant: Participant) -> bool:
-        at_ms = now_ms(self._rooms.clock)
-        gained = (at_ms - participant.chat_at_ms) * CHAT_PER_S / 1000
-        participant.chat_tokens = min(CHAT_BURST, participant.chat_tokens + gained)
-        participant.chat_at_ms = at_ms
-        if participant.chat_tokens < 1:
-            return False
-        participant.chat_tokens -= 1
-        return True
 
     async def _wait(self, participant: Participant, message: wire.Wait) -> None:
         pass_id = participant.pass_id

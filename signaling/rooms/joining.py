@@ -11,7 +11,7 @@ from metering.admission import PassFacts, Refuse, RoomFacts, admit_host, admit_p
 from metering.orders import Mode
 from signaling.clock import Clock, rfc3339
 from signaling.errors import ApiError
-from signaling.ids import RandomBytes, new_id, secret_matches
+from signaling.ids import RandomBytes, new_id
 from signaling.rooms.opening import Books, Opening
 from signaling.rooms.tokens import BadTokenError, Claims, Tokens, spend
 from signaling.stores import meter, orders, passes
@@ -102,8 +102,7 @@ class Joining:
 
     async def host_token(self, room_id: str, host_key: str) -> Ticket:
         """Raises ApiError 403 `bad_host_key`, 410 `room_closed`."""
-        async with self._db.read() as tx:
-            room = await self._opening.room_of_host(tx, room_id, host_key)
+        room = await self._opening.hosted_room(room_id, host_key)
         if room.state != "open":
             raise ApiError(410, "room_closed", "this room is closed")
         return Ticket(*self._tokens.make(Claims("host", room.id, None, publish=True, mode=self._books.mode)))
@@ -112,11 +111,8 @@ class Joining:
         """The order that this secret opens. Raises ApiError 401 `secret_required`, 404 `unknown_order`."""
         if secret is None:
             raise ApiError(401, "secret_required", "send the order's secret as Authorization: Bearer")
-        order = await orders.get_order(tx, order_id)
-        known = order is not None and (
-            secret_matches(secret, order.secret_hash) or secret_matches(secret, order.link_hash)
-        )
-        if order is None or not known:
+        order = await orders.get_opened(tx, order_id, secret)
+        if order is None:
             raise ApiError(404, "unknown_order", "there is no such order")
         return order
 

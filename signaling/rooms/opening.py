@@ -159,6 +159,11 @@ class Opening:
             raise ApiError(403, "bad_host_key", "this host link does not open the room")
         return room
 
+    async def hosted_room(self, room_id: str, host_key: str | None) -> store.Room:
+        """As `room_of_host`, in a transaction of its own."""
+        async with self._db.read() as tx:
+            return await self.room_of_host(tx, room_id, host_key)
+
     async def rotate_key(self, room_id: str, host_key: str | None) -> str:
         """A new host key; the old one stops working. Raises ApiError 403 `bad_host_key`."""
         fresh = new_secret(self._random_bytes)

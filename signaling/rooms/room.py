@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from mediaserver.events import Offer
+from mediaserver.events import Offer, Reception
 from metering.events import Show
 from metering.orders import OrderSnapshot
 from signaling.clock import Clock, now_ms, rfc3339
@@ -18,6 +18,28 @@ from signaling.rooms.tokens import Role
 from signaling.stores.rooms import Room
 
 TELL_AFTER_S = 0.05  # changes that come together are told together
+TELL_RECEPTION_S = 1.0  # in a big room somebody's line changes all the time
+CHAT_BURST, CHAT_PER_S = 10.0, 1.0
+VIEW_BURST, VIEW_PER_S = 20.0, 4.0
+
+
+@dataclass(slots=True)
+class Allowance:
+    """`burst` messages at once, then `per_s`."""
+
+    burst: float
+    per_s: float
+    tokens: float = 0.0
+    at_ms: int | None = None  # when `tokens` was right
+
+    def take(self, at_ms: int) -> bool:
+        gained = self.burst if self.at_ms is None else (at_ms - self.at_ms) * self.per_s / 1000
+        self.tokens = min(self.burst, self.tokens + gained)
+        self.at_ms = at_ms
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +77,9 @@ class Participant:
     has_published: bool = False
     stream: Stream | None = None
     ended: bool = False
-    chat_tokens: float = 10.0
-    chat_at_ms: int = 0
+    reception: Reception | None = None
+    may_chat: Allowance = field(default_factory=lambda: Allowance(CHAT_BURST, CHAT_PER_S))
+    may_view: Allowance = field(default_factory=lambda: Allowance(VIEW_BURST, VIEW_PER_S))
 
     def send(self, message: wire.ServerMessage) -> None:
         if self.channel is not None:
@@ -75,6 +98,7 @@ class LiveRoom:
         self.host_heard_ms: int | None = None  # the last packet of its host's camera or microphone
         self.closing = False
         self.participants: dict[str, Participant] = {}
+        self.speakers: tuple[str, ...] = ()
         self._clock = clock
         self._tell: asyncio.TimerHandle | None = None
         self._tell_all = False
@@ -129,11 +153,15 @@ class LiveRoom:
     def make_notice(self, kind: wire.NoticeKind, **about: Any) -> wire.Notice:
         return wire.Notice(kind, rfc3339(self._clock.wall_s()), **about)
 
-    def changed(self, *, host_only: bool = False) -> None:
+    def changed(self, *, host_only: bool = False, within_s: float = TELL_AFTER_S) -> None:
         """The list of participants is sent soon, once for all changes until then."""
         self._tell_all = self._tell_all or not host_only
+        loop = asyncio.get_running_loop()
+        if self._tell is not None and self._tell.when() > loop.time() + within_s:
+            self._tell.cancel()
+            self._tell = None
         if self._tell is None:
-            self._tell = asyncio.get_running_loop().call_later(TELL_AFTER_S, self._send_lists)
+            self._tell = loop.call_later(within_s, self._send_lists)
 
     def _send_lists(self) -> None:
         to_all, self._tell_all, self._tell = self._tell_all, False, None
@@ -156,7 +184,24 @@ class LiveRoom:
         )
         if not for_host or participant.role == "host":
             return info
-        return replace(info, meter=self.meter_info(participant.show), paid=participant.paid)
+        reception = participant.reception
+        return replace(
+            info,
+            meter=self.meter_info(participant.show),
+            paid=participant.paid,
+            reception=None if reception is None else reception.state,
+        )
+
+    def tell_reception(self, participant: Participant) -> None:
+        """How well it receives: to itself at once, to the host with the list."""
+        told = participant.reception
+        if told is not None:
+            participant.send(wire.Reception(told.state, told.estimate_bps))
+            self.changed(host_only=True, within_s=TELL_RECEPTION_S)
+
+    def tell_speakers(self, participant_ids: tuple[str, ...]) -> None:
+        self.speakers = participant_ids
+        self.broadcast(wire.Speakers(participant_ids))
 
     # --- the meter as it is told --------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Drives the meters: one task, one heap of deadlines, and the door.
 
 Events go in by `feed`, at once and from anywhere in the loop; effects are carried out by the task, in each session's
-own order. How fresh the legs are is polled from the door; a counting session needs that only when its deadline comes,
+own order. A call of the door is waited for by its own session alone: the media worker of another room may be the one
+that does not answer. How fresh the legs are is polled from the door; a counting session needs that only when its deadline comes,
 so ten thousand of them cost little.
 """
 
@@ -64,7 +65,8 @@ class Sink(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Stay:
-    """A metered participant under way. `end_code`: the word for its ending, when the meter has none of its own."""
+    """A metered participant under way. `end_code`: the word for its ending, when the meter has none of its own.
+    `is_calling`: a call of the door for it is not answered yet."""
 
     session: Session
     participant_id: str
@@ -76,6 +78,7 @@ class Stay:
     started_ms: int | None = None
     gate_ms: int = 0
     armed_ms: int | None = None
+    is_calling: bool = False
 
     @property
     def session_id(self) -> str:
@@ -109,6 +112,7 @@ class MeterRunner:
         self._wake = asyncio.Event()
         self._emptied = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._calls: set[asyncio.Task[None]] = set()
         self._next_poll_ms = 0
 
     def start(self) -> None:
@@ -119,6 +123,9 @@ class MeterRunner:
             self._task.cancel()
             await asyncio.wait({self._task})
             self._task = None
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
 
     # --- what is told -------------------------------------------------------------------------------------
 
@@ -215,13 +222,16 @@ class MeterRunner:
                 await asyncio.sleep(POLL_MS / 1000)
 
     async def step(self) -> None:
-        """One turn of the task, without the waiting: poll when it is time, fire what is due, carry out effects."""
+        """One turn of the task, without the waiting: poll when it is time, fire what is due, carry out effects. Calls of
+        the door that are not answered at once go on by themselves."""
         at_ms = now_ms(self._clock)
         if at_ms >= self._next_poll_ms:
             self._next_poll_ms = at_ms + POLL_MS
             await self._poll(at_ms)
         self._fire(now_ms(self._clock))
-        await self._drain()
+        while self._dirty:
+            self._drain()
+            await asyncio.sleep(0)
 
     async def _pause(self) -> None:
         if self._dirty:
@@ -281,21 +291,39 @@ class MeterRunner:
             heapq.heappush(self._heap, (deadline_ms, self._pushed, stay))
         self._wake.set()
 
-    async def _drain(self) -> None:
+    def _drain(self) -> None:
         while self._dirty:
             stay = next(iter(self._dirty))
             del self._dirty[stay]
-            while (effect := stay.session.next_effect()) is not None:
-                await self._execute(stay, effect)
+            while not stay.is_calling and (effect := stay.session.next_effect()) is not None:
+                self._execute(stay, effect)
 
-    async def _execute(self, stay: Stay, effect: SessionEffect) -> None:
+    def _ask_soon(self, stay: Stay, effect: OpenGate | CloseGate) -> None:
+        """What the session wants next waits until the door has answered."""
+        stay.is_calling = True
+        call = asyncio.create_task(self._ask(stay, effect))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def _ask(self, stay: Stay, effect: OpenGate | CloseGate) -> None:
+        try:
+            if isinstance(effect, OpenGate):
+                await self._open_gate(stay, effect.allow_ms)
+            else:
+                await self._close_gate(stay)
+        except Exception:  # one broken stay must not stop every other clock
+            log.exception("meter_call_failed", participant=stay.participant_id)
+        finally:
+            stay.is_calling = False
+            self._dirty[stay] = None
+            self._wake.set()
+
+    def _execute(self, stay: Stay, effect: SessionEffect) -> None:
         match effect:
             case OpenSegment():
                 self._open_segment(stay)
-            case OpenGate():
-                await self._open_gate(stay, effect.allow_ms)
-            case CloseGate():
-                await self._close_gate(stay)
+            case OpenGate() | CloseGate():
+                self._ask_soon(stay, effect)
             case CloseSegment():
                 self._close_segment(stay, effect)
             case Warn():

@@ -20,6 +20,7 @@ from mediaserver.events import (
     Liveness,
     MediaEvent,
     Offer,
+    Reception,
     RoomOptions,
     Source,
     Speakers,
@@ -273,7 +274,6 @@ class Rooms:
             joined_ms=now_ms(self.clock),
             stream=stream,
         )
-        participant.chat_at_ms = participant.joined_ms
         self.participants[participant.id] = participant
         self._by_key[participant.resume_key] = participant
         room.add(participant)
@@ -337,6 +337,7 @@ class Rooms:
                     row.mode,
                     row.currency,
                     row.tariff,
+                    self._config.video_codecs,
                 ),
                 ice_servers=self._ice_servers(participant),
                 meter=room.meter_info(participant.show),
@@ -346,6 +347,10 @@ class Rooms:
         channel.send(room.list_for(participant))
         if participant.role == "host":
             self.spawn(self.tell_earnings(room))
+        if room.speakers:
+            channel.send(wire.Speakers(room.speakers))
+        if participant.reception is not None:
+            room.tell_reception(participant)
         if resumed and participant.offer is not None:
             self._send_offer(participant, participant.offer)
 
@@ -508,6 +513,8 @@ class Rooms:
         if isinstance(event, Connected) and event.transport == "subscribe":
             self.runner.connected(event.participant_id, event.at_ms)
         if isinstance(event, Speakers):
+            if (room := self.rooms.get(event.room_id)) is not None:
+                room.tell_speakers(event.participant_ids)
             return
         participant = self.participants.get(event.participant_id)
         if participant is None:
@@ -519,6 +526,9 @@ class Rooms:
             self._media_closed(participant, event)
         elif isinstance(event, TracksPublished):
             self._tracks_changed(participant, event)
+        elif isinstance(event, Reception):
+            participant.reception = event
+            participant.room.tell_reception(participant)
 
     def _send_offer(self, participant: Participant, offer: Offer) -> None:
         tracks = [wire.OfferTrack(t.mid, t.kind, t.participant_id, t.source) for t in offer.tracks]

@@ -61,9 +61,7 @@ class StreamKeys:
 
     async def room_owner(self, room_id: str, host_key: str | None) -> Owner:
         """Raises ApiError 403 `bad_host_key`."""
-        async with self._db.read() as tx:
-            room = await self._opening.room_of_host(tx, room_id, host_key)
-        return Owner(room.id, "whip")
+        return Owner((await self._opening.hosted_room(room_id, host_key)).id, "whip")
 
     async def order_owner(self, order_id: str, secret: str | None) -> Owner:
         """Raises ApiError 401 `secret_required`, 404 `unknown_order`, 402 `not_paid`."""

@@ -10,16 +10,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
-from mediaserver.events import Source, Transport
+from mediaserver.events import ReceptionState, Source, Transport
 
 FRAME_BYTES_MAX = 64 * 1024
 SOURCES_MAX = 8
+VIEWS_MAX = 120
+PIXELS_MAX = 16_384
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Sdp = Annotated[str, StringConstraints(min_length=1, max_length=60_000)]
 ChatText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 Mid = Annotated[str, StringConstraints(min_length=1, max_length=16)]
+Pixels = Annotated[int, Field(ge=0, le=PIXELS_MAX)]
 Muteable = Literal["microphone", "camera", "screen"]
 
 
@@ -74,6 +77,12 @@ class Media:
     microphone: bool = False
     camera: bool = False
     screen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    type: ClassVar[str] = "view"
+    sizes: Annotated[dict[Mid, tuple[Pixels, Pixels]], Field(max_length=VIEWS_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,7 @@ ClientMessage = (
     | Answer
     | Restart
     | Media
+    | View
     | Chat
     | Wait
     | Leave
@@ -156,6 +166,7 @@ CLIENT_MESSAGES: tuple[type[ClientMessage], ...] = (
     Answer,
     Restart,
     Media,
+    View,
     Chat,
     Wait,
     Leave,
@@ -223,7 +234,7 @@ MoneyJson = dict[str, Any]
 # Which fields of which message are left out when they are None.
 OPTIONAL = {
     "Joined": {"resumed"},
-    "ParticipantInfo": {"via", "meter", "paid"},
+    "ParticipantInfo": {"via", "meter", "paid", "reception"},
     "Notice": {"name", "participant_id", "amount", "seconds", "remaining_ms"},
     "Ended": {"refund"},
 }
@@ -245,6 +256,7 @@ class RoomInfo:
     mode: str
     currency: str
     tariff: dict[str, Any]
+    video_codecs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,12 +332,26 @@ class ParticipantInfo:
     via: str | None = None  # whip | whep
     meter: MeterInfo | None = None
     paid: MoneyJson | None = None
+    reception: ReceptionState | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Participants:
     type: ClassVar[str] = "participants"
     participants: list[ParticipantInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    type: ClassVar[str] = "reception"
+    state: ReceptionState
+    estimate_bps: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    type: ClassVar[str] = "speakers"
+    participant_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,7 +423,19 @@ class Ended:
 
 
 ServerMessage = (
-    Joined | Published | Offer | Meter | Participants | Earnings | ChatLine | Notice | Pong | Error | Ended
+    Joined
+    | Published
+    | Offer
+    | Meter
+    | Participants
+    | Reception
+    | Speakers
+    | Earnings
+    | ChatLine
+    | Notice
+    | Pong
+    | Error
+    | Ended
 )
 SERVER_MESSAGES: tuple[type[ServerMessage], ...] = (
     Joined,
@@ -405,6 +443,8 @@ SERVER_MESSAGES: tuple[type[ServerMessage], ...] = (
     Offer,
     Meter,
     Participants,
+    Reception,
+    Speakers,
     Earnings,
     ChatLine,
     Notice,

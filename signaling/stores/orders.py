@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Select, and_, exists, func, or_, select, update
 
 from metering.orders import Dispute, Mode, OrderSnapshot, OrderState
+from signaling.ids import secret_matches
 from signaling.stores.database import Transaction
 from signaling.stores.schema import orders, passes, rooms, sessions
 from signaling.stores.statements import insert_once
@@ -64,6 +65,10 @@ class Order:
     paid_at: str | None = None
     paid_at_s: int | None = None
 
+    def opened_by(self, secret: str) -> bool:
+        """Whether this is the order's secret, or the one in its link to another device. Constant-time."""
+        return secret_matches(secret, self.secret_hash) or secret_matches(secret, self.link_hash)
+
     def snapshot(self) -> OrderSnapshot:
         """What the rules of money look at."""
         return OrderSnapshot(
@@ -105,6 +110,12 @@ async def insert_order(tx: Transaction, order: Order) -> bool:
 async def get_order(tx: Transaction, order_id: str) -> Order | None:
     row = (await tx.execute(select(*_COLUMNS).where(orders.c.id == order_id))).first()
     return None if row is None else _order(row)
+
+
+async def get_opened(tx: Transaction, order_id: str, secret: str) -> Order | None:
+    """The order, for whoever holds its secret; None alike for an unknown order and a wrong secret."""
+    order = await get_order(tx, order_id)
+    return order if order is not None and order.opened_by(secret) else None
 
 
 async def update_order(tx: Transaction, order_id: str, **values: Any) -> None:

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
+from bench import chromium
+
 T = TypeVar("T")
 
-CHROMIUM = "/usr/bin/chromium"
 FIREFOX = "/usr/bin/firefox-esr"
 FIREFOX_PREFS: dict[str, str | float | bool] = {
     "media.navigator.streams.fake": True,
@@ -27,14 +28,7 @@ FIREFOX_PREFS: dict[str, str | float | bool] = {
 # What Chromium has to be asked for; Firefox is told by its preferences and knows only some of these names.
 PERMISSIONS = ["camera", "microphone", "clipboard-read", "clipboard-write"]
 FLAGS = [
-    "--no-sandbox",
-    "--allow-loopback-in-peer-connection",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
+    *chromium.FLAGS,
     # Pages of this test are all in use at once, though only one is in front.
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
@@ -91,7 +85,7 @@ class Received:
 
 
 def launch(playwright: Playwright) -> Browser:
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    return playwright.chromium.launch(executable_path=chromium.CHROMIUM, args=FLAGS)
 
 
 def launch_firefox(playwright: Playwright) -> Browser:

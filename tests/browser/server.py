@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,13 +64,14 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_media_port(count: int) -> int:
-    """The first of `count` ports in a row that are free for UDP now: one for each media worker."""
+    """The first of `count` ports in a row that are free for UDP and TCP now: one for each media worker."""
     for _ in range(200):
         (first,) = free_ports(1)
-        sockets = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(count)]
+        kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        sockets = [socket.socket(type=kinds[place % 2]) for place in range(2 * count)]
         try:
             for place, one in enumerate(sockets):
-                one.bind(("127.0.0.1", first + place))
+                one.bind(("127.0.0.1", first + place // 2))
         except (OSError, OverflowError):
             continue
         finally:
@@ -85,15 +87,24 @@ def tested_workers() -> int:
     return int(os.environ.get("TEST_MEDIA_WORKERS", "0"))
 
 
-class Server:
-    """`start`, `kill9`, `stop`; the same folder and ports each time."""
+def tested_plane() -> str:
+    """Likewise, what forwards packets: TEST_MEDIA_PLANE=python where it should not be the native plane."""
+    return os.environ.get("TEST_MEDIA_PLANE", "auto")
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+
+class Server:
+    """`start`, `kill9`, `stop`; the same folder and ports each time. `prefix`: what starts it elsewhere (`ip netns exec
+    NAME`), where it is found as `host`."""
+
+    def __init__(
+        self, folder: Path, *, host: str = "localhost", prefix: Sequence[str] = (), **settings: str
+    ) -> None:
         self.folder = folder
+        self._prefix = prefix
         self.http_port, self.sandbox_port = free_ports(2)
         self.media_workers = int(settings.get("MEDIA_WORKERS", tested_workers()))
         self.media_port = free_media_port(max(1, self.media_workers))
-        self.url = f"http://localhost:{self.http_port}"
+        self.url = f"http://{host}:{self.http_port}"
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -101,7 +112,7 @@ class Server:
         """Returns when it answers. Raises RuntimeError with its log when it ends or stays silent."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "signaling", "serve"],
+                [*self._prefix, sys.executable, "-m", "signaling", "serve"],
                 cwd=ROOT,
                 env=self._environment(),
                 stdout=log,
@@ -241,6 +252,7 @@ class Server:
             "HTTPS_PORT": "0",
             "MEDIA_PORT": str(self.media_port),
             "MEDIA_ADDRESS": "127.0.0.1",
+            "MEDIA_PLANE": tested_plane(),
             "MEDIA_WORKERS": str(self.media_workers),
             "SANDBOX_PORT": str(self.sandbox_port),
             "DATABASE_URL": f"sqlite:///{self.folder}/tollroom.db",

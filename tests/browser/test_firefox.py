@@ -13,6 +13,10 @@ from tests.browser import moves
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Person, sees_and_hears, wait_until
 from tests.browser.server import Order, Server
+from tests.browser.test_several_sizes import heights_sent
+
+# Of a busy machine; it is a tenth of that on a quiet one.
+AT_ONCE_S = 5.0
 
 pytestmark = pytest.mark.skipif(not local_addresses(), reason="this machine has no address but loopback")
 
@@ -66,6 +70,15 @@ def test_a_host_with_firefox_meets_a_payer_with_chromium(
     ana.page.close()
 
 
+def test_a_host_with_firefox_sends_several_sizes(
+    reachable: Server, person: NewPerson, firefox: Browser
+) -> None:
+    ana = person("Ana", firefox)
+    call(reachable, ana, person("Bo"))
+    wait_until(ana.page, "Ana sends two sizes", lambda: len(heights_sent(ana.page)) > 1, 60)
+    ana.page.close()
+
+
 def test_a_visitor_with_firefox_opens_the_card_pays_and_is_in(
     reachable: Server, person: NewPerson, firefox: Browser
 ) -> None:
@@ -81,3 +94,17 @@ def test_a_visitor_with_firefox_opens_the_card_pays_and_is_in(
     bo.page.wait_for_url("**/r/*/call")
     moves.call_state(bo.page, "connected")
     sees_and_hears(bo.page)
+
+
+@pytest.mark.parametrize("name", ["chromium", "firefox"])
+def test_a_payer_goes_on_at_once_when_the_host_comes_back(
+    reachable: Server, person: NewPerson, firefox: Browser, name: str
+) -> None:
+    """Another connection of the host's: other SSRCs on the m-lines that were there. Nobody reloads anything."""
+    ana, bo = person("Ana"), person("Bo", firefox if name == "firefox" else None)
+    call(reachable, ana, bo)
+    for _ in range(2):
+        ana.page.reload()
+        moves.go_live(ana.page)
+        moves.meter_state(bo.page, "counting")
+        sees_and_hears(bo.page, timeout_s=AT_ONCE_S)

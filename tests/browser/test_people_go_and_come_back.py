@@ -1,11 +1,15 @@
 """Hosts close tabs, servers are killed, people open a second tab: the pass and its time stay what they were."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 from playwright.sync_api import expect
 
 from tests.browser import moves
-from tests.browser.conftest import NewPerson
+from tests.browser.conftest import NewPerson, NewServer
 from tests.browser.look import Look
 from tests.browser.people import Person, receives_nothing, sees_and_hears
 from tests.browser.server import Order, Room, Server
@@ -105,3 +109,43 @@ def test_a_link_continues_the_same_pass_on_another_device(
     moves.end_code(bo.page, "replaced")
     sees_and_hears(phone.page)
     assert 28 * 60 < moves.time_left_s(phone.page) < 30 * 60
+
+
+class BadGateway(BaseHTTPRequestHandler):
+    """A proxy whose server is gone."""
+
+    def do_GET(self) -> None:
+        self.send_error(502)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Not into the tests' output."""
+
+
+@contextmanager
+def proxy_without_a_server(port: int) -> Iterator[None]:
+    proxy = ThreadingHTTPServer(("localhost", port), BadGateway)
+    thread = Thread(target=proxy.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield
+    finally:
+        proxy.shutdown()
+        thread.join()
+        proxy.server_close()
+
+
+def test_a_visitor_during_a_restart_is_told_so_and_the_page_opens_by_itself(
+    own_server: NewServer, person: NewPerson, look: Look
+) -> None:
+    server = own_server()
+    page = person("Bo").page
+    page.goto(server.url)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    server.stop()
+    with proxy_without_a_server(server.http_port):
+        page.goto(server.url)
+        expect(page.get_by_role("heading", name="The server is restarting")).to_be_visible()
+        expect(page.get_by_role("status")).to_contain_text("no paid time is lost")
+        look(page, "restarting")
+    server.start()
+    expect(page.get_by_label("Title", exact=True)).to_be_visible(timeout=30_000)

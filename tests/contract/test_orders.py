@@ -3,6 +3,7 @@
 import asyncio
 
 from metering.orders import OrderState
+from signaling.ids import secret_hash
 from signaling.stores import orders
 from signaling.stores.database import Database, Transaction
 
@@ -26,6 +27,27 @@ async def test_the_same_id_is_stored_once(db: Database):
     other = an_order(name="Somebody else")
     assert await db.write(lambda tx: orders.insert_order(tx, other)) is False
     assert await reload(db, first) == first
+
+
+async def test_an_order_opens_for_its_secret_and_its_links_secret_alone(db: Database):
+    await add_room(db)
+    order = await add_order(db, secret_hash=secret_hash("its own"), link_hash=secret_hash("its link's"))
+
+    async def opened(order_id: str, secret: str) -> bool:
+        async with db.read() as tx:
+            return await orders.get_opened(tx, order_id, secret) is not None
+
+    assert await opened(order.id, "its own")
+    assert await opened(order.id, "its link's")
+    assert not await opened(order.id, "another")
+    assert not await opened(order.id, order.secret_hash)
+    assert not await opened("ord_unknown", "its own")
+
+
+async def test_an_order_without_a_link_opens_for_no_second_secret():
+    order = an_order(secret_hash=secret_hash("its own"), link_hash=None)
+    assert order.opened_by("its own")
+    assert not order.opened_by("")
 
 
 async def test_an_update_changes_what_it_names_alone(db: Database):

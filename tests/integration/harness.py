@@ -30,6 +30,7 @@ from tests.browser.server import (
     _random,
     free_media_port,
     free_ports,
+    tested_plane,
     tested_workers,
 )
 from tests.integration.rooms.client import Client
@@ -52,6 +53,7 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
         "http_port": http_port,
         "https_port": 0,
         "media_port": free_media_port(max(1, workers)),
+        "media_plane": tested_plane(),
         "media_workers": workers,
         "media_address": ("127.0.0.1",),
         "sandbox_port": 0,

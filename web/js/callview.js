@@ -9,6 +9,7 @@ import { Sounds } from "./sounds.js";
 import { Chat } from "./chat.js";
 import { Panel } from "./panel.js";
 import { Control, onKeys } from "./controls.js";
+import { LineView } from "./signs.js";
 import { LocalMedia } from "./localmedia.js";
 import { chooseDevices, showHelp } from "./calldialogs.js";
 import { call as text } from "./strings/call.en.js";
@@ -18,6 +19,8 @@ import { call as text } from "./strings/call.en.js";
 /** @typedef {"connecting"|"waiting"|"connected"|"reconnecting"|"paused"|"ended"} CallState */
 /** @typedef {{state: CallState, title?: string, note?: string, step?: string, icon?: string, busy?: boolean, actions?: HTMLElement[]}} Overlay */
 
+/** What a page does by itself: its refusal is no news to anybody. */
+const QUIET = new Set(["publish", "view"]);
 const PHONE = matchMedia("(max-width: 47.99rem)");
 
 export class CallView {
@@ -41,6 +44,7 @@ export class CallView {
     this._sinkId = "";
     this._dismissed = false;
     this.stage = new Stage(byId("stage"), { selfLarge: role === "host" });
+    this.lineView = new LineView(byId("line"));
     this.sounds = new Sounds();
     this.panel = new Panel(byId("panel"));
     this.chat = new Chat({ send: (words) => client.chat(words) });
@@ -111,11 +115,15 @@ export class CallView {
       this.client.addEventListener(type, (event) => handle(/** @type {CustomEvent} */ (event).detail));
     for (const type of ["state", "media", "meter", "grants", "joined"]) on(type, () => this.refresh());
     for (const type of ["participants", "tracks"]) on(type, () => { this._playSounds(); this.refresh(); });
-    on("link", (link) => this._link(link));
+    on("link", (link) => this.stage.listen(link));
+    on("line", (line) => this._line(line));
+    on("reception", ({ state }) => this.stage.receives(state));
+    on("speakers", (ids) => this.stage.speak(ids));
     on("chat", (message) => this.chat.message(message, message.participant_id === this.client.selfId));
     on("notice", (notice) => this.notice(notice));
-    on("refused", (error) => { if (error.re !== "publish") toast(error.message || error.code, { kind: "danger" }); });
+    on("refused", (error) => { if (!QUIET.has(error.re)) toast(error.message || error.code, { kind: "danger" }); });
     this.media.addEventListener("change", () => this.refresh());
+    this.stage.sizes.addEventListener("change", () => this.client.show(this.stage.sizes.all()));
     this.sounds.addEventListener("blocked", () => this.refresh());
     this.chat.addEventListener("line", () => this._lineAdded());
     this.panel.addEventListener("change", () => this._panelChanged());
@@ -173,11 +181,10 @@ export class CallView {
     toast(text.offByHost[source], { icon: source === "screen" ? "screen" : `${source}-off` });
   }
 
-  /** @param {any} link */
-  _link(link) {
-    this.stage.listen(link);
-    if (document.body.dataset.link === link.quality) return;
-    document.body.dataset.link = link.quality;
+  /** @param {import("./line.js").Line|null} line */
+  _line(line) {
+    this.lineView.set(line);
+    document.body.dataset.line = line ? `${line.state} ${line.side}` : "";
     this.refresh();
   }
 
@@ -263,7 +270,7 @@ export class CallView {
     const keys = [];
     if (this.sounds.blocked) keys.push("sound");
     if (this.client.mayPublish && !this._dismissed && this._problem()) keys.push(`device:${this._problem()}`);
-    if (document.body.dataset.link === "poor") keys.push(`poor:${this.media.isOn("camera")}`);
+    if (document.body.dataset.line?.startsWith("poor")) keys.push(`poor:${this.media.isOn("camera")}`);
     if (this.media.track("screen")) keys.push("sharing");
     return keys;
   }

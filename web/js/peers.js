@@ -2,6 +2,8 @@
 // offers, we answer. The server is ICE-lite on one public port, so an offer leaves at once, without waiting for
 // candidates of ours: behind an unreachable TURN server gathering alone takes 40 s.
 
+import { apply, mannerOf, proposals, wishes } from "./encodings.js";
+
 /** @typedef {import("./protocol.js").Source} Source */
 /** @typedef {import("./protocol.js").Offer} Offer */
 /** @typedef {import("./protocol.js").TrackInfo} TrackInfo */
@@ -13,18 +15,13 @@
  * @property {Record<string, number>} levels mid → audio level 0..1
  * @property {Record<string, boolean>} frozen mid → a video that decoded nothing since the last look
  * @property {Record<string, Quality>} qualities mid → how that track arrives
+ * @property {string} limited why a picture of ours is smaller than it could be: "bandwidth", "cpu", or ""
  */
 
 // A connection that is only "disconnected" often comes back by itself; "failed" never does.
 const DISCONNECTED_PATIENCE_MS = 4_000;
-
-/** @type {Record<string, RTCRtpEncodingParameters>} Upper limits; congestion control goes below by itself. */
-const ENCODINGS = {
-  camera: { maxBitrate: 1_500_000 },
-  screen: { maxBitrate: 2_500_000 },
-  microphone: { maxBitrate: 48_000 },
-  screen_audio: { maxBitrate: 96_000 },
-};
+// 540 of 720 lines are no loss worth a word, 360 are.
+const SMALL_SHARE = 0.4;
 
 class Peer extends EventTarget {
   /** @param {RTCIceServer[]} iceServers */
@@ -72,9 +69,10 @@ class Peer extends EventTarget {
 
 /** Our own microphone, camera and screen on their way to the server. */
 export class PublishPeer extends Peer {
-  /** @param {RTCIceServer[]} iceServers */
-  constructor(iceServers) {
+  /** @param {RTCIceServer[]} iceServers @param {string[]} [codecs] the room's, in its order of preference */
+  constructor(iceServers, codecs = []) {
     super(iceServers);
+    this._manner = mannerOf(codecs, globalThis.RTCRtpSender?.getCapabilities?.("video")?.codecs ?? []);
     /** @type {Map<Source, RTCRtpTransceiver>} */
     this._transceivers = new Map();
     this._answerDue = false;
@@ -102,14 +100,40 @@ export class PublishPeer extends Peer {
   async _put(source, track) {
     const known = this._transceivers.get(source);
     if (!known) {
-      const options = { direction: /** @type {const} */ ("sendonly"), sendEncodings: [ENCODINGS[source]], streams: [this._stream(source)] };
-      this._transceivers.set(source, this.pc.addTransceiver(track, options));
+      this._transceivers.set(source, this._add(source, track));
       return true;
     }
-    if (known.sender.track !== track) await known.sender.replaceTrack(track);
+    if (known.sender.track !== track) {
+      await known.sender.replaceTrack(track);
+      await this._fit(source, known.sender);
+    }
     if (known.direction === "sendonly") return false;
     known.direction = "sendonly";
     return true;
+  }
+
+  /**
+   * @param {Source} source @param {MediaStreamTrack} track
+   * @param {RTCRtpEncodingParameters[][]} [ways] the best first; not every browser takes every one
+   * @returns {RTCRtpTransceiver}
+   */
+  _add(source, track, ways = proposals(source, track.getSettings(), this._manner)) {
+    const [sendEncodings, ...others] = ways;
+    try {
+      return this.pc.addTransceiver(track, { direction: "sendonly", sendEncodings, streams: [this._stream(source)] });
+    } catch (error) {
+      if (others.length === 0) throw error;
+      return this._add(source, track, others);
+    }
+  }
+
+  /** The largest encoding that was agreed on is the whole picture. @param {Source} source @param {RTCRtpSender} sender */
+  async _fit(source, sender) {
+    if (!sender.track || sender.track.kind !== "video") return;
+    const parameters = sender.getParameters();
+    const { encodings } = parameters;
+    if (!apply(encodings, wishes(encodings.length, source, sender.track.getSettings()))) return;
+    await sender.setParameters(parameters).catch((error) => console.warn("sizes stay as they were", error));
   }
 
   /** Sound and picture of one origin share a stream, so that the receiver keeps lips in step. @param {Source} source */
@@ -144,6 +168,7 @@ export class PublishPeer extends Peer {
   async answered(sdp) {
     if (this.pc.signalingState === "have-local-offer") await this.pc.setRemoteDescription({ type: "answer", sdp });
     this._answerDue = false;
+    for (const [source, { sender }] of this._transceivers) await this._fit(source, sender);
   }
 
   /** An answer that will never come (the socket broke, the server refused): the next offer may leave. */
@@ -155,12 +180,13 @@ export class PublishPeer extends Peer {
   async report() {
     const stats = await this.pc.getStats();
     /** @type {LinkReport} */
-    const report = { quality: null, levels: {}, frozen: {}, qualities: {} };
+    const report = { quality: null, levels: {}, frozen: {}, qualities: {}, limited: "" };
     stats.forEach((entry) => {
       if (entry.type === "media-source" && entry.kind === "audio") report.levels.own = entry.audioLevel ?? 0;
       if (entry.type !== "remote-inbound-rtp" || entry.fractionLost === undefined) return;
       report.quality = worse(report.quality, qualityOf(entry.fractionLost, entry.roundTripTime ?? 0));
     });
+    report.limited = limitOf([...stats.values()]);
     return report;
   }
 }
@@ -206,7 +232,7 @@ export class SubscribePeer extends Peer {
   async report() {
     const stats = await this.pc.getStats();
     /** @type {LinkReport} */
-    const report = { quality: null, levels: {}, frozen: {}, qualities: {} };
+    const report = { quality: null, levels: {}, frozen: {}, qualities: {}, limited: "" };
     stats.forEach((entry) => {
       if (entry.type === "inbound-rtp" && entry.mid !== undefined) this._look(entry, report);
     });
@@ -225,6 +251,20 @@ export class SubscribePeer extends Peer {
     report.qualities[entry.mid] = qualityOf(Math.max(0, grown.lost) / expected, 0);
     report.quality = worse(report.quality, report.qualities[entry.mid]);
   }
+}
+
+/**
+ * Why a captured picture leaves at less than the share of its pixels that still counts as the picture; "" when none does.
+ * @param {any[]} stats entries of getStats
+ */
+export function limitOf(stats) {
+  for (const source of stats.filter(({ type, kind }) => type === "media-source" && kind === "video")) {
+    const sent = stats.filter((entry) => entry.type === "outbound-rtp" && entry.mediaSourceId === source.id && entry.framesPerSecond > 0);
+    const largest = Math.max(...sent.map(({ frameWidth, frameHeight }) => frameWidth * frameHeight));
+    const reason = sent.map((entry) => entry.qualityLimitationReason).find((why) => why === "bandwidth" || why === "cpu");
+    if (reason && largest <= SMALL_SHARE * source.width * source.height) return reason;
+  }
+  return "";
 }
 
 /** @param {number} lostShare 0..1 @param {number} roundTripS seconds @returns {Quality} */

@@ -24,6 +24,7 @@
  * @property {"whip"|"whep"} [via] an encoder or a player in place of a page
  * @property {MeterInfo|null} [meter] for the host only
  * @property {Money|null} [paid] for the host only
+ * @property {Reception["state"]} [reception] how well a payer receives, for the host only
  */
 /**
  * @typedef {object} RoomInfo
@@ -35,6 +36,7 @@
  * @property {string} mode
  * @property {string} currency
  * @property {object} tariff
+ * @property {string[]} video_codecs in the room's order of preference
  */
 /**
  * @typedef {object} Joined
@@ -47,6 +49,7 @@
  * @property {RTCIceServer[]} ice_servers
  * @property {MeterInfo|null} meter
  */
+/** @typedef {{state: "good"|"reduced"|"poor"|"audio_only", estimate_bps: number|null}} Reception how well we receive */
 /** @typedef {{offer_id: number|string, sdp: string, tracks: TrackInfo[]}} Offer */
 /** @typedef {{code: string, used_ms?: number|null, charged?: Money|null, refund?: Money|null, message?: string}} Ended */
 /**

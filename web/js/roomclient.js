@@ -2,7 +2,9 @@
 // No DOM. The pages listen to its events and call its actions.
 
 import { Connection } from "./protocol.js";
+import { LineWatch } from "./line.js";
 import { PublishPeer, SubscribePeer, worse } from "./peers.js";
+import { Views } from "./views.js";
 
 /** @typedef {import("./protocol.js").Joined} Joined */
 /** @typedef {import("./protocol.js").Participant} Participant */
@@ -11,14 +13,13 @@ import { PublishPeer, SubscribePeer, worse } from "./peers.js";
 /** @typedef {import("./peers.js").Quality} Quality */
 
 const LOOK_EVERY_MS = 1_000;
-const PASSED_ON = ["state", "interrupted", "meter", "chat", "notice", "earnings", "ended"];
-// Several looks, so that one lost second does not alarm anybody.
-const POOR_LOOKS = 4;
+const PASSED_ON = ["state", "interrupted", "meter", "reception", "chat", "notice", "earnings", "ended"];
 
 /**
  * Events (all with `detail`): those of Connection, and `joined`, `participants` (Participant[]), `tracks`
- * (RemoteTrack[]), `media` (connection state of the subscribe side), `grants` ({publish}), `link`
- * ({quality, levels: participant → 0..1, frozen: "participant/source" → boolean, qualities: participant → Quality}),
+ * (RemoteTrack[]), `media` (connection state of the subscribe side), `grants` ({publish}), `line` (Line|null, when it
+ * changes), `speakers` (who speaks, null as long as the server does not say), once a second `link`
+ * ({levels: participant → 0..1, frozen: "participant/source" → boolean, qualities: participant → Quality}),
  * `publishing` (connection state of the publish side), `refused` (an `error` message).
  */
 export class RoomClient extends EventTarget {
@@ -52,8 +53,17 @@ export class RoomClient extends EventTarget {
     this._publishing = Promise.resolve();
     this._changedWhileAsking = false;
     this._restartDue = new Set();
-    this._poorLooks = 0;
     this._lookTimer = 0;
+    /** How well we receive, by the server's last word. @type {import("./protocol.js").Reception|null} */
+    this.reception = null;
+    /** Who speaks, the loudest first. @type {string[]|null} */
+    this.speakers = null;
+    this._line = new LineWatch();
+    /** @type {import("./peers.js").LinkReport[]} */
+    this._reports = [];
+    this._views = new Views({ send: (sizes) => this.connection.send({ type: "view", sizes }) });
+    /** @type {Record<string, import("./views.js").Pixels|null>|null} */
+    this._shown = null;
     this._listen();
   }
 
@@ -119,6 +129,8 @@ export class RoomClient extends EventTarget {
     on("offer", (offer) => this._offered(offer));
     on("published", ({ sdp }) => this._published(sdp));
     on("error", (error) => this._refused(error));
+    on("reception", (reception) => { this.reception = reception; this._drawLine(); });
+    on("speakers", ({ participant_ids }) => this._speak(participant_ids));
     on("ended", () => this._over());
     this.media.addEventListener("change", () => this._mediaChanged());
   }
@@ -128,6 +140,7 @@ export class RoomClient extends EventTarget {
     const resumed = joined.resumed === true && this._subscribe !== null;
     this.joined = joined;
     if (!resumed) this._newPeers();
+    this._views.again();
     this._setIceServers(joined.ice_servers ?? []);
     this.meter = joined.meter ?? null;
     this._emit("joined", joined);
@@ -172,6 +185,7 @@ export class RoomClient extends EventTarget {
     this.mediaState = "new";
     this.publishState = "new";
     this._restartDue.clear();
+    this._forgetLine();
     this._tracksChanged([]);
   }
 
@@ -205,6 +219,29 @@ export class RoomClient extends EventTarget {
   _tracksChanged(tracks) {
     this.tracks = tracks;
     this._emit("tracks", tracks);
+    this._tellViews();
+  }
+
+  /**
+   * How large pictures are shown, so that no more is sent. @param {Record<string, import("./views.js").Pixels|null>} sizes
+   * by "participant/source"; null where it is not known yet; what is not named is not shown
+   */
+  show(sizes) {
+    this._shown = sizes;
+    this._tellViews();
+  }
+
+  _tellViews() {
+    const shown = this._shown;
+    if (!shown) return;
+    /** @type {Record<string, import("./views.js").Pixels>} */
+    const sizes = {};
+    for (const { kind, mid, participant_id, source } of this.tracks) {
+      const key = `${participant_id}/${source}`;
+      const size = key in shown ? shown[key] : /** @type {const} */ ([0, 0]);
+      if (kind === "video" && size) sizes[mid] = [size[0], size[1]];
+    }
+    this._views.set(sizes);
   }
 
   /** @param {{code: string, message: string, re?: string}} error */
@@ -268,7 +305,7 @@ export class RoomClient extends EventTarget {
 
   _publishPeer() {
     if (this._publish) return this._publish;
-    const peer = new PublishPeer(this._iceServers ?? []);
+    const peer = new PublishPeer(this._iceServers ?? [], this.joined?.room.video_codecs);
     peer.addEventListener("restart", () => this._restart("publish"));
     peer.addEventListener("state", (event) => this._sideChanged("publishState", "publishing", event));
     this._publish = peer;
@@ -319,14 +356,40 @@ export class RoomClient extends EventTarget {
   async _look() {
     const [incoming, outgoing] = await Promise.all([this._subscribe?.report(), this._publish?.report()]);
     if (!incoming) return;
-    const qualities = [incoming.quality, outgoing?.quality].filter((quality) => quality);
-    this._poorLooks = qualities.includes("poor") ? Math.min(POOR_LOOKS + 2, this._poorLooks + 1) : Math.max(0, this._poorLooks - 1);
+    this._reports = outgoing ? [incoming, outgoing] : [incoming];
     this._emit("link", {
-      quality: this._poorLooks >= POOR_LOOKS ? "poor" : qualities.includes("fair") ? "fair" : "good",
       levels: { ...this._byParticipant(incoming.levels), [this.selfId]: outgoing?.levels.own ?? 0 },
       frozen: this._bySource(incoming.frozen),
       qualities: this._qualities(incoming.qualities),
     });
+    this._drawLine();
+  }
+
+  _drawLine() {
+    const [incoming, outgoing] = this._reports;
+    const before = this._line.shown;
+    const line = this._line.look({
+      told: this.reception?.state ?? null,
+      incoming: incoming?.quality ?? null,
+      outgoing: outgoing?.quality ?? null,
+      limited: outgoing?.limited ?? "",
+    });
+    if (line !== before) this._emit("line", line);
+  }
+
+  /** @param {string[]|null} participantIds */
+  _speak(participantIds) {
+    this.speakers = participantIds;
+    this._emit("speakers", participantIds);
+  }
+
+  _forgetLine() {
+    this.reception = null;
+    this._reports = [];
+    this._line = new LineWatch();
+    this._views.stop();
+    this._emit("line", null);
+    this._speak(null);
   }
 
   /** The worst track speaks for its person. @param {Record<string, Quality>} qualities by mid */

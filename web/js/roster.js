@@ -2,13 +2,14 @@
 
 import { h, replace, openDialog } from "./dom.js";
 import { icon } from "./icons.js";
+import { lineBars, speakingSign } from "./signs.js";
 import { formatClock, formatMoney, initial } from "./format.js";
 import { remainingMs } from "./protocol.js";
 import { levelOf } from "./meter.js";
 import { call, studio as text } from "./strings/call.en.js";
 
 /** @typedef {import("./protocol.js").Participant} Participant */
-/** @typedef {import("./peers.js").Quality} Quality */
+/** @typedef {import("./peers.js").Quality|NonNullable<Participant["reception"]>|"away"|""} Quality how somebody's line is */
 /** @typedef {{element: HTMLLIElement, person: Participant, time: HTMLElement, line: HTMLElement, actions: HTMLElement, facts: HTMLElement, name: HTMLElement, key: string}} Row */
 /**
  * @typedef {object} RosterActions
@@ -55,16 +56,21 @@ export class Roster {
     this._tick();
   }
 
-  /** @param {Record<string, Quality>} qualities by participant */
+  /** How their tracks arrive here: the word on a line of which the server says nothing. @param {Record<string, Quality>} qualities by participant */
   setQualities(qualities) {
     this._qualities = qualities;
+  }
+
+  /** @param {string[]|null} participantIds */
+  speak(participantIds) {
+    for (const [id, row] of this._rows) row.element.dataset.speaking = participantIds?.includes(id) ? "yes" : "no";
   }
 
   /** @param {Participant} person */
   _place(person) {
     const row = this._rows.get(person.participant_id) ?? this._makeRow(person);
     row.person = person;
-    row.name.textContent = person.name || call.nameless;
+    replace(row.name, h("span", null, person.name || call.nameless), speakingSign());
     row.facts.textContent = person.paid ? text.paid(formatMoney(person.paid)) : "";
     // Rebuilding buttons would take the focus away from whoever is on one.
     const key = `${person.publish} ${person.media?.microphone}`;
@@ -79,7 +85,7 @@ export class Roster {
     const line = h("span", { class: "roster__line" });
     const time = h("p", { class: "roster__time roster__clock numbers" });
     const actions = h("div", { class: "roster__actions" });
-    const element = h("li", { class: "roster__row", dataset: { participant: person.participant_id } },
+    const element = h("li", { class: "roster__row", dataset: { participant: person.participant_id, speaking: "no" } },
       h("span", { class: "avatar", "aria-hidden": "true" }, initial(person.name || call.nameless)),
       name, time, h("div", { class: "roster__facts" }, facts, line), actions);
     const row = { element, person, time, line, actions, facts, name, key: "" };
@@ -121,16 +127,16 @@ export class Roster {
   }
 
   /** Why the clock stands still, or how the line is. @param {HTMLElement} line @param {Participant} person */
-  _drawLine(line, { participant_id: id, meter }) {
+  _drawLine(line, { participant_id: id, meter, reception }) {
     const words = /** @type {Record<string, string>} */ (text.meter);
     const away = meter?.state === "paused" && meter.reason === "payer_away";
-    const quality = away ? "away" : this._qualities[id] ?? "";
+    const quality = away ? "away" : reception ?? this._qualities[id] ?? "";
     const note = !away && meter && meter.state !== "counting" ? words[meter.state] ?? "" : "";
     if (line.dataset.shown === quality + note) return;
     line.dataset.shown = quality + note;
     line.dataset.quality = note ? "" : quality;
     if (note) replace(line, icon("pause"), h("span", { class: "small" }, note));
-    else replace(line, quality && icon(away ? "offline" : "network"), quality && h("span", { class: "small" }, /** @type {Record<string, string>} */ (text.quality)[quality]));
+    else replace(line, quality && (away ? icon("offline") : lineBars(quality)), quality && h("span", { class: "small" }, /** @type {Record<string, string>} */ (text.quality)[quality]));
   }
 }
 

@@ -3,11 +3,13 @@
 import { h, replace } from "./dom.js";
 import { icon } from "./icons.js";
 import { initial } from "./format.js";
+import { speakingSign } from "./signs.js";
+import { SizeWatch } from "./sizewatch.js";
 import { call as text } from "./strings/call.en.js";
 
 /** @typedef {import("./protocol.js").Participant} Participant */
 /** @typedef {import("./peers.js").RemoteTrack} RemoteTrack */
-/** @typedef {{element: HTMLLIElement, video: HTMLVideoElement, avatar: HTMLElement, label: HTMLElement, spokeAt: number}} Tile */
+/** @typedef {{element: HTMLLIElement, video: HTMLVideoElement, avatar: HTMLElement, note: HTMLElement, label: HTMLElement, spokeAt: number, stillLooks: number}} Tile */
 /**
  * @typedef {object} StageView what there is to be shown
  * @property {Participant[]} people who may be seen, without ourselves
@@ -19,8 +21,11 @@ const TILE_RATIO = 16 / 9;
 // Beyond this difference of shapes, filling a tile would cut away most of the picture.
 const CROP_MAX = 2;
 const SPEAKING_LEVEL = 0.02;
-// How long somebody stays marked after the last sound: words have gaps.
+// How long somebody stays marked after the last sound: words have gaps. The server has thought of them already.
 const SPEAKING_HOLD_MS = 1_500;
+const TOLD_HOLD_MS = 500;
+// Looks without a new picture before we say so; a shared screen that does not change sends few.
+const STILL_LOOKS = { camera: 2, screen: 4 };
 const REORDER_EVERY_MS = 4_000;
 
 /**
@@ -46,6 +51,16 @@ export class Stage {
     this._reorderedAt = 0;
     /** @type {Map<string, Tile>} "participant/source" → tile */
     this._tiles = new Map();
+    /** By the server's word; null: it has not said any. @type {Set<string>|null} */
+    this._speakers = null;
+    /** Who is heard but not judged by the server. @type {Set<string>} */
+    this._unjudged = new Set();
+    /** @type {Record<string, number>} */
+    this._levels = {};
+    this._soundOnly = false;
+    this._slow = false;
+    /** How large each tile is seen; tells at every change. */
+    this.sizes = new SizeWatch();
     this.spotlight = h("ul", { class: "stage__spotlight", hidden: true });
     this.grid = h("ul", { class: "stage__grid" });
     this.self = new SelfView();
@@ -59,6 +74,7 @@ export class Stage {
     const wanted = this._wanted(view);
     for (const [key, tile] of this._tiles) if (!wanted.has(key)) this._drop(key, tile);
     for (const [key, { person, track, on, source }] of wanted) this._place(key, person, track, on, source);
+    this._unjudged = new Set(view.people.filter(({ via }) => via === "whip").map((person) => person.participant_id));
     this._showSelf(view.self, wanted.size);
     this.spotlight.hidden = this.spotlight.childElementCount === 0;
     this.element.dataset.people = String(this.grid.childElementCount);
@@ -92,7 +108,7 @@ export class Stage {
     const name = person.name || (person.role === "host" ? text.host : text.nameless);
     tile.avatar.textContent = initial(name);
     const muted = source === "camera" && person.media?.microphone === false;
-    replace(tile.label, muted && icon("microphone-off", { label: text.isMuted }), h("span", null, source === "screen" ? text.screenOf(name) : name));
+    replace(tile.label, speakingSign(), muted && icon("microphone-off", { label: text.isMuted }), h("span", null, source === "screen" ? text.screenOf(name) : name));
   }
 
   /** @param {string} key @param {Participant} person @param {string} source */
@@ -100,11 +116,13 @@ export class Stage {
     const video = makeVideo(person.participant_id, source);
     const avatar = h("span", { class: "tile__avatar", "aria-hidden": "true" });
     const label = h("p", { class: "tile__label" });
+    const note = h("p", { class: "tile__note" });
     const element = h("li", { class: `tile tile--${source}`, dataset: { participant: person.participant_id, speaking: "no", frozen: "no" } },
-      video, avatar, h("p", { class: "tile__note" }, text.pictureStopped), label);
+      video, h("div", { class: "tile__middle" }, avatar, note), label);
     video.addEventListener("resize", () => fit(element, video));
-    const tile = { element, video, avatar, label, spokeAt: -Infinity };
+    const tile = { element, video, avatar, note, label, spokeAt: -Infinity, stillLooks: 0 };
     this._tiles.set(key, tile);
+    this.sizes.watch(key, element, video);
     (source === "screen" ? this.spotlight : this.grid).append(element);
     return tile;
   }
@@ -112,6 +130,7 @@ export class Stage {
   /** @param {string} key @param {Tile} tile */
   _drop(key, tile) {
     tile.video.srcObject = null;
+    this.sizes.drop(key);
     tile.element.remove();
     this._tiles.delete(key);
   }
@@ -128,17 +147,58 @@ export class Stage {
    * @param {{levels: Record<string, number>, frozen: Record<string, boolean>}} link
    */
   listen({ levels, frozen }) {
+    this._levels = levels;
+    for (const [key, tile] of this._tiles) {
+      // In a hidden tab a browser decodes nothing, and the server need not send.
+      tile.stillLooks = frozen[key] === true && !document.hidden ? tile.stillLooks + 1 : 0;
+      this._drawStill(key, tile);
+    }
+    this._drawSpeakers();
+    this._speakerFirst(this._now());
+  }
+
+  /** @param {string[]|null} participantIds by the server's word; null: it has none, and what is heard decides */
+  speak(participantIds) {
+    this._speakers = participantIds && new Set(participantIds);
+    this._drawSpeakers();
+  }
+
+  /** How our line is, for the words on a picture that stands still. @param {import("./line.js").LineState} state */
+  receives(state) {
+    this._soundOnly = state === "audio_only";
+    this._slow = state !== "good";
+    for (const [key, tile] of this._tiles) this._drawStill(key, tile);
+  }
+
+  /** A picture that stands still is not shown as if it were live. @param {string} key @param {Tile} tile */
+  _drawStill(key, tile) {
+    const looks = STILL_LOOKS[key.endsWith("/screen") ? "screen" : "camera"];
+    const still = tile.stillLooks >= (this._soundOnly ? 1 : looks) && tile.element.dataset.camera === "on";
+    tile.element.dataset.frozen = still ? "yes" : "no";
+    const words = !still ? "" : this._soundOnly ? text.soundOnly : this._slow ? text.pictureStoppedSlow : text.pictureStopped;
+    if (tile.note.textContent !== words) tile.note.textContent = words;
+  }
+
+  _drawSpeakers() {
     const now = this._now();
     for (const [key, tile] of this._tiles) {
-      const participant = tile.element.dataset.participant ?? "";
-      if ((levels[participant] ?? 0) > SPEAKING_LEVEL) tile.spokeAt = now;
-      const speaking = now - tile.spokeAt < SPEAKING_HOLD_MS && key.endsWith("/camera");
-      tile.element.dataset.speaking = speaking ? "yes" : "no";
-      const still = frozen[key] === true && tile.element.dataset.camera === "on";
-      tile.element.dataset.frozen = still ? "yes" : "no";
+      const id = tile.element.dataset.participant ?? "";
+      if (this._speaks(id)) tile.spokeAt = now;
+      mark(tile.element, key.endsWith("/camera") && this._marked(tile.spokeAt, now));
     }
-    this.self.speaking(levels[this.self.id] ?? 0);
-    this._speakerFirst(now);
+    if (this._speaks(this.self.id)) this.self.spokeAt = now;
+    mark(this.self.element, this._marked(this.self.spokeAt, now));
+  }
+
+  /** @param {string} id */
+  _speaks(id) {
+    if (this._speakers && !this._unjudged.has(id)) return this._speakers.has(id);
+    return (this._levels[id] ?? 0) > SPEAKING_LEVEL;
+  }
+
+  /** @param {number} spokeAt @param {number} now */
+  _marked(spokeAt, now) {
+    return now - spokeAt < (this._speakers ? TOLD_HOLD_MS : SPEAKING_HOLD_MS);
   }
 
   /** Who spoke last comes first, at most every few seconds, so that faces do not jump about. @param {number} now */
@@ -161,6 +221,12 @@ export class Stage {
     }
     for (const { element, video } of this._tiles.values()) fit(element, video);
   }
+}
+
+/** @param {HTMLElement} element @param {boolean} speaking */
+function mark(element, speaking) {
+  const word = speaking ? "yes" : "no";
+  if (element.dataset.speaking !== word) element.dataset.speaking = word;
 }
 
 /** Fill the tile, or show the whole picture when filling would cut too much away. @param {HTMLElement} tile @param {HTMLVideoElement} video */
@@ -194,13 +260,13 @@ const CORNERS = ["top-left", "top-right", "bottom-left", "bottom-right"];
 class SelfView {
   constructor() {
     this.id = "";
-    this._spokeAt = -Infinity;
+    this.spokeAt = -Infinity;
     this.video = makeVideo("", "camera");
     this.avatar = h("span", { class: "tile__avatar", "aria-hidden": "true" }, icon("camera-off"));
     this.muted = h("span", { class: "selfview__muted", hidden: true }, icon("microphone-off", { label: text.isMuted }));
     this.element = h("div", { class: "selfview", role: "group", tabindex: 0, "aria-label": text.selfView, hidden: true,
       dataset: { corner: "bottom-right", size: "small", self: "yes", camera: "off", speaking: "no" } },
-    this.video, this.avatar, h("p", { class: "tile__label" }, this.muted, h("span", null, text.you)));
+    this.video, this.avatar, h("p", { class: "tile__label" }, speakingSign(), this.muted, h("span", null, text.you)));
     this.element.addEventListener("keydown", (event) => this._key(event));
     this.element.addEventListener("pointerdown", (event) => this._drag(event));
   }
@@ -213,13 +279,6 @@ class SelfView {
     showTrack(this.video, camera);
     this.element.dataset.camera = cameraOn ? "on" : "off";
     this.muted.hidden = microphoneOn;
-  }
-
-  /** @param {number} level */
-  speaking(level) {
-    const now = performance.now();
-    if (level > SPEAKING_LEVEL) this._spokeAt = now;
-    this.element.dataset.speaking = now - this._spokeAt < SPEAKING_HOLD_MS ? "yes" : "no";
   }
 
   /** @param {KeyboardEvent} event */

@@ -68,6 +68,7 @@ class Studio {
     on("participants", (people) => this.participants(people));
     on("earnings", (earnings) => this.drawTop(earnings));
     on("link", ({ qualities }) => this.roster.setQualities(qualities));
+    on("speakers", (ids) => this.roster.speak(ids));
     on("publishing", () => this.view.refresh());
     on("notice", ({ kind }) => { if (kind === "locked" || kind === "unlocked") this.drawLock(kind === "locked"); });
     on("ended", (ended) => this.ended(ended));
@@ -165,6 +166,7 @@ class Studio {
   /** @param {import("./protocol.js").Participant[]} people */
   participants(people) {
     this.roster.show(people.filter((person) => person.role === "payer"), this.client.joined?.room.privacy === "conference");
+    this.roster.speak(this.client.speakers);
     this.share.open = this.roster.count === 0;
     this.drawPeople();
     this.drawTop();

@@ -1,12 +1,13 @@
 /**
- * The service worker. It answers only when the network does not: a page that cannot be fetched becomes `/offline`, which tries again
- * by itself. Everything else, and everything while the server answers, goes its usual way; no page, answer or secret is stored.
+ * The service worker. It answers only when the network does not: a page that cannot be fetched becomes `/offline`, and one for which a proxy
+ * answers that the server behind it is gone becomes `/restarting`; both try again by themselves. Everything else, and everything while the server answers, goes its usual way; no page, answer or secret is stored.
  */
 
-const STORE = "tollroom-offline-1";
-const PAGE = "/offline";
+const STORE = "tollroom-offline-2";
+const OFFLINE = "/offline";
+const RESTARTING = "/restarting";
 const KEPT = [
-  PAGE, "/static/css/tokens.css", "/static/css/base.css", "/static/css/components.css", "/static/css/pages.css",
+  OFFLINE, RESTARTING, "/static/css/tokens.css", "/static/css/base.css", "/static/css/components.css", "/static/css/pages.css",
   "/static/js/error.js", "/static/js/offline.js", "/static/icons/favicon.svg",
 ];
 /** What a proxy says while the server behind it restarts. */
@@ -39,9 +40,9 @@ async function forgetOlder() {
 async function page(request) {
   try {
     const response = await fetch(request);
-    return AWAY.includes(response.status) ? ((await caches.match(PAGE)) ?? response) : response;
+    return AWAY.includes(response.status) ? ((await caches.match(RESTARTING)) ?? response) : response;
   } catch (error) {
-    const offline = await caches.match(PAGE);
+    const offline = await caches.match(OFFLINE);
     if (!offline) throw error;
     return offline;
   }
@@ -49,10 +50,11 @@ async function page(request) {
 
 /** @param {Request} request */
 async function kept(request) {
+  const found = await caches.match(new URL(request.url).pathname);
   try {
-    return await fetch(request);
+    const response = await fetch(request);
+    return AWAY.includes(response.status) ? (found ?? response) : response;
   } catch (error) {
-    const found = await caches.match(new URL(request.url).pathname);
     if (!found) throw error;
     return found;
   }

@@ -46,6 +46,19 @@ class User:
         self.link_of = link_of
 
 
+class Stream:
+    """A TCP connection that is full now and then."""
+
+    def __init__(self, chance):
+        self.chance = chance
+        self.dropped = 0
+
+    def send_to(self, data, _address):
+        assert 0 < len(data) <= MTU + 148
+        if self.chance.random() < 0.3:
+            raise BlockingIOError
+
+
 class Fuzz:
     def __init__(self, seed):
         self.chance = random.Random(seed)
@@ -101,6 +114,7 @@ class Fuzz:
             if self.chance.random() < 0.3:
                 self.plane.close_peer(link)
                 link.know(1)
+                assert self.plane.take(link, b"\x16dtls")
 
     def move_peer(self):
         if self.peers:
@@ -112,10 +126,16 @@ class Fuzz:
                 self.plane.remove_address(self.chance.randrange(2), address)
             if self.chance.random() < 0.3:
                 self.plane.set_route(link, self.chance.choice([*self.ports, None]), self.sink)
+            elif self.chance.random() < 0.3:
+                self.plane.set_stream(link, Stream(self.chance))
 
     def open_publication(self):
         if len(self.publications) < 6:
             self.publications.append(self.plane.open_publication(caching=self.chance.random() < 0.7))
+
+    def take_audio_level(self):
+        if self.publications:
+            assert -1 <= self.chance.choice(self.publications).take_audio_level() <= 127
 
     def drop_publication(self):
         if self.publications:
@@ -155,6 +175,11 @@ class Fuzz:
             if self.chance.random() < 0.2:
                 self.drop_publication()
 
+    def pause(self):
+        if self.subscriptions:
+            subscription, _ = self.chance.choice(self.subscriptions)
+            subscription.paused = self.chance.random() < 0.5
+
     def follow(self):
         if self.peers and self.publications:
             link = self.chance.choice(self.peers)[0]
@@ -170,6 +195,7 @@ class Fuzz:
                     link, ssrc, self.chance.choice(self.publications), payload_type=96,
                     highest=self.chance.choice([65536, 70000, 70000, -1, 1 << 40]), shift=self.chance.choice([self.number - 70000, 0, -70000]),
                     timestamp_shift=self.chance.randrange(-(1 << 33), 1 << 33), transport_cc_id=self.chance.randrange(16),
+                    audio_level_id=self.chance.randrange(16),
                 )  # fmt: skip
 
     def gate(self):
@@ -189,7 +215,8 @@ class Fuzz:
                 payload = self.descriptor()[:size] + bytes(max(0, size - 6))
                 self.number += 1
                 number = self.number - self.chance.choice([0, 0, 0, 0, 0, 3, 2000, 1 << 30])
-                self.plane.forward(self.chance.choice(self.publications), number, 5, True, False, payload)
+                self.plane.forward(self.chance.choice(self.publications), number, 5, True, False, payload,
+                                   audio_level=self.chance.choice([-1, 0, 127]))  # fmt: skip
 
     def descriptor(self):
         """As VP8 begins its payloads, whole or cut off."""
@@ -225,14 +252,17 @@ class Fuzz:
     def accept(self):
         if self.peers:
             for _ in range(self.chance.randrange(1, 40)):
-                _, _, address, sender = self.chance.choice(self.peers)
+                link, _, address, sender = self.chance.choice(self.peers)
                 data = self.chance.choice([self.rtp, self.rtp, self.rtcp, self.noise])()
                 if not self.plain and len(data) < MTU - 150:
                     try:
                         data = (sender.protect_rtcp if 192 <= data[1] <= 223 else sender.protect)(data)
                     except Exception:  # noqa: BLE001 - libsrtp would not have sent it
                         continue
-                self.plane.accept(self.chance.choice(self.ports), address, self.spoiled(data))
+                if self.chance.random() < 0.3:
+                    self.plane.take(link, self.spoiled(data))
+                else:
+                    self.plane.accept(self.chance.choice(self.ports), address, self.spoiled(data))
 
     def spoiled(self, data):
         act = self.chance.randrange(12)
@@ -292,8 +322,8 @@ class Fuzz:
         act = self.chance.choices(
             [self.open_peer, self.close_peer, self.move_peer, self.open_publication, self.drop_publication, self.subscribe,
              self.unsubscribe, self.follow, self.gate, self.forward, self.resend, self.work, self.drain, self.writable,
-             self.accept, self.move],
-            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15, 6],
+             self.accept, self.pause, self.take_audio_level, self.move],
+            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15, 3, 3, 6],
         )[0]  # fmt: skip
         act()
 

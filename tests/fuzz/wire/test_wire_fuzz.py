@@ -24,6 +24,7 @@ FIELDS = [
     "publish",
     "participant_id",
     "refund",
+    "sizes",
 ]
 
 values = st.recursive(

@@ -9,22 +9,12 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from bench import chromium
 from mediaserver.errors import MediaError
 from mediaserver.events import Closed, MediaConfig, MediaEvent, Offer, RoomOptions
 from mediaserver.server import MediaServer
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--allow-loopback-in-peer-connection",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required",
-]
+FLAGS = [*chromium.FLAGS, "--autoplay-policy=no-user-gesture-required"]
 
 PAGE = """<!doctype html><title>media test</title><body><script type="module">
 const id = new URLSearchParams(location.search).get("id");

@@ -215,9 +215,10 @@ class Leg:
         )
         mid = "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"
         twcc = "a=extmap:5 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n"
+        level = "a=extmap:6 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n"
         return (
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE a v\r\n"
-            f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}\r\na=mid:a\r\na={direction}\r\n{self._transport(setup)}{mid}{twcc}"
+            f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}\r\na=mid:a\r\na={direction}\r\n{self._transport(setup)}{mid}{twcc}{level}"
             f"a=rtpmap:{OPUS} opus/48000/2\r\n{named[0]}"
             f"m=video 9 UDP/TLS/RTP/SAVPF {VP8} {RTX}\r\na=mid:v\r\na={direction}\r\n{self._transport(setup)}{mid}{twcc}"
             f"a=rtpmap:{VP8} VP8/90000\r\na=rtpmap:{RTX} rtx/90000\r\na=fmtp:{RTX} apt={VP8}\r\n"

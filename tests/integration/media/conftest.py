@@ -3,9 +3,10 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, async_playwright
 
+from bench.chromium import CHROMIUM
 from mediaserver import planes
 
-from .chromium import CHROMIUM, FLAGS
+from .chromium import FLAGS
 from .client import Hall
 
 

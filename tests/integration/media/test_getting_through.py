@@ -17,8 +17,9 @@ OUTER = "127.0.0.2"
 
 
 @pytest.mark.browser
-async def test_chromium_publishes_and_watches_without_any_udp(browser: Browser) -> None:
-    app = App(RoomOptions())
+@pytest.mark.parametrize("plane", ["python", "auto"])
+async def test_chromium_publishes_and_watches_without_any_udp(browser: Browser, plane: str) -> None:
+    app = App(RoomOptions(), plane=plane)
     async with TestServer(app.application()) as server:
         context = await browser.new_context()
         host = await enter(context, server, "host", "&only=tcp")

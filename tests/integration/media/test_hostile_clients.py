@@ -179,6 +179,23 @@ async def test_feedback_for_anothers_subscription_is_ignored(call):
     await until(lambda: len([f for f in call.host.feedback if f.keyframes]) == asked + 1, "its own is heard")
 
 
+async def test_a_viewer_who_asks_for_keyframes_all_the_time_is_heard_now_and_then(call):
+    """Every keyframe is paid for by all the others with the quality of their picture."""
+    hall = call.hall
+    await call.goes_on()
+    hall.clock.ahead_ns += 1_000_000_000
+    await settle()
+    asked = len([f for f in call.host.feedback if f.keyframes])
+    for _ in range(24):
+        for _ in range(5):
+            call.viewer.leg.send_rtcp(rtcp.picture_loss(1, call.viewer.ssrc()))
+        hall.clock.ahead_ns += 1_000_000_000
+        await settle()
+        await call.goes_on()
+    asked = len([f for f in call.host.feedback if f.keyframes]) - asked
+    assert 5 <= asked <= 5 + 27 // 4
+
+
 async def test_a_payer_with_a_closed_gate_asks_for_no_keyframes(call):
     hall = call.hall
     await hall.add("payer", metered=True)
@@ -197,7 +214,7 @@ async def test_streams_per_peer_are_bounded_and_those_in_use_are_kept(call):
         call.host.send_rtp(ssrc, VP8, 1, b"new")
     await settle()
     peer = call.hall.media._participants["host"].publisher.peer
-    assert len(peer._ssrcs) <= 24
+    assert len(peer._ssrcs) <= 48
     await call.goes_on()
 
 

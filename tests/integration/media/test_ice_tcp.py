@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
 import pytest
@@ -19,13 +18,6 @@ from mediaserver.server import MediaServer
 
 from .client import Clock, Hall, Viewer, settle, until
 from .tcp import Caller, TcpLeg, framed, tcp_leg
-
-
-@pytest.fixture
-async def hall() -> AsyncIterator[Hall]:
-    """The native plane has UDP alone."""
-    async with Hall(plane="python") as hall:
-        yield hall
 
 
 async def tcp_viewer(hall: Hall, name: str) -> tuple[Viewer, TcpLeg]:
@@ -154,6 +146,37 @@ async def test_a_client_that_does_not_read_costs_bounded_memory_and_harms_nobody
     assert 0 < caught < sent
     host.video(sent + 1)
     await until(lambda: len(slow.packets) == caught + 1, "media goes on, whole packets only")
+
+
+@pytest.mark.parametrize("cut", ["gate", "limit", "lease"])
+async def test_after_a_cut_nothing_more_is_put_behind_what_waits_for_a_slow_client(hall, cut):
+    await hall.add("host")
+    host = await hall.publish("host")
+    await hall.add("viewer", metered=True)
+    _, slow = await tcp_viewer(hall, "viewer")
+    await hall.media.open_gate("viewer", 20_000)
+    slow.stop_reading()
+    port, sent = port_of(hall, "viewer"), 0
+    while port._transport.get_write_buffer_size() < icetcp.SEND_BUFFER_BYTES_MAX // 2:
+        host.video(*range(sent, sent + 20), payload=bytes(1100))
+        sent += 20
+        await asyncio.sleep(0.002)
+        assert sent < 60_000
+    if cut == "gate":
+        await hall.media.close_gate("viewer")
+    elif cut == "limit":
+        hall.clock.ahead_ns += 20_000_000_000
+    else:
+        await hall.media.set_lease(hall.clock.ms)
+    passed = hall.media.stats().participants["viewer"]["subscribe"].packets_out
+    waits = port._transport.get_write_buffer_size()
+    host.video(*range(sent, sent + 20), payload=bytes(1100))
+    await settle()
+    assert port._transport.get_write_buffer_size() <= waits
+    slow.read_again()
+    await until(lambda: len(slow.packets) == passed, "all that had passed before")
+    await settle()
+    assert len(slow.packets) == passed
 
 
 async def test_a_client_that_reads_nothing_for_ten_seconds_is_hung_up_on(hall):
@@ -310,13 +333,15 @@ class FakeIce:
     def __init__(self) -> None:
         self.taken: list[bytes] = []
         self.agent = self
-        self.receiver = self
 
     def check(self, _port: object, packet: bytes, _address: object) -> None:
         self.taken.append(packet)
 
-    def on_datagram(self, packet: bytes) -> None:
+    def receive(self, _agent: object, packet: bytes) -> None:
         self.taken.append(packet)
+
+    def flush(self) -> None:
+        pass
 
     def lost(self, *_: object) -> None:
         pass

@@ -6,8 +6,11 @@ Handshakes are real; from then on the clock stands still between steps and datag
 """
 
 import asyncio
+import fcntl
 import hashlib
 import random
+import struct
+import termios
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +20,7 @@ from mediaserver.events import Offer
 from mediaserver.planes import NativePlane
 
 from .client import HOST_AUDIO, HOST_RTX, HOST_VIDEO, OPUS, RTX, VP8, Clock, Hall, simulcast_extension
+from .tcp import TcpLeg, tcp_leg
 
 pytestmark = pytest.mark.skipif(planes.dataplane is None, reason="the native data plane is not compiled")
 
@@ -37,12 +41,13 @@ class StoodClock(Clock):
 
 
 class World(Hall):
-    """A host, viewers and a server over one of the planes."""
+    """A host, viewers and a server over one of the planes. `by_tcp`: those who come by TCP."""
 
-    def __init__(self, plane):
+    def __init__(self, plane, by_tcp=()):
         self._count = 0
         super().__init__(StoodClock(), plane=plane)
         self.sent = []
+        self._by_tcp, self._connections = by_tcp, {}
 
     async def __aenter__(self):
         await super().__aenter__()
@@ -58,16 +63,24 @@ class World(Hall):
         if isinstance(self.media._forwarder, NativePlane):
             self._count -= 1  # it took a seed for its tables
         await self.add("host")
+        self._coming = "host"
         self.host = await self.publish("host", **named)
         self.viewers = {}
         for name, metered in VIEWERS.items():
             await self.add(name, metered=metered)
+            self._coming = name
             self.viewers[name] = await self.view(name)
         for leg in (self.host, *(viewer.leg for viewer in self.viewers.values())):
             self._divert(leg)
 
+    def leg(self):
+        return tcp_leg(self) if self._coming in self._by_tcp else super().leg()
+
     def _divert(self, leg):
-        leg.source = leg._sockets[0].getsockname()
+        leg.source = (leg.connection if isinstance(leg, TcpLeg) else leg._sockets[0]).getsockname()
+        for connection in self.media._tcp._connections:
+            if connection._address == leg.source:
+                self._connections[leg.source] = connection
         leg._agent.route = (SimpleNamespace(send_to=lambda data, _: self._keep(leg, data), dropped=0), None)
         leg._agent.send = lambda data: self._keep(leg, data)
 
@@ -79,7 +92,9 @@ class World(Hall):
         port = self.media._ice._ports[0]
         plane = self.media._forwarder
         for source, data in self.sent:
-            if isinstance(plane, NativePlane):
+            if source in self._connections:
+                self._connections[source]._take(data)
+            elif isinstance(plane, NativePlane):
                 assert plane.native.accept(port.link, source, data)
             else:
                 port._route(data, source)
@@ -96,12 +111,16 @@ class World(Hall):
 
     async def seen(self):
         """Everything that anybody has been sent so far."""
+        for connection in self._connections.values():
+            while unacknowledged(connection):
+                await asyncio.sleep(0)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         views = {}
         for name, viewer in self.viewers.items():
             leg = viewer.leg
-            leg._read(leg._sockets[0])
+            if not isinstance(leg, TcpLeg):
+                leg._read(leg._sockets[0])
             for packet in leg.packets:
                 views.setdefault((name, packet.ssrc), []).append(packet)
             views[name] = sorted(leg.feedback, key=repr)  # between streams their order is nobody's concern
@@ -115,7 +134,21 @@ class World(Hall):
             for name, stats in self.media.stats().participants.items()
         }
         events = [event for event in self.events if not isinstance(event, Offer)]
-        return views, self.host.feedback, events, counted, await self.media.liveness()
+        return views, self.host.feedback, events, counted, await self.media.liveness(), self.voices()
+
+    def voices(self):
+        """How loud the host has been, as far as the server has listened."""
+        audio = self.media._audio.get("room")
+        return [] if audio is None else list(audio._voices.values())
+
+
+def unacknowledged(connection):
+    """Bytes that are still under way to the client."""
+    if connection._transport is None:
+        return 0
+    waiting = bytearray(4)
+    fcntl.ioctl(connection._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, waiting)
+    return connection._transport.get_write_buffer_size() + struct.unpack("i", waiting)[0]
 
 
 class Play:
@@ -189,6 +222,8 @@ class Play:
                 b"",
                 b"\xbe\xde\x00\x02\x40v\x51" + (sequence ^ 77).to_bytes(2, "big") + b"\0\0\0",
                 b"\x10\0\0\0",
+                self._level(),
+                self._level(),
             ]
         )
         if ssrc in self.rids:
@@ -200,6 +235,31 @@ class Play:
         self._each(
             lambda world: world.host.send_rtp(ssrc, payload_type, sequence, payload, extension=extension)
         )
+
+    def _level(self):
+        """How loud it is, told rightly, beside other extensions, and in ways that nobody should."""
+        level = self.chance.randbytes(1)
+        return self.chance.choice(
+            [
+                b"\xbe\xde\x00\x01\x60" + level + b"\0\0",
+                b"\xbe\xde\x00\x02\x51\1\2\x60" + level + b"\0\0\0",
+                b"\xbe\xde\x00\x02\x61" + level + b"\0\x60" + level + b"\0\0\0",
+                b"\xbe\xde\x00\x01\xf0\0\x60" + level,
+                b"\xbe\xde\x00\x01\0\0\0\x60",
+            ]
+        )
+
+    def loudness(self):
+        """Asked for, it begins anew."""
+        self.media()
+        taken = [
+            [
+                world.media._forwarder.take_audio_level(publication.encodings[0].fanout)
+                for publication in world.media._participants["host"].publisher.publications.values()
+            ]
+            for world in self.worlds
+        ]
+        assert taken[0] == taken[1]
 
     def camera_anew(self):
         self.camera = self.chance.randrange(1 << 20, 1 << 21)
@@ -256,6 +316,16 @@ class Play:
             else:
                 self.reports.append(await world.media.close_gate(name))
 
+    def pause(self):
+        """Some viewer's camera or microphone stops, or goes on."""
+        name, place = self.chance.choice(list(VIEWERS)), self.chance.randrange(2)
+        paused = self.chance.random() < 0.5
+        for world in self.worlds:
+            participant = world.media._participants.get(name)
+            if participant is not None:
+                section = participant.subscriber._sections[place]
+                world.media._forwarder.set_paused(section.subscription, paused)
+
     async def lease(self):
         ahead_ms = self.chance.choice([0, 30, 400, 3_600_000, 3_600_000])
         for world in self.worlds:
@@ -293,9 +363,11 @@ class Play:
             await world.media.remove_participant("guest")
 
 
-@pytest.mark.parametrize("seed", range(20))
-async def test_both_planes_do_the_same(seed, monkeypatch):
-    await both_do_the_same(seed, monkeypatch, simulcast=False)
+@pytest.mark.parametrize(
+    ("seed", "by_tcp"), [(seed, ("host", "payer") if seed % 4 == 0 else ()) for seed in range(20)]
+)
+async def test_both_planes_do_the_same(seed, by_tcp, monkeypatch):
+    await both_do_the_same(seed, monkeypatch, by_tcp)
 
 
 @pytest.mark.parametrize("seed", range(100, 116))
@@ -303,14 +375,14 @@ async def test_both_planes_switch_encodings_alike(seed, monkeypatch):
     await both_do_the_same(seed, monkeypatch, simulcast=True)
 
 
-async def both_do_the_same(seed, monkeypatch, *, simulcast):
+async def both_do_the_same(seed, monkeypatch, by_tcp=(), *, simulcast=False):
     monkeypatch.setattr(planes, "NativePlane", lambda *args: NativePlane(*args, stepped=True))
-    async with World("python") as python, World("native") as native:
+    async with World("python", by_tcp) as python, World("native", by_tcp) as native:
         assert isinstance(native.media._forwarder, NativePlane)
         for world in (python, native):
             await world.fill(rids=tuple(RIDS.values()) if simulcast else ())
         play = Play(seed, (python, native), simulcast=simulcast)
-        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "lease": 3, "host_report": 4, "camera_anew": 1,
+        weights = {"media": 60, "feedback": 20, "time": 25, "gate": 8, "pause": 6, "loudness": 5, "lease": 3, "host_report": 4, "camera_anew": 1,
                    "renegotiate": 1}  # fmt: skip
         weights |= {"select": 15, "view": 4} if simulcast else {}
         moved = set()
@@ -326,6 +398,7 @@ async def both_do_the_same(seed, monkeypatch, *, simulcast):
                 assert one == other, (step, name, part)
         assert play.reports[::2] == play.reports[1::2]
         assert python.viewers["cohost"].leg.packets
+        assert python.voices(), "nobody ever told how loud it is"
         assert len(moved - {None}) > 1 or not simulcast, "nobody was ever moved"
 
 

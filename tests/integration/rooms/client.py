@@ -11,6 +11,8 @@ import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 
+from tests.integration.rooms.arrivals import arrived, more_arrives
+
 WAIT_S = 20.0
 FRAMES_PER_S = 10
 CLOCK_RATE = 90_000
@@ -181,17 +183,14 @@ class Client:
 
     @property
     def packets(self) -> int:
-        """RTP and RTCP that arrived on the receiving connection. (aiortc shows no picture of an m-line that was
-        inactive in between; browsers do.)"""
+        """RTP and RTCP that arrived on the receiving connection."""
         assert self.subscriber is not None
-        return int(self.subscriber.getTransceivers()[0].receiver.transport._RTCDtlsTransport__rx_packets)
+        return arrived(self.subscriber)
 
     async def receiving(self, packets: int = 50) -> None:
         """Until so many more packets arrived."""
-        before = self.packets
-        async with asyncio.timeout(WAIT_S):
-            while self.packets < before + packets:
-                await asyncio.sleep(0.02)
+        assert self.subscriber is not None
+        await more_arrives(self.subscriber, packets, WAIT_S)
 
     # --- going --------------------------------------------------------------------------------------------
 

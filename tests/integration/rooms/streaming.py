@@ -10,6 +10,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 
 from tests.integration.harness import App, Order, Room
+from tests.integration.rooms.arrivals import arrived, more_arrives
 from tests.integration.rooms.client import WAIT_S, Picture
 
 SDP = "application/sdp"
@@ -80,15 +81,12 @@ class StreamClient:
 
     @property
     def packets(self) -> int:
-        """RTP and RTCP that arrived. (aiortc ends a track when its source says goodbye; browsers go on with the next.)"""
-        return int(self.peer.getTransceivers()[0].receiver.transport._RTCDtlsTransport__rx_packets)
+        """RTP and RTCP that arrived."""
+        return arrived(self.peer)
 
     async def receiving(self, packets: int = 50) -> None:
         """Until so many more packets arrived."""
-        before = self.packets
-        async with asyncio.timeout(WAIT_S):
-            while self.packets < before + packets:
-                await asyncio.sleep(0.02)
+        await more_arrives(self.peer, packets, WAIT_S)
 
     def watch(self, track: MediaStreamTrack) -> None:
         task = asyncio.create_task(self._count(track))

@@ -46,7 +46,8 @@ async def test_counted_time_is_within_100_ms_of_the_media_delivered(
             await app.leave_ms(order, int(STAY_S * 1000))
         payer = await app.payer(order)
         await payer.wait("meter", state="counting")
-        await payer.receiving(int(STAY_S * PACKETS_PER_S * 0.8))
+        if code != "used_up":
+            await payer.receiving(int(STAY_S * PACKETS_PER_S * 0.8))
         await end(host, payer)
         assert (await payer.ended())[0] == code
         delivered_ms = (payer.media_s[-1] - payer.media_s[0]) * 1000

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
+from bench.chromium import CHROMIUM
 from tests.integration.harness import App, running_app
-from tests.integration.media.chromium import CHROMIUM, FLAGS
+from tests.integration.media.chromium import FLAGS
 from tests.integration.rooms.streaming import encoder, order_key, room_key
 from tests.integration.rooms.streampage import FRAMES, SOURCES, STREAM
 

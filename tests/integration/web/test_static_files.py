@@ -60,7 +60,11 @@ async def test_the_service_worker_may_serve_the_whole_site(client: Client) -> No
 
 async def test_the_offline_page_and_all_that_the_worker_keeps_exist(client: Client) -> None:
     _, _, worker = await get(client, "/worker.js", **{"Accept-Encoding": "identity"})
-    kept = [word for word in worker.decode().split('"') if word.startswith(("/static/", "/offline"))]
+    kept = [
+        word
+        for word in worker.decode().split('"')
+        if word.startswith(("/static/", "/offline", "/restarting"))
+    ]
     assert len(kept) > 5
     for path in kept:
         assert (await get(client, path))[0] == 200, path

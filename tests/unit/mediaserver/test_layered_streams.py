@@ -49,10 +49,10 @@ def av1_descriptor(frame, spatial_id, *, first, last, key):
 class Show:
     """A publication in one layered stream, as its sender makes it, and its viewers."""
 
-    def __init__(self, stage, codec="VP9", rids=()):
+    def __init__(self, stage, codec="VP9"):
         self.stage, self.codec, self.control = stage, codec, []
         media = IncomingMedia(
-            "1", "video", True, OFFERED_CODECS[codec], (), {}, 1, 2, rids, 3, 4,
+            "1", "video", True, OFFERED_CODECS[codec], (), {}, 1, 2,
             descriptor_id=DESCRIPTOR_ID if codec == "AV1" else None,
         )  # fmt: skip
         self.publication = Publication(

@@ -173,6 +173,32 @@ def test_a_gate_that_closes_in_the_middle_stops_the_rest(crowd):
 
 
 @needs_native
+@pytest.mark.parametrize("which", [0, -1])
+def test_who_is_paused_in_the_middle_goes_on_with_the_next_number(crowd, which):
+    """Whether the packets under way had been sent to it already or not."""
+    many = crowd(600)
+    many.take_in(*range(1, 9))
+    many.work()
+    assert many.plane.native.backlog
+    paused = many.subscriptions[which]
+    served = paused.ssrc in many.received
+    assert served == (which == 0)
+    many.plane.set_paused(paused, True)
+    many.work_off()
+    many.take_in(9)
+    many.work_off()
+    many.plane.set_paused(paused, False)
+    many.take_in(10)
+    many.work_off()
+    assert many.received[paused.ssrc] == list(range(100, 109 if served else 101))
+    many.plane.resend(many.fanout, paused, [100])
+    before = paused.egress.link.packets_out
+    many.plane.set_paused(paused, True)
+    many.plane.resend(many.fanout, paused, [100])
+    assert paused.egress.link.packets_out == before
+
+
+@needs_native
 def test_packets_of_one_size_to_one_subscriber_leave_joined(crowd):
     two = crowd(2)
     two.take_in(*range(1, 9), size=1000)

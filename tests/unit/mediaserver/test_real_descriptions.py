@@ -66,6 +66,16 @@ def test_browsers_get_transport_wide_feedback_for_their_bandwidth_estimate(name)
     assert sum("transport-cc" in line for line in answer_to(name) if line.startswith("a=rtcp-fb")) == 2
 
 
+@pytest.mark.parametrize("name", ["chromium-offer", "firefox-offer", "aiortc-offer"])
+def test_clients_are_asked_how_loud_they_are_and_only_for_sound(name):
+    incoming = read_publish_offer(read(name), ALL_CODECS).incoming
+    assert {media.kind: media.audio_level_id is not None for media in incoming} == {
+        "audio": True,
+        "video": False,
+    }
+    assert sum("ssrc-audio-level" in line for line in answer_to(name)) == 1
+
+
 def test_payload_types_are_the_browsers_own():
     assert read_publish_offer(read("chromium-offer"), ["VP8"]).incoming[1].codec.payload_type == 96
     assert read_publish_offer(read("firefox-offer"), ["VP8"]).incoming[1].codec.payload_type == 120

@@ -151,6 +151,35 @@ def test_a_newcomer_gets_the_last_report_with_its_first_packet(stage):
     ]
 
 
+def reports(inboxes):
+    return [[r.ntp for control in inbox.control for r in control.sender_reports] for inbox in inboxes]
+
+
+def test_a_crowd_gets_the_senders_reports_in_turn(stage):
+    """However often the publisher reports, everybody hears it every four seconds, and never all at once."""
+    inboxes = [stage.subscribe(ssrc=1000 + n)[1] for n in range(40)]
+    stage.send(1, 2)
+    at_once = []
+    for n in range(100):
+        stage.now_ns += 160 * MS
+        before = sum(map(len, reports(inboxes)))
+        stage.forwarder.report(stage.fanout, SenderReport(9, n + 1, 20, 1000, 99999))
+        at_once.append(sum(map(len, reports(inboxes))) - before)
+    assert at_once[:2] == [40, 40], "whoever begins gets two soon"
+    assert max(at_once[2:]) == 2
+    counts = [len(seen) for seen in reports(inboxes)]
+    assert all(2 + 3 <= count <= 2 + 6 for count in counts)
+    assert all(seen == sorted(seen) for seen in reports(inboxes))
+
+
+def test_whoever_has_gone_gets_no_more_reports(stage):
+    subscription, inbox = stage.subscribe(ssrc=55)
+    stage.send(1, 2)
+    stage.forwarder.remove(stage.fanout, subscription)
+    stage.forwarder.report(stage.fanout, SenderReport(9, 1, 20, 1000, 99999))
+    assert reports([inbox]) == [[]]
+
+
 def test_what_could_not_be_sent_is_not_counted(stage):
     subscription, inbox = stage.subscribe()
     inbox.accepting = False

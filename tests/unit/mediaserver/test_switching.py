@@ -49,7 +49,7 @@ class Show:
 
     def __init__(self, stage, codec="VP8", low=(11, 100, 5000), high=(22, 900, 77_000), **more):
         self.stage, self.codec, self.control, self.retaken = stage, codec, [], []
-        media = IncomingMedia("1", "video", True, OFFERED_CODECS[codec], (), {}, 1, 2, ("l", "h"), 3, 4)
+        media = IncomingMedia("1", "video", True, OFFERED_CODECS[codec], (), {}, 1, 2, None, ("l", "h"), 3, 4)
         self.publication = Publication(
             1, TrackInfo("1", "video", "host", "camera"), media,
             forwarder=stage.forwarder, cname="host", own_ssrc=1,

@@ -16,7 +16,9 @@ from mediaserver.events import (
     MediaConfig,
     MediaEvent,
     Offer,
+    Reception,
     RoomOptions,
+    Speakers,
     TrackInfo,
     TracksPublished,
 )
@@ -31,6 +33,8 @@ VALUES = [
     TracksPublished("par_1", (TRACK,)),
     TracksPublished("par_1"),
     Forwarding("par_1", 7),
+    Reception("par_1", "reduced", 500_000),
+    Speakers("room_1", ("par_1", "par_2")),
     GateReport(9, 1, None),
     MediaConfig(8444, ("127.0.0.1", "::1"), ("192.0.2.1",)),
     RoomOptions(("VP8",)),

@@ -1,5 +1,6 @@
 """An invented clock and a media door that only keeps gates: for stepping the meters without waiting."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -24,7 +25,8 @@ class InventedClock:
 
 @dataclass
 class Door:
-    """`alive`: participant → what liveness says. `calls`: gates opened and closed, in order."""
+    """`alive`: participant → what liveness says. `calls`: gates opened and closed, in order. `hanging`: for whom
+    nothing is answered until the event is set."""
 
     clock: InventedClock
     alive: dict[str, Liveness] = field(default_factory=dict)
@@ -32,6 +34,7 @@ class Door:
     first_ms: dict[str, int] = field(default_factory=dict)
     lease_ms: int = 0
     unknown: set[str] = field(default_factory=set)
+    hanging: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def start(self) -> None: ...
 
@@ -73,10 +76,16 @@ class Door:
         if participant_id in self.unknown:
             raise UnknownParticipantError(participant_id)
         self.calls.append(("open", participant_id, allow_ms))
+        await self._answer(participant_id)
 
     async def close_gate(self, participant_id: str) -> GateReport:
         self.calls.append(("close", participant_id, None))
+        await self._answer(participant_id)
         return GateReport(self.clock.at_ms, self.first_ms.pop(participant_id, None))
+
+    async def _answer(self, participant_id: str) -> None:
+        if participant_id in self.hanging:
+            await self.hanging[participant_id].wait()
 
     async def set_lease(self, until_ms: int) -> None:
         self.lease_ms = until_ms

@@ -1,5 +1,6 @@
 """Settings: every contradiction is refused in words, no secret is shown, every setting is documented."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ def settings(**values: Any) -> Settings:
         ({"database_url": "mysql://x"}, "DATABASE_URL"),
         ({"http_port": 70_000}, "HTTP_PORT"),
         ({"http_port": "many"}, "HTTP_PORT"),
+        ({"media_port": 65_000, "media_workers": 64, "sandbox_port": 65_063}, "SANDBOX_PORT"),
+        ({"media_port": 8440, "media_workers": 4}, "8440 to 8443"),
+        ({"media_port": 8080, "media_workers": 0}, "HTTP_PORT"),
+        ({"media_port": 65_535, "media_workers": 2}, "MEDIA_PORT"),
         ({"video_codecs": "VP8,H266"}, "VIDEO_CODECS"),
         ({"media_address": "rooms.example.org"}, "MEDIA_ADDRESS"),
         ({"trusted_proxies": "everybody"}, "TRUSTED_PROXIES"),
@@ -68,6 +73,17 @@ def test_nothing_needs_to_be_set() -> None:
     found = settings()
     assert (found.mode, found.account, found.origin) == ("sandbox", "sandbox", "http://localhost:8080")
     assert found.rooms_are_open
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 2), (16, 16), (200, 64)])
+def test_there_is_a_media_worker_for_each_core_unless_there_is_only_one(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    found = settings()
+    assert found.media_workers == workers
+    assert found.sandbox_port not in found.media_ports
+    assert settings(media_workers=0).media_workers == 0
 
 
 def test_keys_decide_whose_books_these_are() -> None:

@@ -1,5 +1,6 @@
 """The meter runner, stepped through invented time: what it asks of the door and of the books, and in which order."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -42,7 +43,8 @@ class Bench:
     def hear(self) -> None:
         at_ms = self.clock.at_ms
         if "payer" not in self.silent:
-            self.door.alive[PAYER] = Liveness(subscribe_any_ms=at_ms)
+            for stay in (PAYER, *self.runner.stays):
+                self.door.alive[stay] = Liveness(subscribe_any_ms=at_ms)
         if "host" not in self.silent:
             self.door.alive[HOST] = Liveness(publish_rtp_ms=at_ms)
 
@@ -98,6 +100,39 @@ async def test_at_the_limit_the_gate_closes_and_the_whole_limit_is_used() -> Non
     assert bench.sink.ends == [(EndCode.USED_UP, 60_000)]
     assert [row.end_code for row in bench.writer.ended] == ["used_up"]
     assert bench.runner.stays == {}
+
+
+async def test_a_door_that_does_not_answer_for_one_holds_up_only_that_one_and_keeps_its_order() -> None:
+    bench = Bench()
+    await bench.count()
+    other = Stay(Session("ses_2", limit_ms=3_000, used_ms=0, purchased_ms=None), "par_2", ROOM, "pass_2", 1)
+    bench.runner.add(other)
+    bench.door.hanging[PAYER] = answered = asyncio.Event()
+    bench.runner.feed(bench.stay, Extended(30_000))
+    bench.runner.feed(bench.stay, Finish(EndCode.LEFT))
+    await bench.run(250)
+    bench.writer.answer()
+    await bench.run(250)
+    bench.runner.forwarding("par_2", bench.clock.at_ms)
+    await bench.run(4_000)
+    of = lambda who: [(what, allow) for what, whose, allow in bench.door.calls if whose == who]  # noqa: E731
+    assert of("par_2") == [("open", 3_000), ("close", None)]
+    assert bench.sink.ends == [(EndCode.USED_UP, 3_000)]
+    assert of(PAYER) == [("open", 60_000), ("open", 90_000)], "the closing waits for its answer"
+    answered.set()
+    await bench.run(250)
+    assert of(PAYER) == [("open", 60_000), ("open", 90_000), ("close", None)]
+    assert [code for code, _ in bench.sink.ends] == [EndCode.USED_UP, EndCode.LEFT]
+
+
+async def test_closing_does_not_wait_for_a_door_that_does_not_answer() -> None:
+    bench = Bench()
+    bench.door.hanging[PAYER] = asyncio.Event()
+    await bench.run(250)
+    bench.writer.answer()
+    await bench.run(250)
+    assert bench.gates == [("open", 60_000)]
+    await bench.runner.close()
 
 
 async def test_a_refused_segment_ends_the_stay_with_its_reason() -> None:

@@ -13,6 +13,7 @@ def test_a_message_becomes_a_typed_object_and_unknown_fields_are_ignored() -> No
     text = '{"type": "publish", "sdp": "v=0", "sources": {"0": "camera"}, "later": [1]}'
     assert wire.parse(text) == wire.Publish("v=0", {"0": "camera"})
     assert wire.parse('{"type": "leave"}') == wire.Leave()
+    assert wire.parse('{"type": "view", "sizes": {"0": [640, 360]}}') == wire.View({"0": (640, 360)})
     assert wire.parse('{"type": "chat", "text": " hello "}') == wire.Chat("hello")
 
 
@@ -29,6 +30,11 @@ def test_a_message_becomes_a_typed_object_and_unknown_fields_are_ignored() -> No
         ('{"type": "ping", "n": 1.5}', "bad_message", "ping"),
         ('{"type": "lock", "locked": "true"}', "bad_message", "lock"),
         ('{"type": "publish", "sdp": "v=0", "sources": {"0": "window"}}', "bad_message", "publish"),
+        ('{"type": "view", "sizes": {"0": [640]}}', "bad_message", "view"),
+        ('{"type": "view", "sizes": {"0": [640, -1]}}', "bad_message", "view"),
+        ('{"type": "view", "sizes": {"0": [640, 16385]}}', "bad_message", "view"),
+        ('{"type": "view", "sizes": {"0": [640.5, 360]}}', "bad_message", "view"),
+        (json.dumps({"type": "view", "sizes": {str(n): [1, 1] for n in range(121)}}), "bad_message", "view"),
         ('{"type": "dance"}', "unknown_type", "dance"),
     ],
 )

@@ -26,7 +26,7 @@ class FakePeerConnection extends EventTarget {
   }
 
   addTransceiver(track) {
-    return { mid: "0", direction: "sendonly", sender: { track, replaceTrack: async () => undefined } };
+    return { mid: "0", direction: "sendonly", sender: { track, replaceTrack: async () => undefined, getParameters: () => ({ encodings: [] }) } };
   }
 
   async createOffer(options) {
@@ -69,7 +69,7 @@ async function inside(t) {
   FakePeerConnection.made = [];
   const clock = invented(t);
   const media = Object.assign(new EventTarget(), {
-    tracks: () => new Map([["camera", { kind: "video" }]]),
+    tracks: () => new Map([["camera", { kind: "video", getSettings: () => ({}) }]]),
     state: () => ({ camera: true }),
   });
   const client = new RoomClient({ getToken: async () => ({}), media });

@@ -31,10 +31,18 @@ export const call = {
   holding: "Your time is up. Checking the line…",
   tapForSound: "Tap for sound",
   tapForSoundNote: "Your browser waits for a tap before it plays sound.",
+  line: {
+    good: { in: "Good connection", out: "Good connection", device: "Good connection" },
+    reduced: { in: "Reduced picture: your connection is slow", out: "Your picture is reduced: slow connection", device: "Your picture is reduced: this device is busy" },
+    poor: { in: "Poor picture: your connection loses data", out: "Others see you badly: weak connection", device: "" },
+    audio_only: { in: "Sound only: your connection is too slow", out: "", device: "" },
+  },
   poorLink: "Your connection is weak",
   poorLinkNote: "Sound comes first. The picture may stop for a while.",
   poorLinkAction: "Turn my camera off",
   pictureStopped: "Picture paused",
+  pictureStoppedSlow: "Picture paused: your connection is slow",
+  soundOnly: "Sound only. The picture comes back by itself.",
   offAir: "Camera is off",
 
   // Camera and microphone
@@ -259,7 +267,7 @@ export const studio = {
   removeKeep: "No refund",
   removeKeepNote: "For somebody who spoiled the call for others.",
   removeGo: "Remove",
-  quality: { good: "Good line", fair: "Fair line", poor: "Poor line", away: "Out of reach" },
+  quality: { good: "Good connection", fair: "Fair connection", reduced: "Reduced picture", poor: "Poor connection", audio_only: "Sound only", away: "Out of reach" },
   meter: {
     waiting: "Not started", paused: "Clock stopped", holding: "Time is up", ended: "Ended", unlimited: "No limit",
   },
