@@ -5,6 +5,9 @@ clean line; one viewer at a time watches it over a bad one (`bench.link`), joini
 is measured too. Delays are one way, each way: "50 ms" is a round trip of 100. Loss is drawn for each packet, each way.
 
     python -m bench.lossy [--browsers chromium firefox] [--cases clean "loss5 delay50" ...] [--seconds 20] [--plane auto]
+                          [--side viewer | host]
+
+With `--side host` it is the host's line that is bad, and the viewer's is clean.
 
 One JSON line a case, then a table. Ends non-zero when at 5 % loss and 50 ms under 95 % of the frames that the host sent were
 decoded, or the picture stood still for over a second.
@@ -145,6 +148,7 @@ class Options:
     cases: tuple[str, ...]
     seconds: float
     plane: str
+    side: str
     seed: int
 
 
@@ -352,20 +356,25 @@ def measure(options: Options) -> list[Numbers]:
         server = stack.enter_context(started_server(folder, options.plane))
         playwright = stack.enter_context(sync_playwright())
         chromium = launch_chromium(playwright, server.url, picture)
-        host = person(stack, chromium, "Ana", netns.SERVER_ADDRESS)
+        lines_of = {"viewer": netns.SERVER_ADDRESS, "host": netns.SERVER_ADDRESS} | {
+            options.side: SERVER_BAD_ADDRESS
+        }
+        host = person(stack, chromium, "Ana", lines_of["host"])
         room = server.create_room(privacy="conference")
         moves.host_enters(host, room)
         full_height(host.page)
         for name in options.browsers:
             with ExitStack() as inner:
                 browser = chromium if name == "chromium" else launch_firefox(playwright)
-                viewer = person(inner, browser, "Bo", SERVER_BAD_ADDRESS)
+                viewer = person(inner, browser, "Bo", lines_of["viewer"])
                 viewer.context.add_init_script(WATCH)
                 order = server.buy(room, name)
                 moves.come_with(viewer.page, order, server.url)
                 call = Call(server, link, host.page, viewer, order)
                 for case in options.cases:
-                    lines.append({"browser": name, **_tried(call, case, options.seconds)})
+                    lines.append(
+                        {"side": options.side, "browser": name, **_tried(call, case, options.seconds)}
+                    )
                     print(json.dumps(lines[-1]), flush=True)
     return lines
 
@@ -429,9 +438,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--cases", nargs="+", choices=[*CASES], default=[*CASES])
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--plane", choices=["auto", "native", "python"], default="auto")
+    parser.add_argument("--side", choices=["viewer", "host"], default="viewer")
     parser.add_argument("--seed", type=int, default=1)
     found = parser.parse_args(arguments)
-    return Options(tuple(found.browsers), tuple(found.cases), found.seconds, found.plane, found.seed)
+    return Options(
+        tuple(found.browsers), tuple(found.cases), found.seconds, found.plane, found.side, found.seed
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,6 +1,5 @@
 """RTP headers (RFC 3550 section 5, RFC 8285 header extensions, RFC 4588 retransmission). Pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import pack
 
@@ -113,29 +112,87 @@ def audio_level(extensions: bytes, identifier: int | None) -> tuple[int, bool]:
     return value[0] & 0x7F, value[0] >= 0x80  # noqa: PLR2004 - the highest bit
 
 
-def extension_block(identifier: int, value: bytes) -> bytes:
-    """A whole header extension holding one element of 1 to 16 bytes."""
-    element = bytes([identifier << 4 | (len(value) - 1)]) + value
-    element += bytes(-len(element) % 4)
-    return pack("!HH", _ONE_BYTE_PROFILE, len(element) // 4) + element
+@dataclass(frozen=True, slots=True)
+class HeadExtension:
+    """A whole header extension (RFC 8285 section 4.2), ready but for what is told of each packet: that is written at
+    the places `*_at`, counted from the first byte of `block`, 0 where it is not told.
+
+    The transport-wide number takes two bytes, the time of sending three, the audio level a byte for its id and one
+    for its value: without a level both are padding. With a `descriptor_id` it is in the two-byte form, in which a
+    dependency descriptor may follow."""
+
+    block: bytes = b""
+    transport_cc_at: int = 0
+    send_time_at: int = 0
+    level_at: int = 0
+    level_id: int = 0
+    descriptor_id: int = 0
+
+    def stamped(self, transport_number: int, now_ns: int, audio_level: int, *, voice: bool) -> bytes:
+        """The block of one packet. `audio_level` 0 to 127 (-dBov), -1 where it is not known."""
+        if not (self.transport_cc_at or self.send_time_at or self.level_at):
+            return self.block
+        block = bytearray(self.block)
+        if self.transport_cc_at:
+            block[self.transport_cc_at : self.transport_cc_at + 2] = (transport_number & 0xFFFF).to_bytes(
+                2, "big"
+            )
+        if self.send_time_at:
+            block[self.send_time_at : self.send_time_at + 3] = send_time(now_ns).to_bytes(3, "big")
+        if self.level_at:
+            level = (0, 0) if audio_level < 0 else (self.level_id << 4, audio_level | voice << 7)
+            block[self.level_at : self.level_at + 2] = bytes(level)
+        return bytes(block)
+
+    def described(self, block: bytes, descriptor: bytes) -> bytes:
+        """A stamped block with a dependency descriptor of at most 255 bytes."""
+        if not self.descriptor_id or not descriptor:
+            return block
+        element = bytes([self.descriptor_id, len(descriptor)]) + descriptor
+        element += bytes(-len(element) % 4)
+        words = int.from_bytes(block[2:4], "big") + len(element) // 4
+        return block[:2] + words.to_bytes(2, "big") + block[4:] + element
 
 
-def wide_extension_block(elements: Iterable[tuple[int, bytes]]) -> bytes:
-    """A whole header extension in the two-byte form, which takes up to 255 bytes an element."""
-    body = b"".join(bytes([identifier, len(value)]) + value for identifier, value in elements)
+NO_EXTENSION = HeadExtension()
+
+
+def send_time(now_ns: int) -> int:
+    """Seconds modulo 64 as 6.18-bit fixed point (abs-send-time)."""
+    return (now_ns % 64_000_000_000 << 18) // 1_000_000_000 & 0xFFFFFF
+
+
+def head_extension(
+    mid: bytes,
+    *,
+    mid_id: int = 0,
+    transport_cc_id: int = 0,
+    send_time_id: int = 0,
+    level_id: int = 0,
+    descriptor_id: int = 0,
+) -> HeadExtension:
+    """The extension with those elements whose id is not 0; a `mid` of over 16 bytes does not fit and is left out. Levels
+    are of sound and descriptors of pictures: not both."""
+    body, places, wide = b"", {}, bool(descriptor_id)
+    for name, identifier, value in (
+        ("transport_cc_at", transport_cc_id, bytes(2)),
+        ("send_time_at", send_time_id, bytes(3)),
+        ("mid_at", mid_id, mid),
+    ):
+        if identifier and 1 <= len(value) <= _ONE_BYTE_LENGTH_MAX:
+            head = (identifier, len(value)) if wide else (identifier << 4 | (len(value) - 1),)
+            body += bytes(head)
+            places[name] = 4 + len(body)
+            body += value
+    if level_id and not wide:
+        places["level_at"] = 4 + len(body)
+        body += bytes(2)
+    if not body and not wide:
+        return NO_EXTENSION
     body += bytes(-len(body) % 4)
-    return pack("!HH", _TWO_BYTE_PROFILE, len(body) // 4) + body
-
-
-def with_descriptor(block: bytes, identifier: int, descriptor: bytes) -> bytes:
-    """A header extension in the two-byte form with one more element; as it is when `identifier` is 0 or there is
-    nothing to add."""
-    if not identifier or not descriptor:
-        return block
-    element = bytes([identifier, len(descriptor)]) + descriptor
-    element += bytes(-len(element) % 4)
-    words = int.from_bytes(block[2:4], "big") + len(element) // 4
-    return block[:2] + words.to_bytes(2, "big") + block[4:] + element
+    places.pop("mid_at", None)
+    block = pack("!HH", _TWO_BYTE_PROFILE if wide else _ONE_BYTE_PROFILE, len(body) // 4) + body
+    return HeadExtension(block, **places, level_id=level_id, descriptor_id=descriptor_id)
 
 
 def payload_bytes(packet: RtpPacket) -> int:

@@ -14,8 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 from aiortc import RTCCertificate
-from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from aiortc.rtcdtlstransport import (
+    SRTP_PROFILES,
+    RTCDtlsFingerprint,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+    SRTPProtectionProfile,
+)
 from aiortc.rtcicetransport import RTCIceTransport
+from OpenSSL import SSL
 from pylibsrtp import Error, Policy, Session
 from pylibsrtp._binding import ffi, lib  # type: ignore[import-untyped, unused-ignore]
 
@@ -32,9 +39,23 @@ _TRAILER_BYTES = 148
 Role = Literal["server", "client"]
 
 
+class SharedCertificate(RTCCertificate):
+    """One SSL context for all peers of the certificate, where aiortc makes one for each: that takes half a millisecond and
+    some 10 kB, and pyOpenSSL leaves a reference cycle behind it. Nothing of one peer is kept for the next: sessions are
+    not cached (tickets are off already)."""
+
+    _context: SSL.Context | None = None
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        if self._context is None:
+            self._context = super()._create_ssl_context(srtp_profiles)
+            self._context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        return self._context
+
+
 def generate_certificate() -> RTCCertificate:
     """A self-signed certificate, valid for 30 days."""
-    return RTCCertificate.generateCertificate()
+    return SharedCertificate.generateCertificate()
 
 
 def fingerprint(certificate: RTCCertificate) -> Fingerprint:

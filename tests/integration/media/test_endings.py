@@ -1,7 +1,9 @@
 """How transports end: each once, with its reason, and without leaving anything behind."""
 
 import asyncio
+import gc
 import socket
+import weakref
 
 import pytest
 
@@ -376,3 +378,27 @@ async def test_calls_about_nobody_are_refused(hall):
     ):
         with pytest.raises(UnknownParticipantError):
             await call
+
+
+async def test_nothing_of_a_viewer_who_has_left_waits_for_the_garbage_collector(hall):
+    """A live server hardly ever makes a full collection, and behind a peer there are 100 kB that it does not see."""
+    await hall.add("host")
+    host = await hall.publish("host")
+    await hall.add("viewer")
+    viewer = await hall.view("viewer")
+    host.video(1)
+    await until(lambda: viewer.leg.packets, "a packet")
+    subscriber = hall.media._participants["viewer"].subscriber
+    peer = subscriber.peer
+    kept = {
+        type(item).__name__: weakref.ref(item)
+        for item in (subscriber, peer, peer.sender, peer._secure._dtls, *peer._secure._sessions)
+    }
+    del subscriber, peer
+    gc.disable()
+    try:
+        await hall.media.remove_participant("viewer")
+        await settle()
+        assert [name for name, item in kept.items() if item() is not None] == []
+    finally:
+        gc.enable()

@@ -65,13 +65,13 @@ def test_it_is_sent_to_who_took_it(takes, identifier):
     )
     if not takes:
         answer = "\r\n".join(line for line in answer.split("\r\n") if DESCRIPTOR_URI not in line)
-    assert read_subscribe_answer(answer, [section]).descriptor_ids == {"0": identifier}
+    assert read_subscribe_answer(answer, [section]).extensions["0"].descriptor_id == identifier
 
 
 def test_a_viewer_that_offers_it_is_answered_with_its_own_number():
     text = read("chromium-simulcast-offer").replace("a=sendonly", "a=recvonly")
     offer = read_watch_offer(text, ["AV1"])
     video = next(media for media in offer.watched if media.kind == "video")
-    assert video.descriptor_id == 12
+    assert video.extensions.descriptor_id == 12
     chosen = {media.mid: media.codecs for media in offer.watched}
     assert EXTMAP in write_watch_answer(offer, chosen, LOCAL, "stream").split("\r\n")

@@ -12,7 +12,7 @@ from mediaserver.negotiation import OFFERED_CODECS, IncomingMedia
 from mediaserver.payload import parse_vp9
 from mediaserver.publication import Publication
 from mediaserver.rtcp import SenderReport
-from mediaserver.rtp import RtpPacket, wide_extension_block
+from mediaserver.rtp import RtpPacket, head_extension
 
 from .fanning import MS, Inbox, Mailbox
 
@@ -417,11 +417,11 @@ def described(stage):
 
 
 def head(mid=b"7"):
-    return wide_extension_block([(1, mid)])
+    return head_extension(mid, mid_id=1, descriptor_id=5)
 
 
 def test_the_dependency_descriptor_goes_along_for_who_understands_it(described):
-    to, inbox = described.subscribe(head_extension=head(), descriptor_id=5)
+    to, inbox = described.subscribe(head_extension=head())
     _, plain = described.subscribe(ssrc=1001)
     described.picture(key=True)
     described.picture()
@@ -440,9 +440,7 @@ def test_the_dependency_descriptor_goes_along_for_who_understands_it(described):
 
 def test_av1_layers_are_told_by_their_descriptors(described):
     described.picture(key=True)
-    viewers = [
-        described.subscribe(ssrc=1000 + layer, head_extension=head(), descriptor_id=5) for layer in range(3)
-    ]
+    viewers = [described.subscribe(ssrc=1000 + layer, head_extension=head()) for layer in range(3)]
     for layer, (to, _) in enumerate(viewers):
         described.select(to, layer)
     described.picture(key=True)
@@ -461,7 +459,7 @@ def test_av1_layers_are_told_by_their_descriptors(described):
 
 def test_of_an_av1_keyframe_whose_beginning_is_late_everything_goes_to_everybody(described):
     described.picture(key=True)
-    _, inbox = described.subscribe(head_extension=head(), descriptor_id=5)
+    _, inbox = described.subscribe(head_extension=head())
     described.picture(key=True)
     described.ssrc, described.sequence = 6, 5  # a new stream: its structure is not known
     described.picture(lose=[(0, 0)])

@@ -12,6 +12,7 @@ from pylibsrtp import Policy, Session
 from pylibsrtp._binding import ffi, lib
 
 import mediaserver
+from mediaserver.transport import generate_certificate
 
 PINNED = {"aiortc": "1.16.0", "aioice": "0.13.0", "pylibsrtp": "1.0.0"}
 
@@ -47,6 +48,16 @@ def test_profiles_know_their_key_lengths_and_prefer_gcm():
     profile = SRTP_PROFILES[0]
     keys = bytes(range(2 * (profile.key_length + profile.salt_length)))
     assert len(profile.get_key_and_salt(keys, 1)) == profile.key_length + profile.salt_length
+
+
+def test_all_peers_of_a_certificate_share_the_context_that_aiortc_makes():
+    assert "_create_ssl_context(\n                srtp_profiles=self._srtp_profiles" in inspect.getsource(
+        RTCDtlsTransport.start
+    )
+    certificate, other = generate_certificate(), generate_certificate()
+    contexts = [certificate._create_ssl_context(SRTP_PROFILES) for _ in range(2)]
+    assert contexts[0] is contexts[1]
+    assert contexts[0] is not other._create_ssl_context(SRTP_PROFILES)
 
 
 def test_libsrtp_works_in_place_on_a_foreign_buffer():

@@ -68,9 +68,57 @@ def track():
 def test_what_is_missing_is_asked_for_at_once_and_again_up_to_five_times(track):
     track.receive(10, 11, 14)
     assert track.nacks == [[12, 13]]
-    for _ in range(20):
-        track.tick()
+    asked_ms = [0]
+    for at_ms in range(50, 3000, 50):
+        before = len(track.nacks)
+        track.tick(50)
+        asked_ms += [at_ms] * (len(track.nacks) - before)
     assert track.nacks == [[12, 13]] * 5
+    assert asked_ms == [0, 100, 300, 600, 1000]
+
+
+@pytest.fixture
+def watched(track):
+    """Its viewer has had the keyframe to begin with."""
+    track.receive(9)
+    track.tick(600)
+    track.control.clear()
+    return track
+
+
+def test_what_was_asked_for_in_vain_is_given_up_for_a_keyframe(watched):
+    track = watched
+    track.receive(10, 12)
+    for _ in range(29):
+        track.tick(50)
+    assert track.keyframes == []
+    track.tick(50)
+    assert track.keyframes == [5]
+    track.receive(11)
+    assert track.inbox.numbers == [100, 101, 103], "whoever decodes has gone on"
+    for _ in range(40):
+        track.tick(50)
+    assert track.keyframes == [5]
+
+
+def test_what_comes_late_needs_no_keyframe(watched):
+    track = watched
+    track.receive(10, 12)
+    for _ in range(25):
+        track.tick(50)
+    track.repair(11)
+    for _ in range(40):
+        track.tick(50)
+    assert track.keyframes == []
+
+
+def test_nobody_watches_and_no_keyframe_is_asked_for(watched):
+    track = watched
+    track.receive(10, 12)
+    track.stage.forwarder.remove(track.encoding.fanout, track.subscription)
+    for _ in range(60):
+        track.tick(50)
+    assert track.keyframes == []
 
 
 def test_a_retransmission_fits_into_its_place_and_ends_the_asking(track):
