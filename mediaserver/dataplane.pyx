@@ -169,10 +169,11 @@ cdef enum:
     WAITING_BYTES_MAX = 4194304
     ITEMS = 320
     KEYFRAMES_PER_DATAGRAM_MAX = 4
-    CACHE_PACKETS = 1024        # the same as in forwarder.py, as the next four
+    CACHE_PACKETS = 1024        # the same as in forwarder.py, as the next five
     OFFSETS_KEPT = 8
     RESENDS_PER_SECOND_MAX = 500
     LATE_PACKETS_MAX = 1000
+    PADDING_BYTES = 224
     NACKS_MAX = 512             # the same as in rtcp.py
 
 # What `drain` hands to Python: the first of each tuple.
@@ -181,9 +182,13 @@ cdef enum:
     C_STUN, C_DATAGRAM, C_RTP, C_RTCP, C_FORWARDED, C_KEYFRAME
 cdef enum:
     WAS_RESUMED = 1, FIRST_OF_GATE = 2, WAS_MOVED = 8  # FIRST_OF_GATE is shifted by the gate's place
+cdef enum:
+    MEDIA, REPEAT, PADDING  # what a message is: only media is counted for its subscription
 
 
 # --- what is kept ----------------------------------------------------------------------------------------
+
+cdef struct Line
 
 cdef struct Cached:
     int64_t number
@@ -216,6 +221,9 @@ cdef struct Peer:
     int64_t rtp_ns
     uint64_t packets_in, bytes_in, packets_out, bytes_out, failed
     uint64_t reports, feedbacks
+    Line *line              # NULL while nothing goes to it with transport-wide numbers
+    double told_bps         # the viewer's own estimate (REMB), 0.0: never told
+    int told_loss           # the most of its last report, in 1/256
     PyObject *link
 
 cdef struct Stream:
@@ -257,6 +265,8 @@ cdef struct Subscription:
     int64_t rtx_number
     uint8_t extension[64]
     int extension_bytes
+    int transport_cc_at, send_time_at, level_at     # places in it, 0: it is not told (see rtp.HeadExtension)
+    uint8_t level_id
     int64_t *gates[2]       # of each: is open, allowance, first packet (see gate.py)
     int gate_count
     int64_t last_ns
@@ -290,7 +300,7 @@ cdef struct Message:
     int segment             # size of its first packet
     int segments
     bint closed             # ends with a shorter packet
-    bint repeat             # retransmissions are not counted
+    int kind                # media, or what is not counted
     uint64_t octets
     int64_t at_ns
     Subscription *subscription
@@ -316,6 +326,9 @@ cdef struct Item:
     int transport_cc
     int64_t now_ns
     sockaddr_storage source
+
+
+include "estimate.pxi"
 
 
 # --- one hash table for peers by address, streams and subscriptions by (peer, SSRC) ----------------------
@@ -404,11 +417,12 @@ cdef inline int64_t _unwrap(int sequence, int64_t reference) noexcept nogil:
 
 cdef inline int64_t _until(Subscription *to, int64_t lease_ns, int64_t now_ns) noexcept nogil:
     """When both gates and the lease stop letting packets pass; 0 while paused."""
+    return 0 if to.paused else _open_until(to, lease_ns, now_ns)
+
+cdef inline int64_t _open_until(Subscription *to, int64_t lease_ns, int64_t now_ns) noexcept nogil:
     cdef int64_t until_ns = lease_ns
     cdef int64_t gate_ns
     cdef int place
-    if to.paused:
-        return 0
     for place in range(to.gate_count):
         if not to.gates[place][0]:
             return 0
@@ -418,13 +432,17 @@ cdef inline int64_t _until(Subscription *to, int64_t lease_ns, int64_t now_ns) n
             until_ns = min(until_ns, gate_ns)
     return until_ns
 
-cdef inline bint _passing(Subscription *to, int64_t lease_ns, int64_t now_ns) noexcept nogil:
-    """Whether packets have been passing and still may."""
+cdef inline bint _running(Subscription *to) noexcept nogil:
+    """Whether a packet has passed all its gates since they were opened."""
     cdef int place
     for place in range(to.gate_count):
         if to.gates[place][2] < 0:
             return False
-    return not to.withheld and now_ns < _until(to, lease_ns, now_ns)
+    return True
+
+cdef inline bint _passing(Subscription *to, int64_t lease_ns, int64_t now_ns) noexcept nogil:
+    """Whether packets have been passing and still may."""
+    return _running(to) and not to.withheld and now_ns < _until(to, lease_ns, now_ns)
 
 cdef inline void _withhold(Subscription *to, int64_t highest) noexcept nogil:
     if to.withheld:
@@ -482,6 +500,18 @@ cdef inline void _write16(uint8_t *at, uint32_t value) noexcept nogil:
 cdef inline void _write32(uint8_t *at, uint32_t value) noexcept nogil:
     _write16(at, value >> 16)
     _write16(at + 2, value)
+
+cdef inline void _stamp(Subscription *to, uint8_t *block, int level, int64_t now_ns) noexcept nogil:
+    """The header extension of the next packet: a copy, and what is told of this one alone."""
+    memcpy(block, to.extension, to.extension_bytes)
+    if to.transport_cc_at:
+        _write16(block + to.transport_cc_at, <uint32_t>(to.peer.line.next_number & 0xFFFF))
+    if to.send_time_at:  # seconds modulo 64, 18 bits behind the point
+        now_ns = ((now_ns % (64 * SECOND_NS)) << 18) // SECOND_NS
+        block[to.send_time_at] = <uint8_t>(now_ns >> 16)
+        _write16(block + to.send_time_at + 1, <uint32_t>(now_ns & 0xFFFF))
+    if to.level_at and level >= 0:
+        block[to.level_at], block[to.level_at + 1] = <uint8_t>(to.level_id << 4), <uint8_t>level
 
 cdef void _shift_ids(uint8_t *payload, int size, Splice *splice) noexcept nogil:
     """The picture id, TL0PICIDX and KEYIDX of a VP8 payload descriptor (RFC 7741 section 4.2)."""
@@ -610,6 +640,7 @@ cdef class PeerLink:
             raise MemoryError
 
     def __dealloc__(self):
+        free(self.c.line)
         free(self.c)
 
     @property
@@ -659,6 +690,73 @@ cdef class PeerLink:
     def feedback_counts(self):
         """(receiver reports, transport-wide feedbacks) of a viewer."""
         return self.c.reports, self.c.feedbacks
+
+    # --- what its line carries: read as `bandwidth.Line` is ---
+
+    @property
+    def feedbacks(self):
+        return 0 if self.c.line == NULL else self.c.line.feedbacks
+
+    @property
+    def estimate_bps(self):
+        return START_BPS if self.c.line == NULL else self.c.line.estimate_bps
+
+    @property
+    def acked_bps(self):
+        return 0.0 if self.c.line == NULL else self.c.line.acked_bps
+
+    @property
+    def limited(self):
+        return self.c.line != NULL and bool(self.c.line.limited)
+
+    @property
+    def loss(self):
+        return 0.0 if self.c.line == NULL else self.c.line.loss
+
+    @property
+    def excess_loss(self):
+        return 0.0 if self.c.line == NULL else self.c.line.excess_loss
+
+    @property
+    def cut_ns(self):
+        return 0 if self.c.line == NULL else self.c.line.cut_us * 1000
+
+    @property
+    def probe_bps(self):
+        return 0.0 if self.c.line == NULL else self.c.line.probe_bps
+
+    @property
+    def is_probing(self):
+        return self.c.line != NULL and self.c.line.probe.first > 0
+
+    @property
+    def told_bps(self):
+        return self.c.told_bps
+
+    @property
+    def told_loss(self):
+        return self.c.told_loss / 256.0
+
+    @property
+    def reports(self):
+        return self.c.reports
+
+    def note_feedback(self, bytes data, int64_t now_ns):
+        """A decrypted RTCP datagram that came by way of Python: what it tells of the line."""
+        self.c.heard_ns = max(self.c.heard_ns, now_ns)
+        self.plane._feedback(self.c, <uint8_t *>PyBytes_AS_STRING(data), <int>len(data), True)
+
+    def begin_probe(self):
+        if self.c.line != NULL:
+            _begin_probe(self.c.line)
+
+    def end_probe(self, int64_t now_ns):
+        if self.c.line != NULL:
+            _end_probe(self.c.line, now_ns)
+
+    def check_probe(self, int64_t now_ns):
+        if self.c.line != NULL:
+            _check_probe(self.c.line, now_ns)
 
 
 @no_gc_clear  # `plane` is needed to the end
@@ -1068,7 +1166,8 @@ cdef class DataPlane:
     def subscribe(
         self, PublicationLink publication not None, PeerLink peer not None, user, tuple gates, gate_states, *,
         uint32_t ssrc, uint8_t payload_type, int64_t first_number, bytes head_extension, uint32_t rtx_ssrc,
-        int rtx_payload_type, int64_t rtx_number
+        int rtx_payload_type, int64_t rtx_number, int transport_cc_at=0, int send_time_at=0, int level_at=0,
+        uint8_t level_id=0
     ):
         """`gates` are given back by their place in FIRST; `gate_states` are their arrays. `rtx_payload_type` -1: no
         retransmission. The SSRC must be new to the peer."""
@@ -1077,6 +1176,9 @@ cdef class DataPlane:
         cdef uint64_t key[3]
         if len(gate_states) > 2 or len(head_extension) > sizeof(to.extension):
             raise ValueError("a subscription has at most two gates and 64 bytes of header extension")
+        for place, size in ((transport_cc_at, 2), (send_time_at, 3), (level_at, 2)):
+            if place < 0 or place and place + size > len(head_extension):
+                raise ValueError("the header extension has no such place")
         for state in gate_states:
             PyObject_GetBuffer(state, &link.views[link.view_count], PyBUF_CONTIG)
             link.view_count += 1
@@ -1087,6 +1189,10 @@ cdef class DataPlane:
         to.rtx_ssrc, to.rtx_payload_type, to.rtx_number = rtx_ssrc, rtx_payload_type, rtx_number
         to.extension_bytes = <int>len(head_extension)
         memcpy(to.extension, PyBytes_AS_STRING(head_extension), to.extension_bytes)
+        to.transport_cc_at, to.send_time_at, to.level_at = transport_cc_at, send_time_at, level_at
+        to.level_id = level_id
+        if transport_cc_at and peer.c.line == NULL:
+            peer.c.line = _open_line()
         to.first_byte = 0x90 if to.extension_bytes else 0x80
         to.next_number, to.withheld, to.link, to.start = first_number, True, <PyObject *>link, -1
         link.user, link.gates, link.publication, link.peer, link.formers = user, gates, publication, peer, []
@@ -1163,14 +1269,20 @@ cdef class DataPlane:
         uint16_t picture_id, uint8_t tl0_picture_index, uint8_t key_index
     ):
         """From here on the subscription is one of this publication, beginning with packet `start`; the rest is its
-        splice."""
+        splice. If it has resumed its former one and that was not told yet: what RESUMED tells, else None."""
         cdef Subscription *to = link.c
         if link not in link.peer.subscriptions:
-            return
+            return None
         _grow(publication.c)
         self._begin()
         with nogil:
             self._catch_up(to)
+        resumed = None
+        if to.marks & (WAS_RESUMED | WAS_MOVED):
+            resumed = to.packets_before, to.octets_before, bool(to.marks & WAS_RESUMED)
+            to.marks &= ~(WAS_RESUMED | WAS_MOVED)
+            if to.marks == 0:
+                self._unmark(to)
         _withhold(to, to.publication.queued)
         self._leave(to)
         if link.publication not in link.formers:
@@ -1183,6 +1295,7 @@ cdef class DataPlane:
         )
         publication.c.subscriptions[publication.c.count] = to
         publication.c.count += 1
+        return resumed
 
     def passing(self, SubscriptionLink link not None, int64_t now_ns):
         """Whether packets have been passing and still may."""
@@ -1275,6 +1388,15 @@ cdef class DataPlane:
             self._resend(link.c, sequences, count)
             self._flush()
 
+    def pad(self, SubscriptionLink link not None, int size):
+        """Probe the line with about `size` bytes of padding; how many were sent."""
+        cdef int sent
+        self._begin()
+        with nogil:
+            sent = self._pad(link.c, size)
+            self._flush()
+        return sent
+
     def writable(self, Port port not None):
         """The socket takes messages again."""
         self._begin()
@@ -1333,12 +1455,7 @@ cdef class DataPlane:
         cdef Item *item
         cdef Subscription *to
         cdef int place
-        for place in range(self.item_count):
-            item = &self.items[place]
-            told.append(self._item(item))
-            if item.buffer >= 0:
-                self._give_back(item.buffer)
-        self.item_count = 0
+        # First of the subscriptions: Python may yet move one for an item.
         while self.marked != NULL:
             to = self.marked
             self.marked = to.next_marked
@@ -1350,6 +1467,12 @@ cdef class DataPlane:
                 needs = bool(to.marks & WAS_RESUMED)
                 told.append((RESUMED, link.user, to.packets_before, to.octets_before, needs))
             to.marks = 0
+        for place in range(self.item_count):
+            item = &self.items[place]
+            told.append(self._item(item))
+            if item.buffer >= 0:
+                self._give_back(item.buffer)
+        self.item_count = 0
         return told
 
     cdef tuple _item(self, Item *item):
@@ -1517,7 +1640,7 @@ cdef class DataPlane:
             peer.rtp_ns = peer.heard_ns
             return not peer.feedback and self._media(peer, stream, data, buffer, length)
         if peer.feedback:
-            self._feedback(peer, data, length)
+            self._feedback(peer, data, length, False)
             return False
         self._tell(C_RTCP, buffer, length, peer).now_ns = peer.heard_ns
         return True
@@ -1572,7 +1695,8 @@ cdef class DataPlane:
 
     # --- a viewer's RTCP (RFC 3550 section 6, RFC 4585); the same reading as in rtcp.py ---
 
-    cdef void _feedback(self, Peer *peer, uint8_t *data, int size) noexcept nogil:
+    cdef void _feedback(self, Peer *peer, uint8_t *data, int size, bint answered) noexcept nogil:
+        """`answered`: what it asks for was answered elsewhere, and only what it tells is of interest."""
         cdef int at = 0
         cdef int end
         cdef int length
@@ -1586,15 +1710,30 @@ cdef class DataPlane:
             if data[at] & 0x20 and length > 4:
                 end = max(at + 4, end - data[end - 1])
             if end - at >= 8 and data[at + 1] == 201:
-                peer.reports += 1
+                self._report(peer, data + at, end - at)
             elif end - at >= 12 and data[at + 1] == 205:
-                if data[at] & 0x1F == 1:
+                if data[at] & 0x1F == 1 and not answered:
                     lost += self._nack(peer, data + at + 8, end - at - 8, NACKS_MAX - lost)
                 elif data[at] & 0x1F == 15:
                     peer.feedbacks += 1
-            elif end - at >= 12 and data[at + 1] == 206:
+                    if peer.line != NULL:
+                        _transport_feedback(peer.line, data + at + 4, end - at - 4, peer.heard_ns)
+            elif end - at >= 24 and data[at] & 0x1F == 15 and data[at + 1] == 206:
+                _told_bitrate(peer, data + at + 4)
+            elif end - at >= 12 and data[at + 1] == 206 and not answered:
                 keyframes += self._keyframes(peer, data + at, end - at, KEYFRAMES_PER_DATAGRAM_MAX - keyframes)
             at += length
+
+    cdef void _report(self, Peer *peer, uint8_t *packet, int size) noexcept nogil:
+        """RFC 3550 section 6.4.2: the most that was lost of any of its subscriptions."""
+        cdef int at = 8
+        cdef int loss = 0
+        peer.reports += 1
+        while at + 24 <= size and at < 8 + 24 * (packet[0] & 0x1F):
+            if self._own(peer, packet + at) != NULL:
+                loss = max(loss, <int>packet[at + 4])
+            at += 24
+        peer.told_loss = loss
 
     cdef Subscription *_own(self, Peer *peer, uint8_t *ssrc) noexcept nogil:
         """The peer's own subscription of this SSRC, while packets pass to it."""
@@ -1681,12 +1820,36 @@ cdef class DataPlane:
         _write32(at + 4, packet.timestamp + splice.timestamp)
         _write32(at + 8, to.rtx_ssrc)
         to.rtx_number += 1
-        memcpy(at + 12, to.extension, to.extension_bytes)
+        _stamp(to, at + 12, -1, now_ns)
         _write16(at + start, sequence)
         memcpy(at + start + 2, packet.payload, packet.size)
         if splice.changes_payload:
             _shift_ids(at + start + 2, packet.size, splice)
-        self._seal(to, at, size, 0, True, now_ns)
+        self._seal(to, at, size, 0, REPEAT, now_ns)
+
+    cdef int _pad(self, Subscription *to, int size) noexcept nogil:
+        """Packets of nothing on the retransmission stream, while gates and lease let packets pass and one has."""
+        cdef int sent = 0
+        cdef int start = 12 + to.extension_bytes
+        cdef int64_t now_ns
+        cdef uint8_t *at
+        while sent < size and to.rtx_payload_type >= 0 and _running(to):
+            now_ns = self._now()
+            at = self._room(to)
+            if at == NULL or now_ns >= _open_until(to, self.lease[0], now_ns):
+                break
+            at[0] = to.first_byte | 0x20
+            at[1] = <uint8_t>to.rtx_payload_type
+            _write16(at + 2, <uint32_t>(to.rtx_number & 0xFFFF))
+            _write32(at + 4, 0)
+            _write32(at + 8, to.rtx_ssrc)
+            to.rtx_number += 1
+            _stamp(to, at + 12, -1, now_ns)
+            memset(at + start, 0, PADDING_BYTES)
+            at[start + PADDING_BYTES - 1] = PADDING_BYTES
+            self._seal(to, at, start + PADDING_BYTES, 0, PADDING, now_ns)
+            sent += start + PADDING_BYTES
+        return sent
 
     # --- out ---
 
@@ -1796,11 +1959,11 @@ cdef class DataPlane:
         _write16(at + 2, <uint32_t>(out & 0xFFFF))
         _write32(at + 4, packet.timestamp + splice.timestamp)
         _write32(at + 8, to.ssrc)
-        memcpy(at + 12, to.extension, to.extension_bytes)
+        _stamp(to, at + 12, packet.audio_level | packet.voice if packet.audio_level >= 0 else -1, now_ns)
         memcpy(at + start, data + packet.start, packet.size)
         if splice.changes_payload:
             _shift_ids(at + start, packet.size, splice)
-        self._seal(to, at, start + packet.size, packet.size, False, now_ns)
+        self._seal(to, at, start + packet.size, packet.size, MEDIA, now_ns)
 
     cdef inline uint8_t *_room(self, Subscription *to) noexcept nogil:
         """Where the next packet is to be written; NULL when the subscriber has no way to be reached."""
@@ -1810,7 +1973,7 @@ cdef class DataPlane:
             self._flush()
         return self.arena + self.arena_used
 
-    cdef inline void _seal(self, Subscription *to, uint8_t *at, int size, int octets, bint repeat, int64_t now_ns) noexcept nogil:
+    cdef inline void _seal(self, Subscription *to, uint8_t *at, int size, int octets, int kind, int64_t now_ns) noexcept nogil:
         """Encrypt in place, and add to the message before when that goes to the same subscriber."""
         cdef CPort *port = to.peer.route
         cdef Message *message
@@ -1818,10 +1981,12 @@ cdef class DataPlane:
         if self.protect(to.peer.outgoing, at, &length):  # a number used before or too old
             to.peer.failed += 1
             return
+        if to.transport_cc_at:
+            _note_sent(to.peer.line, size, now_ns)
         self.arena_used += length
         if port.count:
             message = &port.messages[port.count - 1]
-            if (message.subscription == to and message.repeat == repeat and not message.closed and port.joins
+            if (message.subscription == to and message.kind == kind and not message.closed and port.joins
                     and message.data + message.size == at and length <= message.segment <= SEGMENT_BYTES_MAX
                     and message.segments < SEGMENTS_MAX and message.size + length <= JOINED_BYTES_MAX):
                 message.size += length
@@ -1832,7 +1997,7 @@ cdef class DataPlane:
                 return
         message = &port.messages[port.count]
         message.data, message.size, message.segment, message.segments = at, length, length, 1
-        message.closed, message.repeat, message.octets, message.at_ns = False, repeat, octets, now_ns
+        message.closed, message.kind, message.octets, message.at_ns = False, kind, octets, now_ns
         message.subscription = to
         if port.count == 0:
             self._note_sending(port)
@@ -1980,14 +2145,24 @@ cdef class DataPlane:
         return True
 
 
+cdef void _told_bitrate(Peer *peer, uint8_t *body) noexcept nogil:
+    """draft-alvestrand-rmcat-remb section 2.2."""
+    cdef uint32_t word = _read32(body + 12)
+    cdef uint64_t mantissa = word & 0x3FFFF
+    cdef int exponent = word >> 18 & 0x3F
+    if _read32(body + 8) == 0x52454D42 and word >> 24:  # "REMB", of at least one stream
+        peer.told_bps = min(<double>(mantissa << min(exponent, 40)), MOST_BPS)
+
+
 cdef void _count(CPort *port, Message *message) noexcept nogil:
     """A message was sent."""
     cdef Subscription *to = message.subscription
-    to.last_ns = max(to.last_ns, message.at_ns)
+    if message.kind != PADDING:
+        to.last_ns = max(to.last_ns, message.at_ns)
     to.peer.packets_out += message.segments
     to.peer.bytes_out += message.size
     port.joined += message.segments > 1
-    if not message.repeat:
+    if message.kind == MEDIA:
         to.packets += message.segments
         to.octets += message.octets
 

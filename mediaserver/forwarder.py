@@ -16,6 +16,7 @@ from itertools import islice
 from struct import Struct
 from typing import Any, Protocol
 
+from mediaserver.bandwidth import Line
 from mediaserver.gate import Gate, Lease
 from mediaserver.rtcp import (
     GOODBYE,
@@ -25,7 +26,7 @@ from mediaserver.rtcp import (
     sender_report,
     source_description,
 )
-from mediaserver.rtp import unwrap_sequence
+from mediaserver.rtp import NO_EXTENSION, HeadExtension, unwrap_sequence
 
 CACHE_PACKETS = 1024  # a power of two; about 3 s of video at 300 packets/s
 OFFSETS_KEPT = 8
@@ -37,6 +38,8 @@ REPORT_INTERVAL_NS = 4_000_000_000
 REPORTS_AT_ONCE_MAX = 250  # about 2 ms
 # A receiver needs two to match the sender's clock.
 NEWCOMER_REPORTS = 2
+# Of one packet that is nothing but padding (one byte counts it).
+PADDING_BYTES = 224
 _SECOND_NS = 1_000_000_000
 _HEADER = Struct("!BBHII")
 
@@ -116,7 +119,7 @@ class Subscription:
     """One subscriber's copy of one publication.
 
     `gates` are those of both participants, where metered. `head_extension` is the ready-made header
-    extension. `first_number` is the outgoing sequence to begin with (random, below 32768). `paused` is changed by
+    extension; `line` numbers what goes to the same viewer (the native forwarder does that by itself). `first_number` is the outgoing sequence to begin with (random, below 32768). `paused` is changed by
     `Forwarder.set_paused` alone.
     """
 
@@ -125,7 +128,8 @@ class Subscription:
     gates: tuple[Gate, ...]
     egress: Egress
     first_number: int
-    head_extension: bytes = b""
+    head_extension: HeadExtension = NO_EXTENSION
+    line: Line | None = None
     first_byte: int = 0x80
     rtx_ssrc: int = 0
     rtx_payload_type: int | None = None
@@ -153,7 +157,20 @@ class Subscription:
 
     def __post_init__(self) -> None:
         self.next_number = self.first_number
-        self.first_byte = 0x90 if self.head_extension else 0x80
+        self.first_byte = 0x90 if self.head_extension.block else 0x80
+
+    def extension(self, now_ns: int, packet: Packet | None = None) -> bytes:
+        """The header extension of the next packet."""
+        number = 0 if self.line is None else self.line.next_number
+        level, voice = (-1, False) if packet is None else (packet.audio_level, packet.voice)
+        return self.head_extension.stamped(number, now_ns, level, voice=voice)
+
+    def send(self, head: bytes, payload: bytes, now_ns: int) -> bool:
+        """False when it could not be sent; then its transport-wide number goes to the next."""
+        sent = self.egress.send_rtp(head, payload)
+        if sent and self.line is not None and self.head_extension.transport_cc_at:
+            self.line.note_sent(len(head) + len(payload), now_ns)
+        return sent
 
     def withhold(self, highest: int) -> None:
         """Packets after `highest` are not passed on: remember which outgoing number comes next."""
@@ -279,6 +296,11 @@ class Forwarder(Protocol):
     def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:
         """Answer a NACK with retransmissions. `lost` are 16-bit outgoing sequence numbers."""
 
+    def pad(self, subscription: Subscription, size: int) -> int:
+        """Probe the line with about `size` bytes of nothing, on the retransmission stream; how many were sent. Only
+        where gates and lease let packets pass and one has passed them; a paused subscription may carry it. It counts
+        as no packet of anything but the peer's traffic."""
+
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         """Pass a publisher's sender report on to those of its subscribers whose turn it is, in their numbers."""
 
@@ -397,8 +419,8 @@ class PacketForwarder:
                 out, splice = number - late.offset, late.splice
             stamp = (timestamp + splice.timestamp) & 0xFFFFFFFF
             head = write(to.first_byte | padding, marker | to.payload_type, out & 0xFFFF, stamp, to.ssrc)
-            head += to.head_extension
-            if to.egress.send_rtp(head, splice.payload(payload) if splice.changes_payload else payload):
+            head += to.extension(at, packet)
+            if to.send(head, splice.payload(payload) if splice.changes_payload else payload, at):
                 to.last_ns = at
                 to.packets += 1
                 to.octets += size
@@ -429,8 +451,9 @@ class PacketForwarder:
         return True
 
     def _until(self, to: Subscription, now_ns: int) -> int:
-        if to.paused:
-            return 0
+        return 0 if to.paused else self._open_until(to, now_ns)
+
+    def _open_until(self, to: Subscription, now_ns: int) -> int:
         return min([self._lease.until_ns, *(gate.until_ns(now_ns) for gate in to.gates)])
 
     def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:
@@ -456,8 +479,23 @@ class PacketForwarder:
         head = _HEADER.pack(first, second, to.rtx_number & 0xFFFF, stamp, to.rtx_ssrc)
         to.rtx_number += 1
         payload = splice.payload(packet.payload) if splice.changes_payload else packet.payload
-        if to.egress.send_rtp(head + to.head_extension + sequence.to_bytes(2, "big"), payload):
+        if to.send(head + to.extension(now_ns) + sequence.to_bytes(2, "big"), payload, now_ns):
             to.last_ns = now_ns
+
+    def pad(self, subscription: Subscription, size: int) -> int:
+        to, sent = subscription, 0
+        while sent < size and to.rtx_payload_type is not None:
+            now_ns = self._now_ns()
+            running = all(gate.is_running for gate in to.gates)
+            if not running or now_ns >= self._open_until(to, now_ns):
+                break
+            number, to.rtx_number = to.rtx_number, to.rtx_number + 1
+            head = _HEADER.pack(to.first_byte | 0x20, to.rtx_payload_type, number & 0xFFFF, 0, to.rtx_ssrc)
+            head += to.extension(now_ns)
+            if not to.send(head, bytes(PADDING_BYTES - 1) + bytes([PADDING_BYTES]), now_ns):
+                break
+            sent += len(head) + PADDING_BYTES
+        return sent
 
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         fanout.last_report = report

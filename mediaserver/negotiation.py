@@ -20,14 +20,19 @@ Setup = Literal["actpass", "active", "passive"]
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 TRANSPORT_CC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 RID_URI = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 REPAIRED_RID_URI = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 _EXTENSIONS: dict[str, tuple[str, ...]] = {
     "audio": (MID_URI, TRANSPORT_CC_URI, AUDIO_LEVEL_URI),
     "video": (MID_URI, TRANSPORT_CC_URI, RID_URI, REPAIRED_RID_URI),
 }
-# Our own offers: one number each, for ever, so that a pooled m-line may change its codec.
-OFFERED_MID_ID = 1
+# What viewers are told of each packet. Our own offers have one number each, for ever, so that a pooled m-line may
+# change its codec; where the viewer offers, the numbers are its own.
+OFFERED_EXTENSIONS: dict[str, dict[str, int]] = {
+    "audio": {MID_URI: 1, SEND_TIME_URI: 2, TRANSPORT_CC_URI: 3, AUDIO_LEVEL_URI: 4},
+    "video": {MID_URI: 1, SEND_TIME_URI: 2, TRANSPORT_CC_URI: 3},
+}
 ENCODINGS_MAX = 3  # of one picture
 _EXTENSION_IDS_MAX = 14  # one-byte header extensions, RFC 8285 section 4.2
 _HASHES = ("sha-256", "sha-384", "sha-512")
@@ -95,6 +100,16 @@ class RemoteTransport:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewerExtensions:
+    """The ids of the header extensions that a viewer understands on one m-line, 0 for those it does not."""
+
+    mid_id: int = 0
+    send_time_id: int = 0
+    transport_cc_id: int = 0
+    level_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class IncomingMedia:
     """One m-line of a publisher. `ssrcs` are those its SDP named, `rtx_ssrcs` maps their retransmissions. `rids` are
     the encodings of its simulcast in the publisher's order, empty without; with `simulcast_ssrcs` they are told by SSRC, else
@@ -131,12 +146,12 @@ class PublishOffer:
 @dataclass(frozen=True, slots=True)
 class WatchedMedia:
     """One m-line on which a viewer would receive: what it decodes of what the room may carry, in the room's order,
-    with the viewer's payload types. `mid_id` 0: no mid extension."""
+    with the viewer's payload types."""
 
     mid: str
     kind: Kind
     codecs: tuple[Codec, ...]
-    mid_id: int
+    extensions: ViewerExtensions
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +194,7 @@ class SubscribeAnswer:
 
     transport: RemoteTransport
     accepted: dict[str, Codec]
-    mid_ids: dict[str, int]
+    extensions: dict[str, ViewerExtensions]
 
 
 # --- reading ---------------------------------------------------------------------------------------------
@@ -207,13 +222,13 @@ def read_subscribe_answer(text: str, offered: Sequence[OutgoingMedia]) -> Subscr
     if transport.setup == "actpass":
         raise NegotiationError("an answer must choose setup active or passive")
     accepted: dict[str, Codec] = {}
-    mid_ids: dict[str, int] = {}
+    extensions: dict[str, ViewerExtensions] = {}
     for section, media in zip(offered, parsed.media, strict=True):
         codec = _accepted_codec(parsed, media, section)
         if codec is not None:
             accepted[section.mid] = codec
-            mid_ids[section.mid] = _extension_ids(media).get(MID_URI, 0)
-    return SubscribeAnswer(transport, accepted, mid_ids)
+            extensions[section.mid] = _viewer_extensions(media, section.kind)
+    return SubscribeAnswer(transport, accepted, extensions)
 
 
 def read_watch_offer(text: str, video_codecs: Sequence[str]) -> WatchOffer:
@@ -244,7 +259,7 @@ def _read_watched(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> Wat
     codecs = tuple(codec for name in names if (codec := _choose_codec(media, [name])) is not None)
     if not codecs:
         raise NegotiationError(f"the offer has no {kind} codec that this room carries")
-    return WatchedMedia(sdp_text.token(mid or ""), kind, codecs, _extension_ids(media).get(MID_URI, 0))
+    return WatchedMedia(sdp_text.token(mid or ""), kind, codecs, _viewer_extensions(media, kind))
 
 
 def read_ice_fragment(text: str) -> IceFragment:
@@ -384,6 +399,16 @@ def _extension_ids(media: Media) -> dict[str, int]:
     return ids
 
 
+def _viewer_extensions(media: Media, kind: Kind) -> ViewerExtensions:
+    ids = {uri: n for uri, n in _extension_ids(media).items() if uri in OFFERED_EXTENSIONS[kind]}
+    return ViewerExtensions(
+        mid_id=ids.get(MID_URI, 0),
+        send_time_id=ids.get(SEND_TIME_URI, 0),
+        transport_cc_id=ids.get(TRANSPORT_CC_URI, 0),
+        level_id=ids.get(AUDIO_LEVEL_URI, 0),
+    )
+
+
 def _ssrcs(media: Media) -> tuple[int, ...]:
     lines = (line.partition(" ")[0] for line in media.attributes.every("ssrc"))
     return tuple(dict.fromkeys(sdp_text.number(line, 0, 0xFFFFFFFF) for line in lines))
@@ -505,11 +530,22 @@ def write_watch_answer(
             continue
         lines += _media_lines(section.kind, section.mid, chosen[section.mid], media.protocol)
         lines += _transport_lines(local, setup)
-        lines += [f"a=extmap:{section.mid_id} {MID_URI}"] if section.mid_id else []
+        lines += _viewer_extension_lines(section.extensions)
         lines += ["a=sendonly", f"a=msid:{stream_id} {stream_id}-{section.mid}", "a=rtcp-mux", "a=rtcp-rsize"]
         feedback = ["nack", "nack pli", "ccm fir"] if section.kind == "video" else []
+        feedback += ["transport-cc"] if section.extensions.transport_cc_id else []
         lines += [line for codec in chosen[section.mid] for line in _codec_lines(codec, feedback)]
     return _text(lines)
+
+
+def _viewer_extension_lines(ids: ViewerExtensions) -> list[str]:
+    named = (
+        (ids.mid_id, MID_URI),
+        (ids.send_time_id, SEND_TIME_URI),
+        (ids.transport_cc_id, TRANSPORT_CC_URI),
+        (ids.level_id, AUDIO_LEVEL_URI),
+    )
+    return [f"a=extmap:{identifier} {uri}" for identifier, uri in named if identifier]
 
 
 def write_ice_fragment(local: LocalTransport) -> str:
@@ -563,9 +599,10 @@ def _offer_lines(section: OutgoingMedia, local: LocalTransport) -> list[str]:
     codec = idle if section.codec is None else section.codec
     lines = _media_lines(section.kind, section.mid, [codec], "UDP/TLS/RTP/SAVPF")
     lines += _transport_lines(local, "actpass")
-    lines += [f"a=extmap:{OFFERED_MID_ID} {MID_URI}"]
+    lines += [f"a=extmap:{n} {uri}" for uri, n in OFFERED_EXTENSIONS[section.kind].items()]
     lines += ["a=inactive" if section.codec is None else "a=sendonly", "a=rtcp-mux", "a=rtcp-rsize"]
-    lines += _codec_lines(codec, ["nack", "nack pli", "ccm fir"] if section.kind == "video" else [])
+    feedback = ["nack", "nack pli", "ccm fir", "goog-remb"] if section.kind == "video" else []
+    lines += _codec_lines(codec, [*feedback, "transport-cc"])
     return lines + (_source_lines(section) if section.codec is not None else [])
 
 

@@ -200,7 +200,11 @@ class NativePlane:
             ssrc=subscription.ssrc,
             payload_type=subscription.payload_type,
             first_number=subscription.first_number,
-            head_extension=subscription.head_extension,
+            head_extension=subscription.head_extension.block,
+            transport_cc_at=subscription.head_extension.transport_cc_at,
+            send_time_at=subscription.head_extension.send_time_at,
+            level_at=subscription.head_extension.level_at,
+            level_id=subscription.head_extension.level_id,
             rtx_ssrc=subscription.rtx_ssrc,
             rtx_payload_type=-1 if subscription.rtx_payload_type is None else subscription.rtx_payload_type,
             rtx_number=subscription.rtx_number,
@@ -245,7 +249,7 @@ class NativePlane:
     def move(self, subscription: Subscription, fanout: Fanout, splice: Splice, start: int) -> None:
         former = subscription.fanout
         assert former is not None
-        self.native.move(
+        resumed = self.native.move(
             subscription.link,
             self._publication(fanout),
             start=start,
@@ -254,6 +258,8 @@ class NativePlane:
             tl0_picture_index=splice.tl0_picture_index,
             key_index=splice.key_index,
         )
+        if resumed is not None:
+            self._on_resumed(subscription, *resumed)
         former.leave(subscription)
         fanout.join(subscription)
         subscription.fanout, subscription.splice, subscription.start = fanout, splice, start
@@ -294,6 +300,9 @@ class NativePlane:
 
     def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:  # noqa: ARG002
         self.native.resend(subscription.link, lost)
+
+    def pad(self, subscription: Subscription, size: int) -> int:
+        return int(self.native.pad(subscription.link, size))
 
     def report(self, fanout: Fanout, report: SenderReport) -> None:
         fanout.last_report = report

@@ -39,6 +39,9 @@ MISSING_MAX = 256
 MISSING_AGE_MAX = 1000
 # An encoding without a packet for so long is one that its sender has stopped (a screen at rest still sends one a second).
 SILENT_NS = 1_500_000_000
+# Sooner, where the others have gone on meanwhile: its sender has stopped this one alone.
+STOPPED_NS = 400_000_000
+STOPPED_PICTURES = 8
 BITRATE_SAMPLES = 5
 BITRATE_SAMPLE_NS = 250_000_000
 # A keyframe that somebody waits for is asked for again so often: its beginning may have been lost.
@@ -135,6 +138,8 @@ class Encoding:
         self._timestamp_shift = 0
         self.timestamp = 0
         self.arrival_ns = 0
+        self._pictures = 0
+        self._behind = 0
         self._octets: deque[tuple[int, int]] = deque(maxlen=BITRATE_SAMPLES)
         self._missing: dict[int, Missing] = {}
         self._keyframe_wanted = False
@@ -176,7 +181,7 @@ class Encoding:
         if newest:
             if timestamp != self.timestamp or not self.arrival_ns:
                 self._look_for_keyframe(kept, now_ns)
-            self.timestamp, self.arrival_ns, self.is_active = timestamp, now_ns, True
+            self._note_arrival(timestamp, now_ns)
         self._forwarder.forward(self.fanout, kept)
 
     def _look_for_keyframe(self, packet: Packet, now_ns: int) -> None:
@@ -210,8 +215,12 @@ class Encoding:
             return
         self._note_gap(source.highest, number, now_ns)
         source.count(number, timestamp, now_ns)
-        self.timestamp, self.arrival_ns = (timestamp + self._timestamp_shift) & 0xFFFFFFFF, now_ns
-        self.is_active = True
+        self._note_arrival((timestamp + self._timestamp_shift) & 0xFFFFFFFF, now_ns)
+
+    def _note_arrival(self, timestamp: int, now_ns: int) -> None:
+        """The newest packet so far."""
+        self._pictures += timestamp != self.timestamp
+        self.timestamp, self.arrival_ns, self.is_active = timestamp, now_ns, True
 
     def receive_repair(self, packet: RtpPacket, primary_ssrc: int, now_ns: int) -> None:
         """A retransmission (RFC 4588): the original sequence number leads its payload. `primary_ssrc` is the SSRC that
@@ -307,8 +316,15 @@ class Encoding:
         """Ask the publisher for a keyframe soon; requests are merged, see `tick`."""
         self._keyframe_wanted = self.info.kind == "video"
 
-    def tick(self, now_ns: int) -> None:
-        """Called every 50 ms or so: ask again for what is missing, ask for a wanted keyframe."""
+    def take_pictures(self) -> int:
+        """How many pictures have begun since the last call."""
+        count, self._pictures = self._pictures, 0
+        return count
+
+    def tick(self, now_ns: int, behind: int = 0) -> None:
+        """Called every 50 ms or so: ask again for what is missing, ask for a wanted keyframe. `behind`: how many pictures
+        another encoding has begun since the last call while this one began none."""
+        self._behind = 0 if now_ns - self.arrival_ns < STOPPED_NS // 4 else self._behind + behind
         self._measure(now_ns)
         if self._missing:
             self._ask_missing(now_ns)
@@ -321,7 +337,8 @@ class Encoding:
             self._send_rtcp(picture_loss(self._own_ssrc, self._source.ssrc))
 
     def _measure(self, now_ns: int) -> None:
-        self.is_active = self.is_active and now_ns - self.arrival_ns < SILENT_NS
+        allowed_ns = STOPPED_NS if self._behind >= STOPPED_PICTURES else SILENT_NS
+        self.is_active = self.is_active and now_ns - self.arrival_ns < allowed_ns
         if self._octets and now_ns - self._octets[-1][0] < BITRATE_SAMPLE_NS:
             return
         self._octets.append((now_ns, self._forwarder.octets(self.fanout)))
@@ -392,8 +409,9 @@ class Publication:
             encoding.renegotiate(media)
 
     def tick(self, now_ns: int) -> None:
-        for encoding in self._encodings:
-            encoding.tick(now_ns)
+        begun = [encoding.take_pictures() for encoding in self._encodings]
+        for encoding, count in zip(self._encodings, begun, strict=True):
+            encoding.tick(now_ns, 0 if count else max(begun))
 
     def report_blocks(self, now_ns: int) -> list[ReportBlock]:
         blocks = (encoding.report_block(now_ns) for encoding in self._encodings)

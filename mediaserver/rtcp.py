@@ -15,6 +15,7 @@ GOODBYE = 203
 TRANSPORT_FEEDBACK = 205
 PAYLOAD_FEEDBACK = 206
 NACKS_MAX = 512
+STATUSES_MAX = 2048
 _FORMAT_NACK = 1
 _FORMAT_PLI = 1
 _FORMAT_FIR = 4
@@ -46,17 +47,30 @@ class SenderReport:
     octets: int
 
 
+@dataclass(frozen=True, slots=True)
+class TransportFeedback:
+    """Which packets arrived, and when: for the numbers from `base` (16 bits) on, the time since the one before them
+    that arrived, in ticks of 250 µs, None for what did not arrive. The first counts from `reference`, 24 bits in
+    units of 64 ms."""
+
+    base: int
+    reference: int
+    deltas: tuple[int | None, ...]
+
+
 @dataclass(slots=True)
 class Feedback:
     """Everything of use in one RTCP datagram."""
 
     sender_ssrcs: list[int] = field(default_factory=list)
     sender_reports: list[SenderReport] = field(default_factory=list)
+    receiver_reports: int = 0
     reports: list[ReportBlock] = field(default_factory=list)
     goodbyes: list[int] = field(default_factory=list)
     nacks: list[tuple[int, list[int]]] = field(default_factory=list)
     keyframes: list[int] = field(default_factory=list)
     bitrates_bps: list[tuple[int, int]] = field(default_factory=list)
+    transport: list[TransportFeedback] = field(default_factory=list)
 
 
 # --- reading ---------------------------------------------------------------------------------------------
@@ -100,6 +114,7 @@ def _parse_sender_report(feedback: Feedback, count: int, body: bytes) -> None:
 
 def _parse_receiver_report(feedback: Feedback, count: int, body: bytes) -> None:
     feedback.sender_ssrcs.append(int.from_bytes(body[:4], "big"))
+    feedback.receiver_reports += 1
     feedback.reports += _report_blocks(count, body, 4)
 
 
@@ -117,6 +132,9 @@ def _parse_goodbye(feedback: Feedback, count: int, body: bytes) -> None:
 
 
 def _parse_transport_feedback(feedback: Feedback, count: int, body: bytes) -> None:
+    if count == _FORMAT_TRANSPORT_CC:
+        _parse_transport_cc(feedback, body)
+        return
     if count != _FORMAT_NACK or len(body) < 8:  # noqa: PLR2004 - two SSRCs
         return
     sender, media = unpack_from("!II", body)
@@ -130,6 +148,42 @@ def _parse_transport_feedback(feedback: Feedback, count: int, body: bytes) -> No
         lost += [first] + [(first + bit + 1) & 0xFFFF for bit in range(16) if mask >> bit & 1]
     if lost and room > 0:
         feedback.nacks.append((media, lost[:room]))
+
+
+def _parse_transport_cc(feedback: Feedback, body: bytes) -> None:
+    """draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1. A broken or endless one says nothing."""
+    if len(body) < 16:  # noqa: PLR2004 - two SSRCs, base, count, reference time, number
+        return
+    base, count, reference = unpack_from("!HHI", body, 8)
+    if count > STATUSES_MAX:
+        return
+    feedback.sender_ssrcs.append(int.from_bytes(body[:4], "big"))
+    symbols, at = _read_symbols(body, count)
+    deltas: list[int | None] = []
+    for symbol in symbols:
+        # 1: one byte; 2: two bytes, signed; 3 is reserved.
+        if symbol == 3 or at + symbol > len(body):  # noqa: PLR2004
+            return
+        deltas.append(int.from_bytes(body[at : at + symbol], "big", signed=symbol == 2) if symbol else None)  # noqa: PLR2004
+        at += symbol
+    if len(deltas) == count:
+        feedback.transport.append(TransportFeedback(base, reference >> 8, tuple(deltas)))
+
+
+def _read_symbols(body: bytes, count: int) -> tuple[list[int], int]:
+    """`count` statuses, fewer when the chunks end early, and where the deltas begin."""
+    symbols: list[int] = []
+    at = 16
+    while len(symbols) < count and at + 2 <= len(body):
+        word = int.from_bytes(body[at : at + 2], "big")
+        at += 2
+        if word < 0x8000:  # noqa: PLR2004 - a run of one status
+            symbols += [word >> 13] * min(word & 0x1FFF, count - len(symbols))
+        elif word < 0xC000:  # noqa: PLR2004 - 14 statuses of one bit
+            symbols += [word >> (13 - bit) & 1 for bit in range(14)]
+        else:  # seven of two bits
+            symbols += [word >> (12 - 2 * place) & 3 for place in range(7)]
+    return symbols[:count], at
 
 
 def _parse_payload_feedback(feedback: Feedback, count: int, body: bytes) -> None:

@@ -78,11 +78,68 @@ def audio_level(extensions: bytes, identifier: int | None) -> tuple[int, bool]:
     return value[0] & 0x7F, value[0] >= 0x80  # noqa: PLR2004 - the highest bit
 
 
-def extension_block(identifier: int, value: bytes) -> bytes:
-    """A whole header extension holding one element of 1 to 16 bytes."""
-    element = bytes([identifier << 4 | (len(value) - 1)]) + value
-    element += bytes(-len(element) % 4)
-    return pack("!HH", _ONE_BYTE_PROFILE, len(element) // 4) + element
+@dataclass(frozen=True, slots=True)
+class HeadExtension:
+    """A whole header extension (RFC 8285 section 4.2), ready but for what is told of each packet: that is written at
+    the places `*_at`, counted from the first byte of `block`, 0 where it is not told.
+
+    The transport-wide number takes two bytes, the time of sending three, the audio level a byte for its id and one
+    for its value: without a level both are padding."""
+
+    block: bytes = b""
+    transport_cc_at: int = 0
+    send_time_at: int = 0
+    level_at: int = 0
+    level_id: int = 0
+
+    def stamped(self, transport_number: int, now_ns: int, audio_level: int, *, voice: bool) -> bytes:
+        """The block of one packet. `audio_level` 0 to 127 (-dBov), -1 where it is not known."""
+        if not (self.transport_cc_at or self.send_time_at or self.level_at):
+            return self.block
+        block = bytearray(self.block)
+        if self.transport_cc_at:
+            block[self.transport_cc_at : self.transport_cc_at + 2] = (transport_number & 0xFFFF).to_bytes(
+                2, "big"
+            )
+        if self.send_time_at:
+            block[self.send_time_at : self.send_time_at + 3] = send_time(now_ns).to_bytes(3, "big")
+        if self.level_at:
+            level = (0, 0) if audio_level < 0 else (self.level_id << 4, audio_level | voice << 7)
+            block[self.level_at : self.level_at + 2] = bytes(level)
+        return bytes(block)
+
+
+NO_EXTENSION = HeadExtension()
+
+
+def send_time(now_ns: int) -> int:
+    """Seconds modulo 64 as 6.18-bit fixed point (abs-send-time)."""
+    return (now_ns % 64_000_000_000 << 18) // 1_000_000_000 & 0xFFFFFF
+
+
+def head_extension(
+    mid: bytes, *, mid_id: int = 0, transport_cc_id: int = 0, send_time_id: int = 0, level_id: int = 0
+) -> HeadExtension:
+    """The extension with those elements whose id is not 0; a `mid` of over 16 bytes does not fit and is left out."""
+    body, places = b"", {}
+    for name, identifier, value in (
+        ("transport_cc_at", transport_cc_id, bytes(2)),
+        ("send_time_at", send_time_id, bytes(3)),
+        ("mid_at", mid_id, mid),
+    ):
+        if identifier and 1 <= len(value) <= 16:  # noqa: PLR2004 - one byte tells id and length
+            body += bytes([identifier << 4 | (len(value) - 1)])
+            places[name] = 4 + len(body)
+            body += value
+    if level_id:
+        places["level_at"] = 4 + len(body)
+        body += bytes(2)
+    if not body:
+        return NO_EXTENSION
+    body += bytes(-len(body) % 4)
+    places.pop("mid_at", None)
+    block = pack("!HH", _ONE_BYTE_PROFILE, len(body) // 4) + body
+    return HeadExtension(block, **places, level_id=level_id)
 
 
 def payload_bytes(packet: RtpPacket) -> int:

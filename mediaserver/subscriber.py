@@ -6,13 +6,14 @@ whose publication ended becomes inactive and is used again, under a new SSRC.
 Or the client made the one offer there is (`watch`): then its m-lines stay as they are, and carry what comes and goes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mediaserver import rtcp
+from mediaserver.bandwidth import MOST_BPS, Estimate, Line
 from mediaserver.context import Context
 from mediaserver.errors import NegotiationError, UnknownOfferError
-from mediaserver.events import Connected, Kind, Offer, TrackInfo
+from mediaserver.events import Connected, Kind, Offer, Reception, TrackInfo
 from mediaserver.forwarder import Subscription
 from mediaserver.gate import MS, Gate
 from mediaserver.negotiation import (
@@ -21,6 +22,7 @@ from mediaserver.negotiation import (
     LocalTransport,
     OutgoingMedia,
     SubscribeAnswer,
+    ViewerExtensions,
     WatchedMedia,
     WatchOffer,
     read_subscribe_answer,
@@ -28,16 +30,15 @@ from mediaserver.negotiation import (
     write_watch_answer,
 )
 from mediaserver.patience import KeyframePatience
-from mediaserver.publication import Encoding, Publication
+from mediaserver.publication import Publication
+from mediaserver.quality import CHOICE_INTERVAL_NS, Picture, Quality, sound_bps
 from mediaserver.room import SECTIONS_MAX, Slot, Wanted, arrange
-from mediaserver.rtp import extension_block
+from mediaserver.rtp import head_extension
 from mediaserver.transport import Role
 
 # libsrtp mistakes an early reordering for a wrap when the first number is high (RFC 3711 section 3.3.1).
 FIRST_NUMBER_MAX = 1 << 15
-# How large the largest encoding is taken to be until one of its keyframes has told.
-USUAL_SIZE = (1280, 720)
-FIT_INTERVAL_NS = 200_000_000
+NO_EXTENSIONS = ViewerExtensions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Section:
     offered: OutgoingMedia
     available: Available | None = None
     accepted: Codec | None = None
-    mid_id: int = 0
+    extensions: ViewerExtensions = NO_EXTENSIONS
     # Where the client offered: what it decodes, to choose from when there is something to send.
     choices: tuple[Codec, ...] = ()
     subscription: Subscription | None = None
@@ -106,7 +107,11 @@ class Subscriber:
         self._closed = False
         self._watching = False
         self._sizes: dict[str, tuple[int, int]] = {}
-        self._fitted_ns = 0
+        # The native plane keeps it with the peer.
+        self._own_line = Line() if self.peer.link is None else None
+        self._quality = Quality(context.forwarder, self.line, context.now_ns)
+        # Viewers take turns, so that not all choose at once.
+        self._choice_ns = context.now_ns() + context.random_number(0, CHOICE_INTERVAL_NS)
 
     # --- offers ---
 
@@ -216,7 +221,7 @@ class Subscriber:
         for section, media in zip(self._sections, offered, strict=True):
             if section.offered is media and section.available is not None:
                 section.accepted = answer.accepted.get(media.mid)
-                section.mid_id = answer.mid_ids.get(media.mid, 0)
+                section.extensions = answer.extensions.get(media.mid, NO_EXTENSIONS)
 
     # --- the client's own offer ---
 
@@ -231,7 +236,7 @@ class Subscriber:
             self._check_decodes(media)
         self._watching, self._outstanding = True, None
         self._sections = [
-            Section(OutgoingMedia(media.mid, media.kind), mid_id=media.mid_id, choices=media.codecs)
+            Section(OutgoingMedia(media.mid, media.kind), extensions=media.extensions, choices=media.codecs)
             for media in offer.watched
         ]
         self._fill()
@@ -273,17 +278,27 @@ class Subscriber:
         self._sizes = dict(sizes)
 
     def tick(self, now_ns: int) -> None:
-        """Called every 50 ms or so: let each picture come in the encoding that fits."""
-        if now_ns - self._fitted_ns < FIT_INTERVAL_NS:
-            return
-        self._fitted_ns = now_ns
+        """Called every 50 ms or so: choose anew in which encoding each picture comes, if it is time."""
+        if now_ns >= self._choice_ns and self.peer.connected:
+            self._choice_ns = now_ns + CHOICE_INTERVAL_NS
+            self._choose(now_ns)
+
+    def _choose(self, now_ns: int) -> None:
+        pictures: list[Picture] = []
+        sounds_bps = 0.0
         for section in self._sections:
-            if section.subscription is not None and section.available is not None:
-                publication = section.available.publication
-                if len(publication.encodings) > 1:
-                    encoding = fitting(publication.encodings, self._sizes.get(section.offered.mid))
-                    if encoding is not None:
-                        publication.select(section.subscription, encoding)
+            subscription, available = section.subscription, section.available
+            if subscription is None or available is None:
+                continue
+            if section.offered.kind == "audio":
+                sounds_bps += sound_bps(available.publication)
+            else:
+                view = self._sizes.get(section.offered.mid)
+                pictures.append(Picture(available.publication, subscription, view, available.gate is None))
+        if pictures or sounds_bps:
+            state = self._quality.update(pictures, sounds_bps, self.peer.bytes_out, now_ns)
+            if state is not None:
+                self._context.emit(Reception(self._participant_id, state, self._quality.estimate_bps))
 
     def _start_accepted(self) -> None:
         for section in self._sections:
@@ -294,14 +309,21 @@ class Subscriber:
         sender = self.peer.sender
         if sender is None or section.available is None:
             return
-        mid = section.offered.mid.encode()
+        ids = section.extensions
         section.subscription = Subscription(
             ssrc=section.offered.ssrc,
             payload_type=codec.payload_type,
             gates=tuple(gate for gate in (section.available.gate, self._gate) if gate is not None),
             egress=sender,
             first_number=self._context.random_number(1, FIRST_NUMBER_MAX),
-            head_extension=extension_block(section.mid_id, mid) if section.mid_id else b"",
+            head_extension=head_extension(
+                section.offered.mid.encode(),
+                mid_id=ids.mid_id,
+                send_time_id=ids.send_time_id,
+                transport_cc_id=ids.transport_cc_id,
+                level_id=ids.level_id,
+            ),
+            line=self._own_line,
             rtx_ssrc=section.offered.rtx_ssrc,
             rtx_payload_type=codec.rtx_payload_type,
             rtx_number=self._context.random_number(1, FIRST_NUMBER_MAX),
@@ -323,6 +345,7 @@ class Subscriber:
 
     def stop(self) -> None:
         """Nothing is sent to this participant any more."""
+        self._quality.stop()
         for section in self._sections:
             self._stop(section)
 
@@ -356,6 +379,26 @@ class Subscriber:
                 self._context.forwarder.resend(fanout, section.subscription, lost)
         for ssrc in feedback.keyframes:
             self.on_keyframe_request(ssrc, now_ns)
+        if self._own_line is None:
+            self.peer.link.note_feedback(data, now_ns)
+        else:
+            self._read_line(self._own_line, feedback, now_ns)
+
+    def _read_line(self, line: Line, feedback: rtcp.Feedback, now_ns: int) -> None:
+        for transport in feedback.transport:
+            line.take_feedback(transport, now_ns)
+        if feedback.receiver_reports:
+            line.reports += feedback.receiver_reports
+            own = [report.fraction_lost for report in feedback.reports if self._passing(report.ssrc, now_ns)]
+            line.told_loss = max(own, default=0) / 256
+        for _, bitrate_bps in feedback.bitrates_bps:
+            line.told_bps = min(float(bitrate_bps), MOST_BPS)
+
+    @property
+    def line(self) -> Estimate:
+        """What is known of the line to this participant."""
+        line: Estimate = self.peer.link if self._own_line is None else self._own_line
+        return line
 
     def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
         """Nobody publishes on this transport."""
@@ -386,16 +429,3 @@ class Subscriber:
         self._closed = True
         self.stop()
         await self.peer.close()
-
-
-def fitting(encodings: Sequence[Encoding], view: tuple[int, int] | None) -> Encoding | None:
-    """The smallest encoding that comes and fills a view (in pixels; None: the largest), else the largest that comes. None
-    while none comes. Each is taken to be half as wide and high as the next where its size is not known."""
-    active = [encoding for encoding in encodings if encoding.is_active]
-    largest = encodings[-1].size or USUAL_SIZE
-    for place, encoding in enumerate(encodings):
-        halvings = len(encodings) - 1 - place
-        width, height = encoding.size or (largest[0] >> halvings, largest[1] >> halvings)
-        if encoding.is_active and view is not None and (width >= view[0] or height >= view[1]):
-            return encoding
-    return active[-1] if active else None

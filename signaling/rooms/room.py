@@ -143,9 +143,10 @@ class LiveRoom:
     # --- telling ------------------------------------------------------------------------------------------
 
     def broadcast(self, message: wire.ServerMessage, *, but: Participant | None = None) -> None:
+        text = wire.encode(message)
         for participant in tuple(self.participants.values()):
-            if participant is not but:
-                participant.send(message)
+            if participant is not but and participant.channel is not None:
+                participant.channel.send_text(text)
 
     def notice(self, kind: wire.NoticeKind, *, but: Participant | None = None, **about: Any) -> None:
         self.broadcast(self.make_notice(kind, **about), but=but)

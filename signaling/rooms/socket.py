@@ -64,13 +64,18 @@ class Channel:
         return self._conclusion is not None
 
     def send(self, message: ServerMessage) -> None:
+        if not self.ended:
+            self.send_text(encode(message))
+
+    def send_text(self, text: str) -> None:
+        """A message that was encoded already, once for many."""
         if self.ended:
             return
         if len(self._queue) >= QUEUE_MAX:
             self._queue.clear()
             self.end(Ending("slow_client"))
             return
-        self._queue.append(encode(message))
+        self._queue.append(text)
         self._ready.set()
 
     def refuse(self, error: WireError) -> None:

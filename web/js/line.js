@@ -13,6 +13,7 @@
 
 const RANK = { good: 0, reduced: 1, poor: 2, audio_only: 3 };
 const GOOD = /** @type {Line} */ ({ state: "good", side: "in" });
+const REDUCED = /** @type {Line} */ ({ state: "reduced", side: "in" });
 // Several looks, so that one lost second, or the first seconds of a call, do not alarm anybody.
 const LOOKS = 4;
 const TOLD_LOOKS = 3;
@@ -28,7 +29,7 @@ export class LineWatch {
     this._seen = {};
     /** @type {Line|null} */
     this.shown = null;
-    this._worseAt = 0;
+    this._shownAt = 0;
   }
 
   /** @param {Look} look @returns {Line|null} null before anything is known */
@@ -52,12 +53,22 @@ export class LineWatch {
     return this._seen[what] >= looks;
   }
 
-  /** @param {Line} line */
+  /** Worse is shown at once; better, or as bad for another reason, when it has lasted. @param {Line} line */
   _show(line) {
     const shown = this.shown;
-    if (shown && RANK[line.state] >= RANK[shown.state]) this._worseAt = this._now();
-    const better = shown !== null && RANK[line.state] < RANK[shown.state];
-    if (!better || this._now() - this._worseAt >= BETTER_AFTER_MS) this.shown = line.state === "good" ? GOOD : line;
-    return this.shown;
+    // "Sound only" beside a picture that moves again would be wrong at once; that it is small, is not.
+    const back = shown?.state === "audio_only" && line.state !== "audio_only";
+    if (back && line.state === "good") return this._is(REDUCED);
+    const same = shown?.state === line.state && shown.side === line.side;
+    const worse = !shown || RANK[line.state] > RANK[shown.state];
+    const lasted = this._now() - this._shownAt >= BETTER_AFTER_MS;
+    return same || worse || back || lasted ? this._is(same ? shown : line) : shown;
+  }
+
+  /** @param {Line} line */
+  _is(line) {
+    this._shownAt = this._now();
+    this.shown = line;
+    return line;
   }
 }

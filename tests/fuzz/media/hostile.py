@@ -40,6 +40,15 @@ def seal_all(_session, packet, length):
     return 0
 
 
+# Ready-made header extensions, and where in them something is told of each packet.
+EXTENSIONS = [
+    (b"", {}),
+    (b"\xbe\xde\0\1\x40v\0\0", {}),
+    (bytes(64), {"transport_cc_at": 62, "send_time_at": 59, "level_at": 57, "level_id": 4}),
+    (b"\xbe\xde\0\2\x31\0\0\x22\0\0\0\0", {"transport_cc_at": 5, "send_time_at": 8}),
+]
+
+
 class User:
     def __init__(self, link_of):
         self.closed = False
@@ -147,10 +156,11 @@ class Fuzz:
             gates = [Gate(self.lease, lambda _: None) for _ in range(self.chance.choice([0, 0, 0, 1, 2]))]
             self.gates += gates
             self.ssrc += 1
+            extension, places = self.chance.choice(EXTENSIONS)
             subscription = self.plane.subscribe(
                 self.chance.choice(self.publications), link, self.ssrc, tuple(gates), [gate.state for gate in gates],
                 ssrc=self.ssrc % 200, payload_type=self.chance.randrange(128), first_number=self.chance.randrange(1 << 15),
-                head_extension=self.chance.choice([b"", b"\xbe\xde\0\1\x40v\0\0", bytes(64)]),
+                head_extension=extension, **places,
                 rtx_ssrc=1000 + self.ssrc, rtx_payload_type=self.chance.choice([-1, 97]), rtx_number=7,
             )  # fmt: skip
             self.subscriptions.append((subscription, link))
@@ -233,6 +243,28 @@ class Fuzz:
                 subscription, [self.chance.randrange(1 << 16) for _ in range(self.chance.randrange(700))]
             )
 
+    def pad(self):
+        if self.subscriptions:
+            subscription, _ = self.chance.choice(self.subscriptions)
+            self.plane.pad(subscription, self.chance.choice([-5, 0, 1, 3000, 200_000]))
+
+    def line(self):
+        """Probes begin and end at any time, and what is known of a line is read."""
+        if self.peers:
+            link = self.chance.choice(self.peers)[0]
+            act = self.chance.randrange(4)
+            if act == 0:
+                link.begin_probe()
+            elif act == 1:
+                link.end_probe(self.clock)
+            elif act == 2:
+                link.check_probe(self.clock)
+            else:
+                link.note_feedback(self.rtcp(), self.clock)
+            assert 30_000 <= link.estimate_bps <= 100_000_000
+            assert 0 <= link.loss <= 1
+            assert 0 <= link.told_bps <= 100_000_000
+
     def work(self):
         self.told(self.plane.work())
 
@@ -296,6 +328,7 @@ class Fuzz:
         parts = []
         for _ in range(self.chance.randrange(1, 6)):
             body = struct.pack("!II", self.chance.randrange(1, 9), self.chance.randrange(200))
+            body += self.chance.choice([b"", b"", b"", b"REMB", self.arrivals()])
             body += self.chance.randbytes(4 * self.chance.choice([0, 1, 2, 30, 100]))
             words = self.chance.choice([len(body) // 4] * 6 + [0, 1, 0xFFFF])
             flags = self.chance.choice([1, 4, 15, self.chance.randrange(64)])
@@ -303,6 +336,15 @@ class Fuzz:
                 struct.pack("!BBH", 0x80 | flags, self.chance.choice([200, 201, 205, 205, 206]), words) + body
             )
         return b"".join(parts)[: MTU - 160]
+
+    def arrivals(self):
+        """As transport-wide feedback begins: likely numbers, any count, runs that are short or endless."""
+        count = self.chance.choice([1, 7, 60, 2048, 2049, 0xFFFF])
+        head = struct.pack("!HHI", self.chance.choice([1, 1, 40, 0xFFF0]), count, self.chance.getrandbits(32))
+        chunks = [0x2000 | count & 0x1FFF, 0x1FFF, 0xD555, 0xBFFF, self.chance.getrandbits(16)]
+        return head + b"".join(
+            struct.pack("!H", self.chance.choice(chunks)) for _ in range(self.chance.choice([2, 6]))
+        )
 
     def noise(self):
         return bytes([self.chance.choice([0, 22, 128, 144, 255])]) + self.chance.randbytes(
@@ -322,8 +364,8 @@ class Fuzz:
         act = self.chance.choices(
             [self.open_peer, self.close_peer, self.move_peer, self.open_publication, self.drop_publication, self.subscribe,
              self.unsubscribe, self.follow, self.gate, self.forward, self.resend, self.work, self.drain, self.writable,
-             self.accept, self.pause, self.take_audio_level, self.move],
-            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15, 3, 3, 6],
+             self.accept, self.pause, self.take_audio_level, self.move, self.pad, self.line],
+            [5, 1, 3, 3, 1, 10, 3, 8, 15, 6, 4, 12, 6, 4, 15, 3, 3, 6, 4, 6],
         )[0]  # fmt: skip
         act()
 

@@ -1,14 +1,17 @@
 """A Chromium host sends its camera in three sizes; a viewer goes from one to the other and its picture does not stumble."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, async_playwright
 
 from mediaserver import planes
 from mediaserver.events import RoomOptions
+from signaling.network import local_addresses
+from tests.browser.people import FIREFOX, FIREFOX_PREFS
 
 from .chromium import App
 from .pages import decodes, enter, frames, until
@@ -20,6 +23,12 @@ ENCODINGS = """[
   {rid: "l", scaleResolutionDownBy: 4, maxBitrate: 150000},
   {rid: "m", scaleResolutionDownBy: 2, maxBitrate: 400000},
   {rid: "h", maxBitrate: 900000}]"""
+SEND_ONLY = """async (rids) => {
+  const sender = pub.getSenders().find((sender) => sender.track?.kind === "video");
+  const parameters = sender.getParameters();
+  for (const encoding of parameters.encodings) encoding.active = rids.includes(encoding.rid);
+  await sender.setParameters(parameters);
+}"""
 WIDTHS = {"l": 320, "m": 640, "h": 1280}
 
 
@@ -45,6 +54,30 @@ async def look_at(app: App, viewer: Page, rid: str) -> None:
     await until(lambda: shows(viewer, width), f"a picture {width} wide")
 
 
+async def all_come(app: App) -> bool:
+    return all(rids(app).values())
+
+
+async def test_when_the_host_stops_an_encoding_its_viewers_go_on_in_the_next_one(browser: Browser) -> None:
+    app = App(RoomOptions(video_codecs=("VP8",)), plane="auto")
+    async with TestServer(app.application()) as server:
+        context = await browser.new_context()
+        host, viewer = await enter(context, server, "host"), await enter(context, server, "viewer")
+        assert await host.evaluate(f"publish({CAMERA}, {ENCODINGS})") == "ok"
+        await until(lambda: all_come(app), "all three encodings", seconds=30)
+        await until(lambda: shows(viewer, 1280), "the largest")
+        await asyncio.sleep(1.5)
+        before = await video(viewer)
+        for sizes, width in [("lm", 640), ("l", 320), ("lmh", 1280)]:
+            await host.evaluate(SEND_ONLY, list(sizes))
+            await until(lambda: shows(viewer, width), f"a picture {width} wide")  # noqa: B023 - awaited here
+            await asyncio.sleep(1.5)
+        after = await video(viewer)
+        assert after["frozen_s"] - before["frozen_s"] < 3, (before, after)
+        assert after["plis"] - before["plis"] <= 2, (before, after)
+        await context.close()
+
+
 @pytest.mark.parametrize("plane", ["python", "native"])
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
 async def test_a_viewer_goes_up_and_down_without_a_stumble(browser: Browser, codec: str, plane: str) -> None:
@@ -56,11 +89,7 @@ async def test_a_viewer_goes_up_and_down_without_a_stumble(browser: Browser, cod
         host, viewer = await enter(context, server, "host"), await enter(context, server, "viewer")
         assert await host.evaluate(f"publish({CAMERA}, {ENCODINGS})") == "ok"
         await until(lambda: decodes(viewer), "frames are decoded")
-
-        async def all_come() -> bool:
-            return all(rids(app).values())
-
-        await until(all_come, "all three encodings", seconds=30)
+        await until(lambda: all_come(app), "all three encodings", seconds=30)
         before = await video(viewer)
         for rid in ("l", "h", "m", "l", "m", "h", "l", "h"):
             await look_at(app, viewer, rid)
@@ -71,4 +100,34 @@ async def test_a_viewer_goes_up_and_down_without_a_stumble(browser: Browser, cod
         assert after["frozen_s"] - before["frozen_s"] < 0.8, (before, after)
         assert after["plis"] - before["plis"] <= 2, (before, after)
         assert after["key_frames"] - before["key_frames"] <= 12, (before, after)
+        await context.close()
+
+
+@pytest.fixture
+async def firefox() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.firefox.launch(
+            channel="moz-firefox", executable_path=FIREFOX, firefox_user_prefs=FIREFOX_PREFS
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not local_addresses(), reason="Firefox needs an address other than loopback")
+async def test_a_firefox_host_sends_several_sizes_as_well(browser: Browser, firefox: Browser) -> None:
+    app = App(RoomOptions(video_codecs=("VP8",)), plane="auto", addresses=("127.0.0.1", *local_addresses()))
+    async with TestServer(app.application()) as server:
+        context = await browser.new_context()
+        host = await enter(await firefox.new_context(), server, "host")
+        viewer = await enter(context, server, "viewer")
+        assert await host.evaluate(f"publish({CAMERA}, {ENCODINGS})") == "ok"
+        await until(lambda: all_come(app), "all three encodings", seconds=30)
+        await until(lambda: decodes(viewer), "frames are decoded")
+        full = (await video(viewer))["width"]
+        for factor in (4, 1, 2, 4, 1):
+            width = full // factor
+            await app.media.set_view("viewer", {(await video(viewer))["mid"]: (width, width * 3 // 4)})
+            await until(lambda: shows(viewer, width), f"a picture {width} wide")  # noqa: B023 - awaited here
+        assert (await video(viewer))["plis"] <= 2
         await context.close()

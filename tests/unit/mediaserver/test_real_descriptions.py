@@ -171,7 +171,7 @@ def test_a_browser_takes_our_codecs_with_retransmission_and_leaves_idle_lines_id
         mid: name for mid, name in expected.items() if name != "H264"
     }
     assert all(codec.rtx_payload_type for mid, codec in answer.accepted.items() if mid != "0")
-    assert all(answer.mid_ids.values())
+    assert all(ids.mid_id for ids in answer.extensions.values())
     assert answer.transport.setup == "active"
 
 

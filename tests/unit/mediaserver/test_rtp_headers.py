@@ -45,7 +45,7 @@ def test_an_extension_is_found_behind_padding_and_a_truncated_list_ends_quietly(
 
 @pytest.mark.parametrize("mid", [b"0", b"17", b"1234567", b"0123456789abcdef"])
 def test_a_written_extension_reads_back(mid):
-    block = rtp.extension_block(1, mid)
+    block = rtp.head_extension(mid, mid_id=1).block
     assert len(block) % 4 == 0
     parsed = rtp.parse(packet(extension=block))
     assert rtp.find_extension(parsed.extensions, 1) == mid

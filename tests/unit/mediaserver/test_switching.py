@@ -403,16 +403,42 @@ def test_a_newcomer_begins_with_the_lowest_that_comes(show):
     assert show.publication.current(other) is show.low.encoding
 
 
-def test_an_encoding_that_stops_is_known_to_be_silent_and_how_much_the_others_carry(show):
+def test_an_encoding_that_stops_alone_is_soon_known_to_be_silent(show):
+    for _ in range(10):
+        show.picture(lose=(1,))
+        show.tick()
+    activity = []
+    for _ in range(20):
+        show.picture(show.low)
+        show.tick()
+        activity.append([encoding.is_active for encoding in show.publication.encodings])
+    assert activity[5] == [True, True]
+    assert activity[11] == [True, False]
+    show.picture(show.high)
+    assert show.high.encoding.is_active
+
+
+def test_pictures_that_come_seldom_or_not_at_all_for_a_moment_are_no_silence(show):
+    for turn in range(60):  # the other at a quarter of the rate
+        show.picture(*([show.low, show.high] if turn % 4 == 0 else [show.low]))
+        show.tick()
+        assert show.high.encoding.is_active
+    for _ in range(26):
+        show.tick(50)
+        assert [encoding.is_active for encoding in show.publication.encodings] == [True, True]
+    for _ in range(8):
+        show.tick(50)
+    assert [encoding.is_active for encoding in show.publication.encodings] == [False, False]
+
+
+def test_how_much_an_encoding_carries_is_measured_over_a_second(show):
     for _ in range(40):
         show.picture(packets=5)
         show.tick()
-    assert show.low.encoding.is_active
-    assert 0.8 < show.low.encoding.bitrate_bps / (20 * 8 * (12 + 4 * 10)) < 1.2
-    for _ in range(SILENT_NS // MS // FRAME_MS + 1):
+    assert 0.8 < show.low.encoding.bitrate_bps / (20 * 8 * (7 + 4 * 10)) < 1.2
+    for _ in range(SILENT_NS // MS // FRAME_MS):
         show.picture(show.low)
         show.tick()
-    assert [encoding.is_active for encoding in show.publication.encodings] == [True, False]
     assert show.high.encoding.bitrate_bps == 0
 
 

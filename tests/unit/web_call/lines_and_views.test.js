@@ -46,6 +46,24 @@ test("a better line is believed after a while, and a relapse starts the while an
   assert.equal(after(1, { told: "good" }), "good in");
 });
 
+test("sound only is not said any longer once the picture is back, and good only after a while", () => {
+  const after = watch();
+  after(1, { told: "audio_only" });
+  assert.equal(after(1, { told: "good" }), "reduced in");
+  assert.equal(after(4, { told: "good" }), "reduced in");
+  assert.equal(after(2, { told: "good" }), "good in");
+  after(1, { told: "audio_only" });
+  assert.equal(after(1, { told: "poor" }), "poor in");
+});
+
+test("two reasons that are as bad as each other do not take turns", () => {
+  const after = watch();
+  after(3, { told: "reduced" });
+  assert.equal(after(15, { told: "reduced", limited: "cpu" }), "reduced in");
+  assert.equal(after(3, { told: "good", limited: "cpu" }), "reduced in");
+  assert.equal(after(3, { told: "good", limited: "cpu" }), "reduced device");
+});
+
 test("one lost second alarms nobody, several do", () => {
   const after = watch();
   after(5);
