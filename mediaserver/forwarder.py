@@ -33,13 +33,13 @@ OFFSETS_KEPT = 8
 RESENDS_PER_SECOND_MAX = 500
 # libsrtp refuses to send what lies further behind than its window.
 LATE_PACKETS_MAX = 1000
+# Of one packet that is nothing but padding (one byte counts it).
+PADDING_BYTES = 224
 # Chromium reports six times a second at 2 Mbit/s: to a thousand viewers that would cost a twentieth of a core.
 REPORT_INTERVAL_NS = 4_000_000_000
 REPORTS_AT_ONCE_MAX = 250  # about 2 ms
 # A receiver needs two to match the sender's clock.
 NEWCOMER_REPORTS = 2
-# Of one packet that is nothing but padding (one byte counts it).
-PADDING_BYTES = 224
 _SECOND_NS = 1_000_000_000
 _HEADER = Struct("!BBHII")
 
@@ -119,8 +119,8 @@ class Subscription:
     """One subscriber's copy of one publication.
 
     `gates` are those of both participants, where metered. `head_extension` is the ready-made header
-    extension; `line` numbers what goes to the same viewer (the native forwarder does that by itself). `first_number` is the outgoing sequence to begin with (random, below 32768). `paused` is changed by
-    `Forwarder.set_paused` alone.
+    extension; `line` numbers what goes to the same viewer (the native forwarder does that by itself). `first_number` is
+    the outgoing sequence to begin with (random, below 32768). `paused` is changed by `Forwarder.set_paused` alone.
     """
 
     ssrc: int
