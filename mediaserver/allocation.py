@@ -67,7 +67,9 @@ class Allocator:
             while choice.may_grow(place) and choice.try_step(place, rises=rises, sure=False):
                 pass
         self._note(streams, choice, order, now_ns)
-        self.has_ease = not self.wanted_bps and (not limited or choice.spent_bps * EASE_MARGIN <= estimate_bps)
+        self.has_ease = not self.wanted_bps and (
+            not limited or choice.spent_bps * EASE_MARGIN <= estimate_bps
+        )
         return tuple(choice.places)
 
     def _note(self, streams: Sequence[Stream], choice: "_Choice", order: Sequence[int], now_ns: int) -> None:

@@ -324,6 +324,7 @@ class Subscriber:
                 send_time_id=ids.send_time_id,
                 transport_cc_id=ids.transport_cc_id,
                 level_id=ids.level_id,
+                descriptor_id=ids.descriptor_id if codec.name == "AV1" else 0,
             ),
             line=self._own_line,
             rtx_ssrc=section.offered.rtx_ssrc,
