@@ -106,7 +106,8 @@ async def test_a_viewer_goes_up_and_down_without_a_stumble(browser: Browser, cod
         after = await video(viewer)
         assert after["frozen_s"] - before["frozen_s"] < 0.8, (before, after)
         assert after["plis"] - before["plis"] <= 2, (before, after)
-        assert after["key_frames"] - before["key_frames"] <= 12, (before, after)
+        # Going up it may stop halfway, until a probe has shown that the line carries the largest.
+        assert after["key_frames"] - before["key_frames"] <= 18, (before, after)
         await context.close()
 
 
