@@ -6,7 +6,8 @@
     take()       the same for a packet that came by a TCP connection, which Python reads
       _secure      decrypted in place; an SSRC that Python has not admitted for the peer goes to Python as it came
       _media       RTP of a followed stream: its number, how loud it is, then into the job of its publication
-      _feedback    RTCP of a viewer: NACKs are answered from the cache, keyframe requests are told, the rest counted
+      _feedback    RTCP of a viewer: NACKs are answered from the cache, keyframe requests are told; what it tells of its
+                   line goes into the estimate (`estimate.pxi`), which Python reads when it chooses what to send
     _work()      job by job, subscription by subscription, packet by packet
       _admit       no pause, both gates and the lease, on every send
       _emit        header rewritten, payload copied, encrypted; joined to the message before it where sizes allow
@@ -169,6 +170,7 @@ cdef enum:
     WAITING_BYTES_MAX = 4194304
     ITEMS = 320
     KEYFRAMES_PER_DATAGRAM_MAX = 4
+    DESCRIPTOR_BYTES_MAX = 255
     CACHE_PACKETS = 1024        # the same as in forwarder.py, as the next five
     OFFSETS_KEPT = 8
     RESENDS_PER_SECOND_MAX = 500
@@ -194,9 +196,10 @@ cdef struct Cached:
     int64_t number
     uint32_t timestamp
     uint8_t flags           # marker and padding bits of the first two header bytes
+    int descriptor_bytes    # of the dependency descriptor, which is kept before the payload
     int size
     int room
-    uint8_t *payload
+    uint8_t *data
 
 cdef struct Received:
     int64_t number
@@ -205,6 +208,7 @@ cdef struct Received:
     uint8_t padding         # 0x20 or 0
     int audio_level         # -dBov, 0 to 127, of sound whose sender tells it, else -1
     uint8_t voice           # 0x80 or 0
+    int descriptor_bytes    # of the dependency descriptor before `start`: only where Python has read it
     int start
     int size
 
@@ -267,6 +271,7 @@ cdef struct Subscription:
     int extension_bytes
     int transport_cc_at, send_time_at, level_at     # places in it, 0: it is not told (see rtp.HeadExtension)
     uint8_t level_id
+    uint8_t descriptor_id   # 0: has no use for it
     int64_t *gates[2]       # of each: is open, allowance, first packet (see gate.py)
     int gate_count
     int64_t last_ns
@@ -534,6 +539,19 @@ cdef void _shift_ids(uint8_t *payload, int size, Splice *splice) noexcept nogil:
     if ids & 0x10 and size > at:
         payload[at] = (payload[at] & 0xE0) | ((payload[at] + splice.key_index) & 0x1F)
 
+cdef inline int _described_bytes(Subscription *to, int size) noexcept nogil:
+    """How much longer a dependency descriptor of that size makes the header extension."""
+    return (size + 5) & ~3 if to.descriptor_id and size else 0
+
+cdef inline void _describe(Subscription *to, uint8_t *block, const uint8_t *descriptor, int size) noexcept nogil:
+    """Write the descriptor behind the other header extensions, as `rtp.with_descriptor` does."""
+    cdef uint8_t *at = block + to.extension_bytes
+    cdef int room = (size + 5) & ~3
+    _write16(block + 2, _read16(block + 2) + room // 4)
+    memset(at + room - 4, 0, 4)
+    at[0], at[1] = to.descriptor_id, <uint8_t>size
+    memcpy(at + 2, descriptor, size)
+
 cdef const uint8_t *_extension(const uint8_t *extensions, int size, int identifier, int value_bytes) noexcept nogil:
     """The value of the first one-byte header extension of that number (RFC 8285); NULL when there is none, or none of
     that size. Number 0 is none."""
@@ -579,7 +597,7 @@ cdef bint _parse_rtp(const uint8_t *data, int size, Received *packet, Stream *st
         return False
     packet.padding, packet.marker = data[0] & 0x20, data[1] & 0x80
     packet.timestamp = _read32(data + 4)
-    packet.start, packet.size = start, size - start
+    packet.descriptor_bytes, packet.start, packet.size = 0, start, size - start
     return True
 
 
@@ -893,7 +911,7 @@ cdef void _free_publication(Publication *publication) noexcept:
     cdef int place
     if publication.cache != NULL:
         for place in range(CACHE_PACKETS):
-            free(publication.cache[place].payload)
+            free(publication.cache[place].data)
     free(publication.cache)
     free(publication.subscriptions)
     free(publication)
@@ -1167,7 +1185,7 @@ cdef class DataPlane:
         self, PublicationLink publication not None, PeerLink peer not None, user, tuple gates, gate_states, *,
         uint32_t ssrc, uint8_t payload_type, int64_t first_number, bytes head_extension, uint32_t rtx_ssrc,
         int rtx_payload_type, int64_t rtx_number, int transport_cc_at=0, int send_time_at=0, int level_at=0,
-        uint8_t level_id=0
+        uint8_t level_id=0, uint8_t descriptor_id=0
     ):
         """`gates` are given back by their place in FIRST; `gate_states` are their arrays. `rtx_payload_type` -1: no
         retransmission. The SSRC must be new to the peer."""
@@ -1179,6 +1197,8 @@ cdef class DataPlane:
         for place, size in ((transport_cc_at, 2), (send_time_at, 3), (level_at, 2)):
             if place < 0 or place and place + size > len(head_extension):
                 raise ValueError("the header extension has no such place")
+        if descriptor_id and len(head_extension) < 4:
+            raise ValueError("there is no header extension for the descriptor to follow")
         for state in gate_states:
             PyObject_GetBuffer(state, &link.views[link.view_count], PyBUF_CONTIG)
             link.view_count += 1
@@ -1190,7 +1210,7 @@ cdef class DataPlane:
         to.extension_bytes = <int>len(head_extension)
         memcpy(to.extension, PyBytes_AS_STRING(head_extension), to.extension_bytes)
         to.transport_cc_at, to.send_time_at, to.level_at = transport_cc_at, send_time_at, level_at
-        to.level_id = level_id
+        to.level_id, to.descriptor_id = level_id, descriptor_id
         if transport_cc_at and peer.c.line == NULL:
             peer.c.line = _open_line()
         to.first_byte = 0x90 if to.extension_bytes else 0x80
@@ -1251,7 +1271,9 @@ cdef class DataPlane:
         if publication.cache == NULL or publication.queued < 0:
             return b""
         slot = &publication.cache[publication.queued & (CACHE_PACKETS - 1)]
-        return PyBytes_FromStringAndSize(<char *>slot.payload, slot.size) if slot.number == publication.queued else b""
+        if slot.number != publication.queued:
+            return b""
+        return PyBytes_FromStringAndSize(<char *>slot.data + slot.descriptor_bytes, slot.size)
 
     cdef void _catch_up(self, Subscription *to) noexcept nogil:
         """Serve one subscription what its publication has taken in."""
@@ -1349,18 +1371,20 @@ cdef class DataPlane:
         return True
 
     def forward(self, PublicationLink link not None, int64_t number, uint32_t timestamp, bint marker, bint padding,
-                bytes payload, *, int audio_level=-1, bint voice=False):
+                bytes payload, *, int audio_level=-1, bint voice=False, bytes descriptor=b""):
         """Take in a packet that Python has decided on; `work` sends it. When no room is left it is lost."""
         cdef Received *packet
         cdef int buffer
         cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
-        if self.free_count == 0 or size > DATAGRAM_BYTES_MAX:
+        cdef Py_ssize_t start = PyBytes_GET_SIZE(descriptor)
+        if self.free_count == 0 or size > DATAGRAM_BYTES_MAX or start > DESCRIPTOR_BYTES_MAX:
             self.dropped += 1
             return
         buffer = self._take_buffer()
-        memcpy(self.buffers + buffer * BUFFER_BYTES, PyBytes_AS_STRING(payload), size)
+        memcpy(self.buffers + buffer * BUFFER_BYTES, PyBytes_AS_STRING(descriptor), start)
+        memcpy(self.buffers + buffer * BUFFER_BYTES + start, PyBytes_AS_STRING(payload), size)
         packet = &self.packets[buffer]
-        packet.start, packet.size = 0, <int>size
+        packet.descriptor_bytes, packet.start, packet.size = <int>start, <int>start, <int>size
         packet.number, packet.timestamp = number, timestamp
         packet.marker, packet.padding = 0x80 if marker else 0, 0x20 if padding else 0
         packet.audio_level, packet.voice = audio_level, 0x80 if voice else 0
@@ -1810,7 +1834,7 @@ cdef class DataPlane:
         self, Subscription *to, Cached *packet, Splice *splice, uint16_t sequence, int64_t now_ns
     ) noexcept nogil:
         cdef uint8_t *at = self._room(to)
-        cdef int start = 12 + to.extension_bytes
+        cdef int start = 12 + to.extension_bytes + _described_bytes(to, packet.descriptor_bytes)
         cdef int size = start + 2 + packet.size
         if at == NULL or size > DATAGRAM_BYTES_MAX:
             return
@@ -1822,7 +1846,9 @@ cdef class DataPlane:
         to.rtx_number += 1
         _stamp(to, at + 12, -1, now_ns)
         _write16(at + start, sequence)
-        memcpy(at + start + 2, packet.payload, packet.size)
+        if start > 12 + to.extension_bytes:
+            _describe(to, at + 12, packet.data, packet.descriptor_bytes)
+        memcpy(at + start + 2, packet.data + packet.descriptor_bytes, packet.size)
         if splice.changes_payload:
             _shift_ids(at + start + 2, packet.size, splice)
         self._seal(to, at, size, 0, REPEAT, now_ns)
@@ -1872,6 +1898,8 @@ cdef class DataPlane:
         cdef Publication *publication = job.publication
         cdef Received *packet
         cdef Cached *slot
+        cdef uint8_t *data
+        cdef int size
         cdef int place
         job.started = True
         if publication == NULL:
@@ -1884,16 +1912,18 @@ cdef class DataPlane:
             packet = &self.packets[job.buffers[place]]
             slot = &publication.cache[packet.number & (CACHE_PACKETS - 1)]
             slot.number = -1
-            if slot.room < packet.size:
-                free(slot.payload)
-                slot.room = (packet.size + 127) & ~127
-                slot.payload = <uint8_t *>malloc(slot.room)
-                if slot.payload == NULL:
+            size = packet.descriptor_bytes + packet.size
+            if slot.room < size:
+                free(slot.data)
+                slot.room = (size + 127) & ~127
+                slot.data = <uint8_t *>malloc(slot.room)
+                if slot.data == NULL:
                     slot.room = 0
                     continue
-            memcpy(slot.payload, self.buffers + job.buffers[place] * BUFFER_BYTES + packet.start, packet.size)
+            data = self.buffers + job.buffers[place] * BUFFER_BYTES + packet.start - packet.descriptor_bytes
+            memcpy(slot.data, data, size)
             slot.number, slot.timestamp, slot.size = packet.number, packet.timestamp, packet.size
-            slot.flags = packet.marker | packet.padding
+            slot.flags, slot.descriptor_bytes = packet.marker | packet.padding, packet.descriptor_bytes
 
     cdef void _finish(self, Job *job) noexcept nogil:
         cdef int place
@@ -1951,7 +1981,7 @@ cdef class DataPlane:
         self, Subscription *to, Received *packet, uint8_t *data, int64_t out, Splice *splice, int64_t now_ns
     ) noexcept nogil:
         cdef uint8_t *at = self._room(to)
-        cdef int start = 12 + to.extension_bytes
+        cdef int start = 12 + to.extension_bytes + _described_bytes(to, packet.descriptor_bytes)
         if at == NULL or start + packet.size > DATAGRAM_BYTES_MAX:
             return
         at[0] = to.first_byte | packet.padding
@@ -1960,6 +1990,8 @@ cdef class DataPlane:
         _write32(at + 4, packet.timestamp + splice.timestamp)
         _write32(at + 8, to.ssrc)
         _stamp(to, at + 12, packet.audio_level | packet.voice if packet.audio_level >= 0 else -1, now_ns)
+        if start > 12 + to.extension_bytes:
+            _describe(to, at + 12, data + packet.start - packet.descriptor_bytes, packet.descriptor_bytes)
         memcpy(at + start, data + packet.start, packet.size)
         if splice.changes_payload:
             _shift_ids(at + start, packet.size, splice)

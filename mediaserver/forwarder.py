@@ -55,7 +55,8 @@ class Egress(Protocol):
 @dataclass(slots=True)
 class Packet:
     """One received packet as it is kept: `number` grows for ever, `timestamp` runs on over source changes.
-    `audio_level` (-dBov, 0 to 127) and `voice` are what its sender says of the sound; -1: nothing."""
+    `audio_level` (-dBov, 0 to 127) and `voice` are what its sender says of the sound; -1: nothing. `descriptor` is its AV1
+    dependency descriptor."""
 
     number: int
     marker: bool
@@ -64,6 +65,7 @@ class Packet:
     payload: bytes
     audio_level: int = -1
     voice: bool = False
+    descriptor: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,9 @@ class Subscription:
     """One subscriber's copy of one publication.
 
     `gates` are those of both participants, where metered. `head_extension` is the ready-made header
-    extension; `line` numbers what goes to the same viewer (the native forwarder does that by itself). `first_number` is the outgoing sequence to begin with (random, below 32768). `paused` is changed by
-    `Forwarder.set_paused` alone.
+    extension, to which an AV1 dependency descriptor may be added; `line` numbers what goes to the same viewer (the native
+    forwarder does that by itself). `first_number` is the outgoing sequence to begin with (random, below 32768). `paused`
+    is changed by `Forwarder.set_paused` alone.
     """
 
     ssrc: int
@@ -159,11 +162,12 @@ class Subscription:
         self.next_number = self.first_number
         self.first_byte = 0x90 if self.head_extension.block else 0x80
 
-    def extension(self, now_ns: int, packet: Packet | None = None) -> bytes:
-        """The header extension of the next packet."""
+    def extension(self, now_ns: int, packet: Packet | None = None, descriptor: bytes = b"") -> bytes:
+        """The header extension of the next packet: of this one, or of a retransmission with this descriptor."""
         number = 0 if self.line is None else self.line.next_number
         level, voice = (-1, False) if packet is None else (packet.audio_level, packet.voice)
-        return self.head_extension.stamped(number, now_ns, level, voice=voice)
+        block = self.head_extension.stamped(number, now_ns, level, voice=voice)
+        return self.head_extension.described(block, descriptor if packet is None else packet.descriptor)
 
     def send(self, head: bytes, payload: bytes, now_ns: int) -> bool:
         """False when it could not be sent; then its transport-wide number goes to the next."""
@@ -479,7 +483,8 @@ class PacketForwarder:
         head = _HEADER.pack(first, second, to.rtx_number & 0xFFFF, stamp, to.rtx_ssrc)
         to.rtx_number += 1
         payload = splice.payload(packet.payload) if splice.changes_payload else packet.payload
-        if to.send(head + to.extension(now_ns) + sequence.to_bytes(2, "big"), payload, now_ns):
+        head += to.extension(now_ns, descriptor=packet.descriptor)
+        if to.send(head + sequence.to_bytes(2, "big"), payload, now_ns):
             to.last_ns = now_ns
 
     def pad(self, subscription: Subscription, size: int) -> int:

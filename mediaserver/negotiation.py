@@ -23,6 +23,8 @@ AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 RID_URI = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 REPAIRED_RID_URI = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
+# https://aomediacodec.github.io/av1-rtp-spec/ appendix A
+DESCRIPTOR_URI = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 _EXTENSIONS: dict[str, tuple[str, ...]] = {
     "audio": (MID_URI, TRANSPORT_CC_URI, AUDIO_LEVEL_URI),
     "video": (MID_URI, TRANSPORT_CC_URI, RID_URI, REPAIRED_RID_URI),
@@ -31,7 +33,7 @@ _EXTENSIONS: dict[str, tuple[str, ...]] = {
 # change its codec; where the viewer offers, the numbers are its own.
 OFFERED_EXTENSIONS: dict[str, dict[str, int]] = {
     "audio": {MID_URI: 1, SEND_TIME_URI: 2, TRANSPORT_CC_URI: 3, AUDIO_LEVEL_URI: 4},
-    "video": {MID_URI: 1, SEND_TIME_URI: 2, TRANSPORT_CC_URI: 3},
+    "video": {MID_URI: 1, SEND_TIME_URI: 2, TRANSPORT_CC_URI: 3, DESCRIPTOR_URI: 5},
 }
 ENCODINGS_MAX = 3  # of one picture
 _EXTENSION_IDS_MAX = 14  # one-byte header extensions, RFC 8285 section 4.2
@@ -107,6 +109,7 @@ class ViewerExtensions:
     send_time_id: int = 0
     transport_cc_id: int = 0
     level_id: int = 0
+    descriptor_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ class IncomingMedia:
     rid_id: int | None = None
     repaired_rid_id: int | None = None
     simulcast_ssrcs: tuple[int, ...] = ()
+    descriptor_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +348,7 @@ def _read_incoming(parsed: Sdp, media: Media, video_codecs: Sequence[str]) -> In
         rtx_ssrcs=rtx_ssrcs,
         mid_id=ids.get(MID_URI),
         transport_cc_id=ids.get(TRANSPORT_CC_URI),
+        descriptor_id=ids.get(DESCRIPTOR_URI) if codec.name == "AV1" and _may_mix(parsed, media) else None,
         rids=rids or tuple(str(place) for place in range(len(grouped))),
         rid_id=ids.get(RID_URI),
         repaired_rid_id=ids.get(REPAIRED_RID_URI),
@@ -383,6 +388,11 @@ def _simulcast_ssrcs(media: Media) -> tuple[int, ...]:
     return ()
 
 
+def _may_mix(parsed: Sdp, media: Media) -> bool:
+    """Whether one stream may carry both forms of header extensions (RFC 8285 section 6)."""
+    return parsed.inherited(media, "extmap-allow-mixed") is not None
+
+
 def _is_wanted(media: Media) -> bool:
     """An m-line in a bundle may carry port 0 and still be wanted (RFC 9143 section 6: bundle-only)."""
     return media.port != 0 or media.attributes.first("bundle-only") is not None
@@ -406,6 +416,7 @@ def _viewer_extensions(media: Media, kind: Kind) -> ViewerExtensions:
         send_time_id=ids.get(SEND_TIME_URI, 0),
         transport_cc_id=ids.get(TRANSPORT_CC_URI, 0),
         level_id=ids.get(AUDIO_LEVEL_URI, 0),
+        descriptor_id=ids.get(DESCRIPTOR_URI, 0),
     )
 
 
@@ -544,6 +555,7 @@ def _viewer_extension_lines(ids: ViewerExtensions) -> list[str]:
         (ids.send_time_id, SEND_TIME_URI),
         (ids.transport_cc_id, TRANSPORT_CC_URI),
         (ids.level_id, AUDIO_LEVEL_URI),
+        (ids.descriptor_id, DESCRIPTOR_URI),
     )
     return [f"a=extmap:{identifier} {uri}" for identifier, uri in named if identifier]
 
@@ -562,10 +574,13 @@ def _rejected_lines(media: Media) -> list[str]:
 
 def _answer_lines(section: IncomingMedia, media: Media, local: LocalTransport, setup: Setup) -> list[str]:
     ids = {uri: n for uri, n in _extension_ids(media).items() if uri in _EXTENSIONS[section.kind]}
+    ids |= {DESCRIPTOR_URI: section.descriptor_id} if section.descriptor_id else {}
     codec = section.codec
     lines = _media_lines(section.kind, section.mid, [codec], media.protocol)
     lines += _transport_lines(local, setup)
     lines += [f"a=extmap:{n} {uri}" for uri, n in ids.items()]
+    # Few descriptors are long enough to need the two-byte form.
+    lines += ["a=extmap-allow-mixed"] if section.descriptor_id else []
     lines += ["a=recvonly" if section.sending else "a=inactive", "a=rtcp-mux"]
     lines += ["a=rtcp-rsize"] if media.attributes.first("rtcp-rsize") is not None else []
     feedback = ["nack", "nack pli"] if section.kind == "video" else []
@@ -599,7 +614,8 @@ def _offer_lines(section: OutgoingMedia, local: LocalTransport) -> list[str]:
     codec = idle if section.codec is None else section.codec
     lines = _media_lines(section.kind, section.mid, [codec], "UDP/TLS/RTP/SAVPF")
     lines += _transport_lines(local, "actpass")
-    lines += [f"a=extmap:{n} {uri}" for uri, n in OFFERED_EXTENSIONS[section.kind].items()]
+    extensions = OFFERED_EXTENSIONS[section.kind].items()
+    lines += [f"a=extmap:{n} {uri}" for uri, n in extensions if uri != DESCRIPTOR_URI or codec.name == "AV1"]
     lines += ["a=inactive" if section.codec is None else "a=sendonly", "a=rtcp-mux", "a=rtcp-rsize"]
     feedback = ["nack", "nack pli", "ccm fir", "goog-remb"] if section.kind == "video" else []
     lines += _codec_lines(codec, [*feedback, "transport-cc"])

@@ -205,6 +205,7 @@ class NativePlane:
             send_time_at=subscription.head_extension.send_time_at,
             level_at=subscription.head_extension.level_at,
             level_id=subscription.head_extension.level_id,
+            descriptor_id=subscription.head_extension.descriptor_id,
             rtx_ssrc=subscription.rtx_ssrc,
             rtx_payload_type=-1 if subscription.rtx_payload_type is None else subscription.rtx_payload_type,
             rtx_number=subscription.rtx_number,
@@ -293,6 +294,7 @@ class NativePlane:
             packet.payload,
             audio_level=packet.audio_level,
             voice=packet.voice,
+            descriptor=packet.descriptor,
         )
         # While items are handed on, packets gather, so that they leave together.
         if not self._handing_on:

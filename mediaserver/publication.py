@@ -16,6 +16,11 @@ How a subscription goes over to another encoding (`Publication.select`):
    unknown by the time that passed between arrivals, and always later than what was sent; VP8's ids as the successors of
    the last sent. The viewer's sender reports are shifted likewise.
 4. What was lost of the former encoding is still answered from its cache, in its own numbers and splice.
+
+Or one stream carries the sizes as spatial layers, each made from the one below (SVC: VP9, AV1). Then Python sees all its
+packets, and gives those of the lower layers to further encodings (`LayerEncoding`), in numbers of their own: nothing
+behind needs to know of layers. Going over to fewer layers of the same stream needs no keyframe, only the beginning of a
+picture, and timestamps and picture ids stay as they are.
 """
 
 from collections import deque
@@ -24,10 +29,18 @@ from dataclasses import dataclass, replace
 
 from mediaserver.events import TrackInfo
 from mediaserver.forwarder import Course, Fanout, Forwarder, Packet, Splice, Subscription
+from mediaserver.layers import Lane, Layer, layer_reader
 from mediaserver.negotiation import IncomingMedia
 from mediaserver.payload import Size, keyframe_size, parse_vp8, starts_keyframe
 from mediaserver.rtcp import ReportBlock, SenderReport, nack, picture_loss
-from mediaserver.rtp import SEQUENCE_MOD, RtpPacket, audio_level, payload_bytes, unwrap_sequence
+from mediaserver.rtp import (
+    SEQUENCE_MOD,
+    RtpPacket,
+    audio_level,
+    extension_of,
+    payload_bytes,
+    unwrap_sequence,
+)
 
 KEYFRAME_INTERVAL_NS = 500_000_000
 # Of the first repetition; each waits that much longer. Senders do not repeat a packet within a round trip, so that five
@@ -49,6 +62,8 @@ WAIT_NS = 1_000_000_000
 # Sender reports that put an encoding's time further off than this are not believed.
 REPORT_ERROR_NS = 1_000_000_000
 _SECOND_NS = 1_000_000_000
+# RFC 3550 section 5.1: the last byte counts the padding, itself included.
+_ONLY_PADDING = b"\x01"
 
 
 @dataclass(slots=True)
@@ -117,7 +132,7 @@ class Encoding:
         cname: str,
         own_ssrc: int,
         send_rtcp: Callable[[bytes], None],
-        on_keyframe: Callable[["Encoding", Packet, int], None],
+        on_picture: Callable[["Encoding", Packet, int, bool], None],
     ) -> None:
         self.rid = rid
         self.info = info
@@ -128,10 +143,16 @@ class Encoding:
         self.size: Size | None = None
         # Somebody waits for a keyframe: no packet may pass unseen.
         self.is_awaited = False
+        # Of a layered stream: what its lower layers are on their own, the lowest first.
+        self.lower: tuple[LayerEncoding, ...] = ()
+        # Whether the end of the picture before the one that begins has come.
+        self.is_gapless = False
+        self.newest_number = -1
         self._forwarder = forwarder
         self._send_rtcp = send_rtcp
         self._own_ssrc = own_ssrc
-        self._on_keyframe = on_keyframe
+        self._on_picture = on_picture
+        self._layers = layer_reader(media.codec.name, described=bool(media.descriptor_id))
         self._source: Source | None = None
         self._former_ssrcs: set[int] = set()
         self._shift = 0
@@ -150,9 +171,20 @@ class Encoding:
         """Under which it comes now."""
         return None if self._source is None else self._source.ssrc
 
+    @property
+    def stream(self) -> "Encoding":
+        """The stream that carries it: shared numbers of pictures, shared time."""
+        return self
+
+    def is_within(self, other: "Encoding") -> bool:
+        """Whether it is a part of the other: who receives that can receive this from the next picture on."""
+        parts = [*other.stream.lower, other.stream]
+        return self in parts and parts.index(self) < parts.index(other)
+
     def renegotiate(self, media: IncomingMedia) -> None:
         """The same track by a new description; an SSRC that it names may come (back)."""
         self.media = media
+        self._layers = self._layers or layer_reader(media.codec.name, described=bool(media.descriptor_id))
         self._former_ssrcs.difference_update(media.ssrcs)
 
     # --- packets in ---
@@ -176,13 +208,29 @@ class Encoding:
         timestamp = (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF
         level, voice = audio_level(packet.extensions, self.media.audio_level_id)
         kept = Packet(
-            number + self._shift, packet.marker, packet.padding, timestamp, packet.payload, level, voice
+            number + self._shift,
+            packet.marker,
+            packet.padding,
+            timestamp,
+            packet.payload,
+            level,
+            voice,
+            self._described(packet),
         )
+        begins = newest and (timestamp != self.timestamp or not self.arrival_ns)
         if newest:
-            if timestamp != self.timestamp or not self.arrival_ns:
-                self._look_for_keyframe(kept, now_ns)
             self._note_arrival(timestamp, now_ns)
-        self._forwarder.forward(self.fanout, kept)
+        if self._layers is None:
+            if begins:
+                self._look_for_keyframe(kept, now_ns)
+            self._forwarder.forward(self.fanout, kept)
+        else:
+            layer = self._layers.read(kept.payload, kept.descriptor)
+            self._take_layered(kept, layer, begins, now_ns)
+
+    def _described(self, packet: RtpPacket) -> bytes:
+        identifier = self.media.descriptor_id
+        return (extension_of(packet, identifier) or b"") if identifier else b""
 
     def _look_for_keyframe(self, packet: Packet, now_ns: int) -> None:
         """The first packet of a picture, so that nobody is moved into the middle of one."""
@@ -190,13 +238,47 @@ class Encoding:
         if self.info.kind == "video" and starts_keyframe(name, packet.payload):
             self.size = keyframe_size(name, packet.payload) or self.size
             if self.is_awaited:
-                self._on_keyframe(self, packet, now_ns)
+                self._on_picture(self, packet, now_ns, True)
+
+    # --- layers ---
+
+    def _take_layered(self, packet: Packet, layer: Layer | None, begins: bool, now_ns: int) -> None:
+        """All of it goes to whoever receives all layers, the rest gets its part. First they are moved, whose picture
+        begins."""
+        assert self._layers is not None
+        for spatial_id in range(len(self.lower), self._layers.layers - 1):
+            self.lower += (LayerEncoding(self, spatial_id),)
+        parts: list[tuple[Encoding, Packet]] = [(self, packet)]
+        for lower in self.lower:
+            part = lower.part(packet, layer)
+            parts += [] if part is None else [(lower, part)]
+        if begins and (layer is None or layer.starts_picture):
+            self._begin_picture(parts, now_ns)
+        late = packet.timestamp != self.timestamp
+        for encoding, part in parts:
+            # Of layers that nobody receives only what is late is kept: who left them may have missed it.
+            if encoding is self or encoding.fanout.subscriptions or late:
+                self._forwarder.forward(encoding.fanout, part)
+            encoding.newest_number = max(encoding.newest_number, part.number)
+
+    def _begin_picture(self, parts: list[tuple["Encoding", Packet]], now_ns: int) -> None:
+        assert self._layers is not None
+        packet = parts[0][1]
+        keyframe = starts_keyframe(self.media.codec.name, packet.payload, packet.descriptor)
+        sizes = self._layers.sizes
+        for place, encoding in enumerate((*self.lower, self)):
+            encoding.size = sizes[min(place, len(sizes) - 1)] if sizes else encoding.size
+        for encoding, part in parts:
+            encoding.is_gapless = part.number == encoding.newest_number + 1
+        for encoding, part in parts:
+            if encoding.is_awaited:
+                self._on_picture(encoding, part, now_ns, keyframe)
 
     def course(self, ssrc: int) -> Course | None:
-        """How ordinary packets of the SSRC go on from here; None unless it is the current source, and while somebody
-        waits for a keyframe of it."""
+        """How ordinary packets of the SSRC go on from here; None unless it is the current source, while somebody waits
+        for a keyframe of it, and where it may have layers."""
         source, media = self._source, self.media
-        if source is None or source.ssrc != ssrc or self.is_awaited:
+        if source is None or source.ssrc != ssrc or self.is_awaited or self._layers is not None:
             return None
         return Course(
             ssrc=ssrc,
@@ -252,7 +334,9 @@ class Encoding:
             elapsed = (now_ns - self.arrival_ns) * self.media.codec.clock_rate_hz // _SECOND_NS
             self._timestamp_shift = self.timestamp + elapsed - packet.timestamp
             self._missing.clear()
-            self.fanout.last_report = None
+            for encoding in (self, *self.lower):
+                encoding.fanout.last_report = None
+            self._layers = layer_reader(self.media.codec.name, described=bool(self.media.descriptor_id))
             self.want_keyframe()
         self._source = source
         return source
@@ -307,7 +391,8 @@ class Encoding:
             return
         self._source.note_report(report.ntp, now_ns)
         timestamp = (report.rtp + self._timestamp_shift) & 0xFFFFFFFF
-        self._forwarder.report(self.fanout, replace(report, rtp=timestamp))
+        for encoding in (self, *self.lower):
+            self._forwarder.report(encoding.fanout, replace(report, rtp=timestamp))
 
     def report_block(self, now_ns: int) -> ReportBlock | None:
         return None if self._source is None else self._source.report_block(now_ns)
@@ -324,6 +409,8 @@ class Encoding:
     def tick(self, now_ns: int, behind: int = 0) -> None:
         """Called every 50 ms or so: ask again for what is missing, ask for a wanted keyframe. `behind`: how many pictures
         another encoding has begun since the last call while this one began none."""
+        for lower in self.lower:
+            lower.tick(now_ns)
         self._behind = 0 if now_ns - self.arrival_ns < STOPPED_NS // 4 else self._behind + behind
         self._measure(now_ns)
         if self._missing:
@@ -341,10 +428,72 @@ class Encoding:
         self.is_active = self.is_active and now_ns - self.arrival_ns < allowed_ns
         if self._octets and now_ns - self._octets[-1][0] < BITRATE_SAMPLE_NS:
             return
-        self._octets.append((now_ns, self._forwarder.octets(self.fanout)))
+        self._octets.append((now_ns, self._octets_in()))
         (since_ns, before), (_, octets) = self._octets[0], self._octets[-1]
         if now_ns > since_ns:
             self.bitrate_bps = (octets - before) * 8 * _SECOND_NS // (now_ns - since_ns)
+
+    def _octets_in(self) -> int:
+        return self._forwarder.octets(self.fanout)
+
+
+class LayerEncoding(Encoding):
+    """The layers of a stream up to one of them, as if nothing else had come. It has no source of its own."""
+
+    def __init__(self, whole: Encoding, spatial_id: int) -> None:
+        super().__init__(
+            whole.info,
+            whole.media,
+            f"{whole.rid}/{spatial_id}",
+            forwarder=whole._forwarder,  # noqa: SLF001 - its own kind
+            cname=whole.fanout.cname,
+            own_ssrc=0,
+            send_rtcp=lambda _: None,
+            on_picture=whole._on_picture,  # noqa: SLF001
+        )
+        self._whole = whole
+        self._spatial_id = spatial_id
+        self._lane = Lane()
+        self._taken = 0
+        self._asked_ns = 0
+
+    @property
+    def ssrc(self) -> int | None:
+        return self._whole.ssrc
+
+    @property
+    def stream(self) -> Encoding:
+        return self._whole
+
+    def part(self, packet: Packet, layer: Layer | None) -> Packet | None:
+        """What the packet is here: itself under another number, with the marker where a picture ends here; padding,
+        where it is not needed and its number was kept; or nothing. What cannot be told, everybody gets."""
+        wanted = layer is None or layer.spatial_id <= self._spatial_id
+        number = self._lane.number(packet.number, wanted=wanted)
+        if number is None:
+            return None
+        if not wanted:
+            return Packet(number, False, True, packet.timestamp, _ONLY_PADDING)
+        self._taken += len(packet.payload)
+        self.timestamp, self.arrival_ns, self.is_active = self._whole.timestamp, self._whole.arrival_ns, True
+        ends = layer is not None and layer.ends_frame and layer.spatial_id == self._spatial_id
+        return replace(packet, number=number, marker=packet.marker or ends)
+
+    def want_keyframe(self) -> None:
+        self._whole.want_keyframe()
+
+    def tick(self, now_ns: int, behind: int = 0) -> None:
+        """Called every 50 ms or so."""
+        self._behind = behind
+        self._measure(now_ns)
+        if not self.is_awaited:
+            self._asked_ns = now_ns
+        elif now_ns - self._asked_ns >= WAIT_NS:
+            self._asked_ns = now_ns
+            self.want_keyframe()
+
+    def _octets_in(self) -> int:
+        return self._taken
 
 
 class Publication:
@@ -374,7 +523,7 @@ class Publication:
         self._encodings = tuple(
             Encoding(
                 info, media, rid, forwarder=forwarder, cname=cname, own_ssrc=own_ssrc, send_rtcp=send_rtcp,
-                on_keyframe=self._switch,
+                on_picture=self._switch,
             )
             for rid in media.rids or ("",)
         )  # fmt: skip
@@ -389,12 +538,11 @@ class Publication:
     @property
     def encodings(self) -> tuple[Encoding, ...]:
         """The smallest first: by their sizes where all are known, else as the publisher has listed them."""
-        sizes = {
-            encoding: encoding.size[0] * encoding.size[1] for encoding in self._encodings if encoding.size
-        }
-        if len(sizes) < len(self._encodings):
-            return self._encodings
-        return tuple(sorted(self._encodings, key=lambda encoding: sizes[encoding]))
+        listed = tuple(part for encoding in self._encodings for part in (*encoding.lower, encoding))
+        sizes = {encoding: encoding.size[0] * encoding.size[1] for encoding in listed if encoding.size}
+        if len(sizes) < len(listed):
+            return listed
+        return tuple(sorted(listed, key=lambda encoding: sizes[encoding]))
 
     def encoding(self, rid: str) -> Encoding | None:
         return next((encoding for encoding in self._encodings if encoding.rid == rid), None)
@@ -453,15 +601,16 @@ class Publication:
         return self._waiting.get(subscription) or self._current[subscription]
 
     def select(self, subscription: Subscription, encoding: Encoding) -> None:
-        """Let the subscription go over to the encoding when a keyframe of it begins; the present one: let it stay.
-        The latest call holds."""
+        """Let the subscription go over to the encoding when a keyframe of it begins, or a picture where that is enough;
+        the present one: let it stay. The latest call holds."""
         if self.target(subscription) is encoding:
             return
         self._stay(subscription)
         if self._current[subscription] is not encoding:
             self._waiting[subscription] = encoding
             encoding.is_awaited = True
-            encoding.want_keyframe()
+            if not encoding.is_within(self._current[subscription]):
+                encoding.want_keyframe()
             if encoding.ssrc is not None:
                 self._retake(encoding.ssrc)
 
@@ -478,20 +627,29 @@ class Publication:
         for encoding in set(wanted):
             encoding.want_keyframe()
 
-    def _switch(self, target: Encoding, packet: Packet, now_ns: int) -> None:
-        """The first packet of a keyframe that some have waited for; it is yet to be forwarded."""
+    def _switch(self, target: Encoding, packet: Packet, now_ns: int, keyframe: bool) -> None:
+        """The first packet of a picture that some have waited for; it is yet to be forwarded.
+
+        Without a keyframe nobody is moved while the end of the former picture is missing: under no number could it still
+        be sent to who was moved, and the pictures to come are made from it."""
         for subscription in [waits for waits, encoding in self._waiting.items() if encoding is target]:
             former = self._current[subscription]
-            timestamp = _timestamp_after(
-                subscription.splice.timestamp, former, target, packet.timestamp, now_ns
-            )
-            last = self._forwarder.newest(former.fanout)
-            ids = _ids_after(subscription.splice, last, packet.payload) if self._has_ids else (0, 0, 0)
-            del self._waiting[subscription]
-            self._current[subscription] = target
-            splice = Splice((timestamp - packet.timestamp) & 0xFFFFFFFF, *ids)
-            self._forwarder.move(subscription, target.fanout, splice, packet.number)
-        target.is_awaited = False
+            if keyframe or (target.is_within(former) and former.is_gapless):
+                splice = self._splice(subscription, former, target, packet, now_ns)
+                del self._waiting[subscription]
+                self._current[subscription] = target
+                self._forwarder.move(subscription, target.fanout, splice, packet.number)
+        target.is_awaited = target in self._waiting.values()
+
+    def _splice(
+        self, subscription: Subscription, former: Encoding, target: Encoding, packet: Packet, now_ns: int
+    ) -> Splice:
+        if former.stream is target.stream:
+            return subscription.splice
+        timestamp = _timestamp_after(subscription.splice.timestamp, former, target, packet.timestamp, now_ns)
+        last = self._forwarder.newest(former.fanout)
+        ids = _ids_after(subscription.splice, last, packet.payload) if self._has_ids else (0, 0, 0)
+        return Splice((timestamp - packet.timestamp) & 0xFFFFFFFF, *ids)
 
     @property
     def _has_ids(self) -> bool:

@@ -293,7 +293,7 @@ def _named_encoding(publication: Publication, packet: rtp.RtpPacket, *, repair: 
     """The encoding that the packet names (RFC 8852), or the only one."""
     media = publication.media
     if not media.rids:
-        return publication.encodings[0]
+        return publication.encoding("")
     identifier = media.repaired_rid_id if repair else media.rid_id
     named = identifier and rtp.find_extension(packet.extensions, identifier)
     return publication.encoding(named.decode("latin-1")) if named else None

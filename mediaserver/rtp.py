@@ -6,11 +6,15 @@ from struct import pack
 HEADER_BYTES = 12
 SEQUENCE_MOD = 1 << 16
 _ONE_BYTE_PROFILE = 0xBEDE
+_TWO_BYTE_PROFILE = 0x1000  # its last four bits are the application's
+_ONE_BYTE_ID_MAX = 14
+_ONE_BYTE_LENGTH_MAX = 16
 
 
 @dataclass(slots=True)
 class RtpPacket:
-    """A parsed packet. `payload` still ends with the padding when `padding` is set."""
+    """A parsed packet. `payload` still ends with the padding when `padding` is set. `extensions` are in the one-byte
+    form, also where they came in the other; `long_extensions` are (id, value) of those that it cannot hold."""
 
     marker: bool
     padding: bool
@@ -20,6 +24,7 @@ class RtpPacket:
     ssrc: int
     extensions: bytes
     payload: bytes
+    long_extensions: tuple[tuple[int, bytes], ...] = ()
 
 
 def is_rtcp(data: bytes) -> bool:
@@ -33,10 +38,14 @@ def parse(data: bytes) -> RtpPacket:
         raise ValueError("not an RTP packet")
     start = HEADER_BYTES + 4 * (data[0] & 0x0F)
     extensions = b""
+    long_extensions: tuple[tuple[int, bytes], ...] = ()
     if data[0] & 0x10:
         end = start + 4 + 4 * int.from_bytes(data[start + 2 : start + 4], "big")
-        if int.from_bytes(data[start : start + 2], "big") == _ONE_BYTE_PROFILE:
+        profile = int.from_bytes(data[start : start + 2], "big")
+        if profile == _ONE_BYTE_PROFILE:
             extensions = data[start + 4 : end]
+        elif profile & 0xFFF0 == _TWO_BYTE_PROFILE:
+            extensions, long_extensions = _narrowed(data[start + 4 : end])
         start = end
     if start > len(data):
         raise ValueError("the RTP header is longer than the packet")
@@ -49,7 +58,32 @@ def parse(data: bytes) -> RtpPacket:
         ssrc=int.from_bytes(data[8:12], "big"),
         extensions=extensions,
         payload=data[start:],
+        long_extensions=long_extensions,
     )
+
+
+def _narrowed(elements: bytes) -> tuple[bytes, tuple[tuple[int, bytes], ...]]:
+    """Elements of the two-byte form (RFC 8285 section 4.3) in the one-byte form, and apart those that do not fit it."""
+    narrow, long, at = b"", [], 0
+    while at + 1 < len(elements):
+        if elements[at] == 0:  # padding
+            at += 1
+            continue
+        identifier, value = elements[at], elements[at + 2 : at + 2 + elements[at + 1]]
+        if identifier <= _ONE_BYTE_ID_MAX and 0 < len(value) <= _ONE_BYTE_LENGTH_MAX:
+            narrow += bytes([identifier << 4 | (len(value) - 1)]) + value
+        else:
+            long.append((identifier, value))
+        at += 2 + elements[at + 1]
+    return narrow, tuple(long)
+
+
+def extension_of(packet: RtpPacket, identifier: int) -> bytes | None:
+    """The value of a header extension, of whichever form."""
+    for found, value in packet.long_extensions:
+        if found == identifier:
+            return value
+    return find_extension(packet.extensions, identifier)
 
 
 def find_extension(extensions: bytes, identifier: int) -> bytes | None:
@@ -84,13 +118,15 @@ class HeadExtension:
     the places `*_at`, counted from the first byte of `block`, 0 where it is not told.
 
     The transport-wide number takes two bytes, the time of sending three, the audio level a byte for its id and one
-    for its value: without a level both are padding."""
+    for its value: without a level both are padding. With a `descriptor_id` it is in the two-byte form, in which a
+    dependency descriptor may follow."""
 
     block: bytes = b""
     transport_cc_at: int = 0
     send_time_at: int = 0
     level_at: int = 0
     level_id: int = 0
+    descriptor_id: int = 0
 
     def stamped(self, transport_number: int, now_ns: int, audio_level: int, *, voice: bool) -> bytes:
         """The block of one packet. `audio_level` 0 to 127 (-dBov), -1 where it is not known."""
@@ -108,6 +144,15 @@ class HeadExtension:
             block[self.level_at : self.level_at + 2] = bytes(level)
         return bytes(block)
 
+    def described(self, block: bytes, descriptor: bytes) -> bytes:
+        """A stamped block with a dependency descriptor of at most 255 bytes."""
+        if not self.descriptor_id or not descriptor:
+            return block
+        element = bytes([self.descriptor_id, len(descriptor)]) + descriptor
+        element += bytes(-len(element) % 4)
+        words = int.from_bytes(block[2:4], "big") + len(element) // 4
+        return block[:2] + words.to_bytes(2, "big") + block[4:] + element
+
 
 NO_EXTENSION = HeadExtension()
 
@@ -118,28 +163,36 @@ def send_time(now_ns: int) -> int:
 
 
 def head_extension(
-    mid: bytes, *, mid_id: int = 0, transport_cc_id: int = 0, send_time_id: int = 0, level_id: int = 0
+    mid: bytes,
+    *,
+    mid_id: int = 0,
+    transport_cc_id: int = 0,
+    send_time_id: int = 0,
+    level_id: int = 0,
+    descriptor_id: int = 0,
 ) -> HeadExtension:
-    """The extension with those elements whose id is not 0; a `mid` of over 16 bytes does not fit and is left out."""
-    body, places = b"", {}
+    """The extension with those elements whose id is not 0; a `mid` of over 16 bytes does not fit and is left out. Levels
+    are of sound and descriptors of pictures: not both."""
+    body, places, wide = b"", {}, bool(descriptor_id)
     for name, identifier, value in (
         ("transport_cc_at", transport_cc_id, bytes(2)),
         ("send_time_at", send_time_id, bytes(3)),
         ("mid_at", mid_id, mid),
     ):
-        if identifier and 1 <= len(value) <= 16:  # noqa: PLR2004 - one byte tells id and length
-            body += bytes([identifier << 4 | (len(value) - 1)])
+        if identifier and 1 <= len(value) <= _ONE_BYTE_LENGTH_MAX:
+            head = (identifier, len(value)) if wide else (identifier << 4 | (len(value) - 1),)
+            body += bytes(head)
             places[name] = 4 + len(body)
             body += value
-    if level_id:
+    if level_id and not wide:
         places["level_at"] = 4 + len(body)
         body += bytes(2)
-    if not body:
+    if not body and not wide:
         return NO_EXTENSION
     body += bytes(-len(body) % 4)
     places.pop("mid_at", None)
-    block = pack("!HH", _ONE_BYTE_PROFILE, len(body) // 4) + body
-    return HeadExtension(block, **places, level_id=level_id)
+    block = pack("!HH", _TWO_BYTE_PROFILE if wide else _ONE_BYTE_PROFILE, len(body) // 4) + body
+    return HeadExtension(block, **places, level_id=level_id, descriptor_id=descriptor_id)
 
 
 def payload_bytes(packet: RtpPacket) -> int:

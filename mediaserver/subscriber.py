@@ -276,12 +276,14 @@ class Subscriber:
     def set_view(self, sizes: Mapping[str, tuple[int, int]]) -> None:
         """How large each m-line is shown, by mid: width and height in device pixels."""
         self._sizes = dict(sizes)
+        self._quality.wake()
 
     def tick(self, now_ns: int) -> None:
         """Called every 50 ms or so: choose anew in which encoding each picture comes, if it is time."""
         if now_ns >= self._choice_ns and self.peer.connected:
             self._choice_ns = now_ns + CHOICE_INTERVAL_NS
-            self._choose(now_ns)
+            if not self._quality.rests(now_ns):
+                self._choose(now_ns)
 
     def _choose(self, now_ns: int) -> None:
         pictures: list[Picture] = []
@@ -322,6 +324,7 @@ class Subscriber:
                 send_time_id=ids.send_time_id,
                 transport_cc_id=ids.transport_cc_id,
                 level_id=ids.level_id,
+                descriptor_id=ids.descriptor_id if codec.name == "AV1" else 0,
             ),
             line=self._own_line,
             rtx_ssrc=section.offered.rtx_ssrc,
@@ -330,6 +333,7 @@ class Subscriber:
             paused=section.available.publication.is_paused,
         )
         self._by_ssrc[section.offered.ssrc] = section
+        self._quality.wake()
         section.available.publication.add(section.subscription)
 
     def _stop(self, section: Section) -> None:

@@ -160,7 +160,7 @@ class Fuzz:
             subscription = self.plane.subscribe(
                 self.chance.choice(self.publications), link, self.ssrc, tuple(gates), [gate.state for gate in gates],
                 ssrc=self.ssrc % 200, payload_type=self.chance.randrange(128), first_number=self.chance.randrange(1 << 15),
-                head_extension=extension, **places,
+                head_extension=extension, **places, descriptor_id=self.chance.choice([0, 5]) if extension else 0,
                 rtx_ssrc=1000 + self.ssrc, rtx_payload_type=self.chance.choice([-1, 97]), rtx_number=7,
             )  # fmt: skip
             self.subscriptions.append((subscription, link))
@@ -226,7 +226,8 @@ class Fuzz:
                 self.number += 1
                 number = self.number - self.chance.choice([0, 0, 0, 0, 0, 3, 2000, 1 << 30])
                 self.plane.forward(self.chance.choice(self.publications), number, 5, True, False, payload,
-                                   audio_level=self.chance.choice([-1, 0, 127]))  # fmt: skip
+                                   audio_level=self.chance.choice([-1, 0, 127]),
+                                   descriptor=bytes(self.chance.choice([0, 0, 3, 16, 70, 255, 256])))  # fmt: skip
 
     def descriptor(self):
         """As VP8 begins its payloads, whole or cut off."""

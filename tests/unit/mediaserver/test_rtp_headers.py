@@ -30,10 +30,21 @@ def test_what_is_not_rtp_raises_value_error(data):
         rtp.parse(data)
 
 
-def test_two_byte_extensions_are_passed_over():
-    parsed = rtp.parse(packet(extension=b"\x10\x00\x00\x01\x01\x01\x30\x00"))
-    assert parsed.extensions == b""
+def test_two_byte_extensions_are_read_short_and_long():
+    long = bytes(range(17))
+    elements = b"\x01\x01\x30" + b"\0" + b"\x0c\x11" + long + b"\x03\x02ab" + b"\x14\x01x"
+    elements += bytes(-len(elements) % 4)
+    block = b"\x10\x00" + (len(elements) // 4).to_bytes(2, "big") + elements
+    parsed = rtp.parse(packet(extension=block))
+    assert rtp.find_extension(parsed.extensions, 1) == b"0"
+    found = [rtp.extension_of(parsed, identifier) for identifier in (1, 3, 12, 20, 5)]
+    assert found == [b"0", b"ab", long, b"x", None]
     assert parsed.payload == b"media"
+
+
+def test_empty_and_truncated_two_byte_extensions_end_quietly():
+    parsed = rtp.parse(packet(extension=b"\x10\x00\x00\x01\x01\x00\x02\xff"))
+    assert [rtp.extension_of(parsed, identifier) for identifier in (1, 2)] == [b"", b""]
 
 
 def test_an_extension_is_found_behind_padding_and_a_truncated_list_ends_quietly():
