@@ -66,7 +66,7 @@ RECOVERED_WINDOW_MS = 2000
 RECOVERED_PART = 0.9
 RECOVERED_GAP_MS = 500
 COLUMNS = ["browser", "case", "first_frame_ms", "sent", "decoded", "decoded_part", "longest_freeze_ms", "freezes", "freezes_s",
-           "recovery_s", "nacks", "plis", "retransmitted", "lost", "jitter_buffer_ms", "height", "kbps", "load_average"]  # fmt: skip
+           "recovery_s", "nacks", "plis", "retransmitted", "lost", "jitter_buffer_ms", "heights", "kbps", "load_average"]  # fmt: skip
 
 # The page's own connections speak to one address of the server, over UDP.
 ONE_ADDRESS = """
@@ -123,12 +123,12 @@ async () => {
 )  # fmt: skip
 OUTBOUND = """
 async () => {
-  const sum = {frames: 0, keyframes: 0, height: 0, limited: ''};
+  const sum = {encodings: {}, keyframes: 0, height: 0, limited: ''};
   for (const peer of window.peersUnderTest ?? []) {
     if (peer.connectionState === 'closed') continue;
     for (const report of (await peer.getStats()).values()) {
       if (report.type !== 'outbound-rtp' || report.kind !== 'video') continue;
-      sum.frames = Math.max(sum.frames, report.framesSent ?? 0);
+      sum.encodings[report.rid ?? ''] = [report.framesSent ?? 0, report.frameHeight ?? 0];
       sum.keyframes += report.keyFramesEncoded ?? 0;
       sum.height = Math.max(sum.height, report.frameHeight ?? 0);
       sum.limited = report.qualityLimitationReason ?? '';
@@ -181,6 +181,16 @@ def between(watched: Watched, from_ms: float, to_ms: float) -> Watched:
     return [item for item in watched if from_ms <= item[0] <= to_ms]
 
 
+def frames_sent(before: Numbers, after: Numbers, height: int) -> int:
+    """By the host, of its encoding that is nearest to a picture of this height."""
+    nearest = min(
+        after["encodings"], key=lambda name: abs(after["encodings"][name][1] - height), default=None
+    )
+    if nearest is None:
+        return 0
+    return int(after["encodings"][nearest][0] - before["encodings"].get(nearest, [0])[0])
+
+
 # --- one call --------------------------------------------------------------------------------------------
 
 
@@ -218,43 +228,57 @@ class Call:
         raise TimeoutError("not a single frame was decoded")
 
     def _window(self, seconds: float) -> Numbers:
-        before, sent_before, from_ms = self._totals()
-        self._host.wait_for_timeout(1000 * seconds)
-        after, sent_after, to_ms = self._totals()
-        watched = between(self._watched(), from_ms, to_ms)
+        before, from_ms = self._received(), time.time() * 1000
+        sent, host = self._follow(seconds)
+        after, to_ms = self._received(), time.time() * 1000
         return {
             **_grown(before, after, (to_ms - from_ms) / 1000),
-            **_of_host(sent_before, sent_after),
-            **_share(after["framesDecoded"] - before["framesDecoded"], sent_after["frames"] - sent_before["frames"]),
-            "longest_freeze_ms": round(longest_gap_ms(watched)),
-        }  # fmt: skip
+            **host,
+            **_share(after["framesDecoded"] - before["framesDecoded"], sent),
+            "longest_freeze_ms": round(longest_gap_ms(between(self._watched(), from_ms, to_ms))),
+        }
 
     def _drop(self) -> Numbers:
         """The window is the drop and what follows; frames are those of the time after it."""
-        before, sent_before, from_ms = self._totals()
+        before, from_ms = self._received(), time.time() * 1000
         self._link.become(Line(CASES[DROP].delay_ms, 0, DROP_BPS))
-        self._host.wait_for_timeout(1000 * DROP_S)
+        sent_inside, _ = self._follow(DROP_S)
         self._link.become(CASES[DROP])
-        inside, sent_inside, over_ms = self._totals()
-        self._host.wait_for_timeout(1000 * AFTER_DROP_S)
-        after, sent_after, to_ms = self._totals()
+        inside, over_ms = self._received(), time.time() * 1000
+        sent, host = self._follow(AFTER_DROP_S)
+        after, to_ms = self._received(), time.time() * 1000
         watched = self._watched()
-        sent = sent_after["frames"] - sent_inside["frames"]
         return {
             **_grown(before, after, (to_ms - from_ms) / 1000),
-            **_of_host(sent_before, sent_after),
+            **host,
             **_share(after["framesDecoded"] - inside["framesDecoded"], sent),
             "longest_freeze_ms": round(longest_gap_ms(between(watched, from_ms, to_ms))),
             "recovery_s": recovery_s(between(watched, over_ms, to_ms), sent * 1000 / (to_ms - over_ms)),
-            "in_drop": _share(
-                inside["framesDecoded"] - before["framesDecoded"],
-                sent_inside["frames"] - sent_before["frames"],
-            ),
+            "in_drop": _share(inside["framesDecoded"] - before["framesDecoded"], sent_inside),
         }
 
-    def _totals(self) -> tuple[Numbers, Numbers, float]:
-        """Of the viewer and of the host at about the same time, and when."""
-        return self._viewer.page.evaluate(INBOUND), self._host.evaluate(OUTBOUND), time.time() * 1000
+    def _follow(self, seconds: float) -> tuple[int, Numbers]:
+        """Wait so long. How many frames the host sent of what the viewer was getting (told each second by the height of
+        its picture, where the host sends several), and what the host's encoder did."""
+        until_s, sent = time.monotonic() + seconds, 0
+        first = before = self._host.evaluate(OUTBOUND)
+        heights: set[int] = set()
+        while (left_s := until_s - time.monotonic()) > 0:
+            self._host.wait_for_timeout(1000 * min(1.0, left_s))
+            after, height = self._host.evaluate(OUTBOUND), self._received()["frameHeight"] or 0
+            sent += frames_sent(before, after, height)
+            before = after
+            heights.add(height)
+        return sent, {
+            "heights": sorted(heights),
+            "host_keyframes": before["keyframes"] - first["keyframes"],
+            "host_height": before["height"],
+            "host_limited": before["limited"],
+        }
+
+    def _received(self) -> Numbers:
+        found: Numbers = self._viewer.page.evaluate(INBOUND)
+        return found
 
     def _watched(self) -> Watched:
         watched: Watched = self._viewer.page.evaluate("window.watched")
@@ -280,15 +304,6 @@ def _grown(before: Numbers, after: Numbers, seconds: float) -> Numbers:
         "frames_dropped": more["framesDropped"],
         "jitter_buffer_ms": round(1000 * more["jitterBufferDelay"] / emitted) if emitted else None,
         "kbps": round(more["bytesReceived"] * 8 / 1000 / seconds),
-        "height": after["frameHeight"],
-    }
-
-
-def _of_host(before: Numbers, after: Numbers) -> Numbers:
-    return {
-        "host_keyframes": after["keyframes"] - before["keyframes"],
-        "host_height": after["height"],
-        "host_limited": after["limited"],
     }
 
 

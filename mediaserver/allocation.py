@@ -15,6 +15,7 @@ from mediaserver.events import ReceptionState
 
 RISE_MARGIN = 1.15
 KEEP_MARGIN = 0.9
+EASE_MARGIN = 1.3
 # A picture pauses when less than this part of its smallest encoding has fitted for so long.
 PAUSE_PART = 0.75
 PAUSE_AFTER_NS = 1_000_000_000
@@ -39,10 +40,12 @@ class Stream:
 
 
 class Allocator:
-    """For one viewer. `wanted_bps` is what the line must carry for the next step up, 0.0 when there is none."""
+    """For one viewer. `wanted_bps` is what the line must carry for the next step up, 0.0 when there is none; `has_ease`:
+    there is none, and what is given fits with much room to spare."""
 
     def __init__(self) -> None:
         self.wanted_bps = 0.0
+        self.has_ease = False
         self._changed_ns: int | None = None
         self._short_ns: int | None = None
 
@@ -64,6 +67,9 @@ class Allocator:
             while choice.may_grow(place) and choice.try_step(place, rises=rises, sure=False):
                 pass
         self._note(streams, choice, order, now_ns)
+        self.has_ease = not self.wanted_bps and (
+            not limited or choice.spent_bps * EASE_MARGIN <= estimate_bps
+        )
         return tuple(choice.places)
 
     def _note(self, streams: Sequence[Stream], choice: "_Choice", order: Sequence[int], now_ns: int) -> None:

@@ -6,7 +6,8 @@
     take()       the same for a packet that came by a TCP connection, which Python reads
       _secure      decrypted in place; an SSRC that Python has not admitted for the peer goes to Python as it came
       _media       RTP of a followed stream: its number, how loud it is, then into the job of its publication
-      _feedback    RTCP of a viewer: NACKs are answered from the cache, keyframe requests are told, the rest counted
+      _feedback    RTCP of a viewer: NACKs are answered from the cache, keyframe requests are told; what it tells of its
+                   line goes into the estimate (`estimate.pxi`), which Python reads when it chooses what to send
     _work()      job by job, subscription by subscription, packet by packet
       _admit       no pause, both gates and the lease, on every send
       _emit        header rewritten, payload copied, encrypted; joined to the message before it where sizes allow

@@ -8,6 +8,8 @@ from strangers.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from mediaserver.sps import picture_size
+
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -30,13 +32,18 @@ def starts_keyframe(codec_name: str, payload: bytes, descriptor: bytes = b"") ->
 
 
 def keyframe_size(codec_name: str, payload: bytes) -> Size | None:
-    """The size that a keyframe's first packet names: VP8, and VP9 with a scalability structure (its largest layer)."""
+    """The size that a keyframe's first packet names: VP8, H264 with a parameter set, and VP9 with a scalability structure
+    (its largest layer)."""
     if codec_name == "VP8":
         vp8 = parse_vp8(payload)
         return None if vp8 is None else vp8.size
     if codec_name == "VP9":
         vp9 = parse_vp9(payload)
         return vp9.sizes[-1] if vp9 is not None and vp9.sizes else None
+    if codec_name == "H264":
+        return next(
+            (picture_size(unit) for unit in nal_units(payload) if unit[0] & _NAL_TYPE == _NAL_SPS), None
+        )
     return None
 
 

@@ -15,6 +15,9 @@ from mediaserver.publication import Encoding, Publication
 
 CHOICE_INTERVAL_NS = 250_000_000
 TELL_INTERVAL_NS = 1_000_000_000
+# Where all is well: with nothing to choose from, and where an encoding may yet fall silent.
+REST_NS = 2_000_000_000
+REST_CHOOSING_NS = 500_000_000
 # How large the largest encoding is taken to be until one of its keyframes has told.
 USUAL_SIZE = (1280, 720)
 # Headers of everything below the payload, against which encodings are measured.
@@ -48,6 +51,8 @@ class Quality:
         self._loss = 0.0
         self._sent: tuple[int, int] | None = None
         self._told: tuple[ReceptionState | None, int] = (None, 0)
+        # Until when there is nothing to choose, unless the line gets worse than it was at the time of its last cut.
+        self._rests_until_ns = self._cut_ns = 0
 
     @property
     def estimate_bps(self) -> int | None:
@@ -75,7 +80,24 @@ class Quality:
         self._carriers = tuple(picture.subscription for picture in pictures)
         if line.feedbacks:
             self._probe(now_ns)
-        return self._news(streams, places, now_ns)
+        news = self._news(streams, places, now_ns)
+        self._rest(pictures, now_ns)
+        return news
+
+    def rests(self, now_ns: int) -> bool:
+        """Whether `update` need not be called yet: most viewers have all there is, on a line that carries it."""
+        return now_ns < self._rests_until_ns and self._line.cut_ns == self._cut_ns
+
+    def wake(self) -> None:
+        """Something else than the line has changed."""
+        self._rests_until_ns = 0
+
+    def _rest(self, pictures: Sequence[Picture], now_ns: int) -> None:
+        self._rests_until_ns, self._cut_ns = 0, self._line.cut_ns
+        if self._allocator.has_ease and self._told[0] == "good" and self._line.feedbacks:
+            single = all(len(picture.publication.encodings) == 1 for picture in pictures)
+            shown = not any(picture.subscription.paused for picture in pictures)
+            self._rests_until_ns = now_ns + (REST_NS if single and shown else REST_CHOOSING_NS)
 
     def _sent_bps(self, bytes_out: int, now_ns: int) -> float:
         before, since_ns = self._sent or (bytes_out, now_ns)

@@ -276,12 +276,14 @@ class Subscriber:
     def set_view(self, sizes: Mapping[str, tuple[int, int]]) -> None:
         """How large each m-line is shown, by mid: width and height in device pixels."""
         self._sizes = dict(sizes)
+        self._quality.wake()
 
     def tick(self, now_ns: int) -> None:
         """Called every 50 ms or so: choose anew in which encoding each picture comes, if it is time."""
         if now_ns >= self._choice_ns and self.peer.connected:
             self._choice_ns = now_ns + CHOICE_INTERVAL_NS
-            self._choose(now_ns)
+            if not self._quality.rests(now_ns):
+                self._choose(now_ns)
 
     def _choose(self, now_ns: int) -> None:
         pictures: list[Picture] = []
@@ -331,6 +333,7 @@ class Subscriber:
             paused=section.available.publication.is_paused,
         )
         self._by_ssrc[section.offered.ssrc] = section
+        self._quality.wake()
         section.available.publication.add(section.subscription)
 
     def _stop(self, section: Section) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.lossy import longest_gap_ms, missed, recovery_s
+from bench.lossy import frames_sent, longest_gap_ms, missed, recovery_s
 
 
 def watched(*flows):
@@ -31,6 +31,15 @@ def test_recovery_is_counted_to_where_the_picture_flows_and_goes_on():
 
 def test_a_picture_that_never_flows_again_has_not_recovered():
     assert recovery_s(watched((10, 5)), 30) is None
+
+
+def test_frames_are_counted_of_the_encoding_that_the_viewer_gets():
+    before = {"encodings": {"l": [100, 180], "h": [50, 720]}}
+    after = {"encodings": {"l": [130, 180], "h": [70, 720], "m": [9, 360]}}
+    assert frames_sent(before, after, 720) == 20
+    assert frames_sent(before, after, 184) == 30
+    assert frames_sent(before, after, 352) == 9, "one that has just begun"
+    assert frames_sent({"encodings": {}}, {"encodings": {}}, 720) == 0
 
 
 def test_the_bar_is_held_against_the_one_case():

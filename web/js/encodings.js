@@ -26,6 +26,12 @@ const TWO_FROM_PIXELS = 480 * 270;
 const RIDS = { 2: ["l", "h"], 3: ["l", "m", "h"] };
 /** @type {Record<number, string>} */
 const SCALABILITY = { 1: "L1T3", 2: "L2T3_KEY", 3: "L3T3_KEY" };
+/**
+ * Beside other sizes Chromium's VP8 has three temporal layers unless told otherwise. Nobody drops them here, and a receiver
+ * goes past a lost frame to the next one of a lower layer instead of waiting for its repetition: at 5 % loss and 50 ms it
+ * then decodes about half of the frames.
+ */
+const STEADY = "L1T1";
 const LAYERED = new Set(["VP9", "AV1"]);
 
 /**
@@ -86,7 +92,8 @@ export function proposals(source, size, manner) {
   if (source !== "camera" && source !== "screen") return [[whole]];
   if (manner === "layers") return [layered(whole, SCALABILITY[source === "screen" ? 1 : length]), layered(whole, SCALABILITY[1]), [whole]];
   if (length === 1) return [[whole]];
-  return [wishes(length, source, size).map((wish, i) => ({ rid: RIDS[length][i], ...wish })), [whole]];
+  const sizes = wishes(length, source, size).map((wish, i) => ({ rid: RIDS[length][i], ...wish }));
+  return [sizes.flatMap((encoding) => layered(encoding, STEADY)), sizes, [whole]];
 }
 
 /** @param {RTCRtpEncodingParameters} whole @param {string} scalabilityMode */

@@ -415,15 +415,15 @@ class Play:
     ("seed", "by_tcp"), [(seed, ("host", "payer") if seed % 4 == 0 else ()) for seed in range(20)]
 )
 async def test_both_planes_do_the_same(seed, by_tcp, monkeypatch):
-    await both_do_the_same(seed, by_tcp, monkeypatch, simulcast=False)
+    await both_do_the_same(seed, monkeypatch, by_tcp)
 
 
 @pytest.mark.parametrize("seed", range(200, 216))
 async def test_both_planes_switch_encodings_alike(seed, monkeypatch):
-    await both_do_the_same(seed, (), monkeypatch, simulcast=True)
+    await both_do_the_same(seed, monkeypatch, simulcast=True)
 
 
-async def both_do_the_same(seed, by_tcp, monkeypatch, *, simulcast):
+async def both_do_the_same(seed, monkeypatch, by_tcp=(), *, simulcast=False):
     monkeypatch.setattr(planes, "NativePlane", lambda *args: NativePlane(*args, stepped=True))
     async with World("python", by_tcp) as python, World("native", by_tcp) as native:
         assert isinstance(native.media._forwarder, NativePlane)

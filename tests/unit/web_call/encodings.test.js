@@ -16,6 +16,11 @@ test("a large camera picture is sent in three sizes, lowest first, at bit rates 
   assert.deepEqual(best.map(({ maxBitrate }) => maxBitrate), [150_000, 510_000, 1_700_000]);
 });
 
+test("several sizes come without temporal layers, and where a browser does not take that, as it likes", () => {
+  const tried = proposals("camera", HD, "simulcast").map((encodings) => encodings.map(({ scalabilityMode }) => scalabilityMode));
+  assert.deepEqual(tried, [["L1T1", "L1T1", "L1T1"], [undefined, undefined, undefined], [undefined]]);
+});
+
 test("a small capture has fewer sizes, and the largest is the whole picture", () => {
   assert.deepEqual(proposals("camera", VGA, "simulcast")[0].map(({ rid, scaleResolutionDownBy }) => [rid, scaleResolutionDownBy]), [["l", 2], ["h", 1]]);
   const [only] = proposals("camera", THUMB, "simulcast");
@@ -31,7 +36,7 @@ test("a shared screen has a small picture beside the whole one", () => {
   assert.deepEqual(best.map(({ scaleResolutionDownBy, maxBitrate }) => [scaleResolutionDownBy, maxBitrate]), [[2, 200_000], [1, 2_500_000]]);
   const survivor = [{ ...best[0] }];
   apply(survivor, wishes(1, "screen", { width: 1920, height: 1080 }));
-  assert.deepEqual(survivor, [{ rid: "l", active: true, scaleResolutionDownBy: 1, maxBitrate: 2_500_000, maxFramerate: undefined }]);
+  assert.deepEqual(survivor, [{ rid: "l", scalabilityMode: "L1T1", active: true, scaleResolutionDownBy: 1, maxBitrate: 2_500_000, maxFramerate: undefined }]);
 });
 
 test("a camera that does not tell its size is taken for a usual one", () => {
