@@ -1,8 +1,8 @@
 """Which encoding of each picture a viewer gets, by what its line carries. Pure: time is an argument.
 
 Sound comes first and is never taken away; what is left is for the pictures. Each gets its smallest encoding, in order of
-priority, then what remains makes them larger, in the same order. Down at once; up only with room to spare and some time
-after the last change. Where not even the smallest fits for a while, the picture pauses and the sound goes on.
+priority, then what remains makes them larger, in the same order. Down at once; up only with room to spare, and not soon
+after the line has forced one down. Where not even the smallest fits for a while, the picture pauses and the sound goes on.
 
 As long as nothing has shown that the line is limited, the smallest is sent whatever the estimate says: it begins low, and
 only what is sent can prove more.
@@ -46,7 +46,7 @@ class Allocator:
     def __init__(self) -> None:
         self.wanted_bps = 0.0
         self.has_ease = False
-        self._changed_ns: int | None = None
+        self._fell_ns: int | None = None
         self._short_ns: int | None = None
 
     def decide(
@@ -54,7 +54,7 @@ class Allocator:
     ) -> Places:
         """Places in `needs_bps`; None: pause. A stream without encodings keeps what it has."""
         choice = _Choice(streams, sound_bps, estimate_bps)
-        rises = self._changed_ns is None or now_ns - self._changed_ns >= RISE_AFTER_NS
+        rises = self._fell_ns is None or now_ns - self._fell_ns >= RISE_AFTER_NS
         order = [place for place in _by_priority(streams) if streams[place].needs_bps]
         short = False
         for place in order:
@@ -73,8 +73,8 @@ class Allocator:
         return tuple(choice.places)
 
     def _note(self, streams: Sequence[Stream], choice: "_Choice", order: Sequence[int], now_ns: int) -> None:
-        if any(choice.places[place] != streams[place].present for place in order):
-            self._changed_ns = now_ns
+        if any(_falls(streams[place], choice.places[place]) for place in order):
+            self._fell_ns = now_ns
         self.wanted_bps = 0.0
         for place in order:
             if choice.may_grow(place) or (choice.places[place] is None and streams[place].most >= 0):
@@ -122,6 +122,12 @@ class _Choice:
             if self.places[place] is None and stream.present is not None and stream.most >= 0:
                 self.places[place] = 0
                 self.spent_bps += stream.needs_bps[0]
+
+
+def _falls(stream: Stream, place: int | None) -> bool:
+    """Whether it gets less than it has, and not because less is wanted."""
+    wanted = min(-1 if stream.present is None else stream.present, stream.most)
+    return (-1 if place is None else place) < wanted
 
 
 def _by_priority(streams: Sequence[Stream]) -> list[int]:

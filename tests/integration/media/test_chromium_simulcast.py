@@ -107,6 +107,7 @@ async def test_a_viewer_goes_up_and_down_without_a_stumble(browser: Browser, cod
         after = await video(viewer)
         assert after["frozen_s"] - before["frozen_s"] < 8 * FROZEN_S_MAX, (before, after)
         assert after["plis"] - before["plis"] <= 3, (before, after)
+        # Going up it may stop halfway, until a probe has shown that the line carries the largest.
         assert after["key_frames"] - before["key_frames"] <= 18, (before, after)
 
 

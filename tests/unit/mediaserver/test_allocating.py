@@ -90,6 +90,12 @@ def test_down_at_once_and_up_after_a_while():
     assert decide([camera(2)], 400e3, allocator=allocator, now_ns=later + 1) == (0,)
 
 
+def test_who_wanted_less_and_now_wants_more_need_not_wait():
+    allocator = Allocator()
+    assert decide([camera(2, most=0)], 5000e3, allocator=allocator, now_ns=10 * SECOND) == (0,)
+    assert decide([camera(0)], 5000e3, allocator=allocator, now_ns=10 * SECOND + 1) == (2,)
+
+
 def test_what_is_wanted_next_is_told_for_probes():
     allocator = Allocator()
     decide([camera(0)], 300e3, allocator=allocator)
