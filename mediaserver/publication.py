@@ -145,8 +145,9 @@ class Encoding:
         self.is_awaited = False
         # Of a layered stream: what its lower layers are on their own, the lowest first.
         self.lower: tuple[LayerEncoding, ...] = ()
-        # Whether the end of the picture before the one that begins has come.
+        # Whether the end of the picture before the one that begins has come, and whether it said that it was the end.
         self.is_gapless = False
+        self.has_ended = True
         self.newest_number = -1
         self._forwarder = forwarder
         self._send_rtcp = send_rtcp
@@ -259,7 +260,9 @@ class Encoding:
             # Of layers that nobody receives only what is late is kept: who left them may have missed it.
             if encoding is self or encoding.fanout.subscriptions or late:
                 self._forwarder.forward(encoding.fanout, part)
-            encoding.newest_number = max(encoding.newest_number, part.number)
+            if part.number > encoding.newest_number:
+                encoding.newest_number = part.number
+                encoding.has_ended = part.marker or (layer is None and encoding.has_ended)
 
     def _begin_picture(self, parts: list[tuple["Encoding", Packet]], now_ns: int) -> None:
         assert self._layers is not None
@@ -270,6 +273,10 @@ class Encoding:
             encoding.size = sizes[min(place, len(sizes) - 1)] if sizes else encoding.size
         for encoding, part in parts:
             encoding.is_gapless = part.number == encoding.newest_number + 1
+            unfinished = encoding.is_gapless and not encoding.has_ended
+            if unfinished and not keyframe and encoding.fanout.subscriptions:
+                # Its encoder has dropped the upper layers when the lower were sent: decoders wait for them for seconds.
+                self.want_keyframe()
         for encoding, part in parts:
             if encoding.is_awaited:
                 self._on_picture(encoding, part, now_ns, keyframe)

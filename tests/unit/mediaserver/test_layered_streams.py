@@ -309,6 +309,31 @@ def test_a_layer_that_its_sender_leaves_out_is_not_waited_for(show):
     assert [seen(inbox)[-1] for _, inbox in viewers] == [[0], [0, 1], [0, 1]]
 
 
+def test_a_picture_that_its_encoder_left_without_an_end_is_followed_by_a_keyframe(show):
+    """Chromium under load drops the upper layers of a picture whose lower layer it has sent."""
+    show.subscribe()
+    show.picture(key=True)
+    show.keyframes_asked  # noqa: B018 - of its beginning
+    unfinished = show.picture(lose=[(1, 0), (1, 1), (2, 0), (2, 1)])
+    show.sequence -= len(unfinished)
+    show.picture()
+    assert show.keyframes_asked == [5]
+    show.picture()
+    assert show.keyframes_asked == []
+
+
+def test_who_receives_the_lowest_layer_alone_does_not_need_that_keyframe(show):
+    show.picture(key=True)
+    _, inbox = show.subscribe()
+    show.picture(key=True)
+    show.keyframes_asked  # noqa: B018 - of its beginning
+    unfinished = show.picture(lose=[(1, 0), (1, 1), (2, 0), (2, 1)])
+    show.sequence -= len(unfinished)
+    show.picture()
+    assert show.keyframes_asked == []
+    assert seen(inbox) == [[0]] * 3
+
+
 def test_a_browser_that_begins_anew_goes_on_in_every_layer(show):
     show.picture(key=True)
     viewers = [show.subscribe(ssrc=1000 + layer) for layer in range(3)]
