@@ -16,7 +16,7 @@
 
 The rules (numbers, offsets, gates, limits) are those of `forwarder.py`, which is the reference; what is rare (a
 stream's first packet, late packets, retransmissions of a publisher, descriptions) is decided there and in
-`publication.py`: once a packet of a peer has gone to Python, its later packets of the same call follow, in order.
+`encoding.py`: once a packet of a peer has gone to Python, its later packets of the same call follow, in order.
 
 One thread calls this. Nothing here is freed while the GIL is released: peers and subscriptions are kept by the
 plane until they are closed, a publication that Python has dropped is freed at the beginning of the next call. One

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mediaserver import rtcp, rtp
+from mediaserver.arrivals import ArrivalLog
 from mediaserver.context import Context
+from mediaserver.encoding import Encoding
 from mediaserver.errors import NegotiationError
 from mediaserver.events import Connected, Source, TrackInfo
 from mediaserver.gate import MS
 from mediaserver.negotiation import IncomingMedia, LocalTransport, PublishOffer, write_publish_answer
-from mediaserver.publication import ArrivalLog, Encoding, Publication
+from mediaserver.publication import Publication
 from mediaserver.transport import Role
 
 # Of a peer's tracks some are pictures in three encodings, the others come in one.

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from mediaserver.allocation import Allocator, Places, Stream, reception
 from mediaserver.bandwidth import PROBE_STEP_NS, Estimate, Prober, Unreported
+from mediaserver.encoding import Encoding
 from mediaserver.events import ReceptionState
 from mediaserver.forwarder import Forwarder, Subscription
-from mediaserver.publication import Encoding, Publication
+from mediaserver.publication import Publication
 
 CHOICE_INTERVAL_NS = 250_000_000
 TELL_INTERVAL_NS = 1_000_000_000

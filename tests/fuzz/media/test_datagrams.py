@@ -11,12 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mediaserver import rtcp, rtp
+from mediaserver.arrivals import ArrivalLog
 from mediaserver.events import TrackInfo
 from mediaserver.forwarder import Fanout, PacketForwarder, Subscription
 from mediaserver.gate import Lease
 from mediaserver.ice import IceServer
 from mediaserver.negotiation import OFFERED_CODECS, IncomingMedia
-from mediaserver.publication import ArrivalLog, Publication
+from mediaserver.publication import Publication
 
 ADDRESS = ("198.51.100.7", 4000)
 

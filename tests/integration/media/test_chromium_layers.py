@@ -8,8 +8,8 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page
 
 from mediaserver import planes
+from mediaserver.encoding import Encoding
 from mediaserver.events import RoomOptions
-from mediaserver.publication import Encoding
 
 from .chromium import App
 from .pages import decodes, enter, frames, until

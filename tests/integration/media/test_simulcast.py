@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from mediaserver.publication import Encoding, Publication
+from mediaserver.encoding import Encoding
+from mediaserver.publication import Publication
 
 from .client import HOST_AUDIO, OPUS, RTX, VP8, Hall, Leg, Viewer, settle, simulcast_extension, until
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from mediaserver import rtcp
+from mediaserver.arrivals import ArrivalLog
 from mediaserver.events import TrackInfo
 from mediaserver.negotiation import OFFERED_CODECS, IncomingMedia
-from mediaserver.publication import ArrivalLog, Publication
+from mediaserver.publication import Publication
 from mediaserver.rtcp import SenderReport
 from mediaserver.rtp import RtpPacket
 

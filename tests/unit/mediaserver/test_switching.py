@@ -6,11 +6,12 @@ import random
 import pytest
 
 from mediaserver import rtcp
+from mediaserver.encoding import SILENT_NS
 from mediaserver.events import TrackInfo
 from mediaserver.forwarder import Splice, Subscription
 from mediaserver.negotiation import OFFERED_CODECS, IncomingMedia
 from mediaserver.payload import parse_vp8
-from mediaserver.publication import SILENT_NS, Publication
+from mediaserver.publication import Publication
 from mediaserver.rtcp import SenderReport
 from mediaserver.rtp import RtpPacket
 
