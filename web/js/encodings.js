@@ -24,14 +24,14 @@ const TWO_FROM_PIXELS = 480 * 270;
 
 /** Lowest first: an order that every browser takes. @type {Record<number, string[]>} */
 const RIDS = { 2: ["l", "h"], 3: ["l", "m", "h"] };
-/** @type {Record<number, string>} */
-const SCALABILITY = { 1: "L1T3", 2: "L2T3_KEY", 3: "L3T3_KEY" };
 /**
- * Beside other sizes Chromium's VP8 has three temporal layers unless told otherwise. Nobody drops them here, and a receiver
- * goes past a lost frame to the next one of a lower layer instead of waiting for its repetition: at 5 % loss and 50 ms it
- * then decodes about half of the frames.
+ * No temporal layers anywhere, though beside other sizes Chromium's VP8 has three unless told otherwise. Nobody drops them
+ * here, and a receiver goes past a lost frame to the next one of a lower layer instead of waiting for its repetition: at 5 %
+ * loss and 50 ms it then decodes about half of the frames.
  */
 const STEADY = "L1T1";
+/** @type {Record<number, string>} */
+const SCALABILITY = { 1: STEADY, 2: "L2T1_KEY", 3: "L3T1_KEY" };
 const LAYERED = new Set(["VP9", "AV1"]);
 
 /**

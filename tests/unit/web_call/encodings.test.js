@@ -45,8 +45,8 @@ test("a camera that does not tell its size is taken for a usual one", () => {
 
 test("VP9 and AV1 carry layers in one stream, and without them the plain stream is tried", () => {
   const modes = (size) => proposals("camera", size, "layers").map(([encoding, ...more]) => [encoding.scalabilityMode, more.length]);
-  assert.deepEqual(modes(HD), [["L3T3_KEY", 0], ["L1T3", 0], [undefined, 0]]);
-  assert.deepEqual(modes(VGA)[0], ["L2T3_KEY", 0]);
+  assert.deepEqual(modes(HD), [["L3T1_KEY", 0], ["L1T1", 0], [undefined, 0]]);
+  assert.deepEqual(modes(VGA)[0], ["L2T1_KEY", 0]);
 });
 
 test("sound has one encoding", () => {
@@ -121,7 +121,7 @@ test("a browser that refuses layers is asked for less", async (t) => {
   const asked = browser(t, { takes: ([encoding]) => !encoding.scalabilityMode });
   const peer = new PublishPeer([], ["VP9"]);
   await peer.setTracks(new Map([["camera", track(HD)]]));
-  assert.deepEqual(asked.map(([encoding]) => encoding.scalabilityMode), ["L3T3_KEY", "L1T3", undefined]);
+  assert.deepEqual(asked.map(([encoding]) => encoding.scalabilityMode), ["L3T1_KEY", "L1T1", undefined]);
 });
 
 test("an answer that takes one of three sizes leaves the whole picture on the air", async (t) => {
