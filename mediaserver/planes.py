@@ -141,9 +141,8 @@ class NativePlane:
 
     def _on_resumed(self, to: Subscription, packets: int, octets: int, needs_keyframe: bool) -> None:
         fanout = to.fanout
-        if (
-            fanout is not None and to in fanout.subscriptions
-        ):  # something told before this may have removed it
+        # Something told before this may have removed it.
+        if fanout is not None and to in fanout.subscriptions:
             fanout.resumed(to, packets, octets, needs_keyframe=needs_keyframe)
 
     def _on_first(self, _who: object, gate: Any, now_ns: int) -> None:
