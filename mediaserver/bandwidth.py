@@ -15,6 +15,7 @@ says which of them arrived, and when (`Line.take_feedback`). From that, after dr
 `estimate.pxi` is the same in C for the native plane, operation by operation; a test holds them equal.
 """
 
+from array import array
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,12 +63,15 @@ NORMAL, OVERUSED, UNDERUSED = 0, 1, 2
 _WAITING, _LOST, _ARRIVED = 0, 1, 2
 
 
-@dataclass(slots=True)
 class _Sent:
-    number: int = 0
-    at_us: int = 0
-    size: int = 0
-    state: int = _WAITING
+    """The last packets that were sent, each at its number modulo their count. Arrays: there is one of these for every viewer,
+    and a thousand objects would be 150 kB."""
+
+    def __init__(self) -> None:
+        self.numbers = array("q", bytes(8 * SENT_KEPT))
+        self.at_us = array("q", bytes(8 * SENT_KEPT))
+        self.sizes = array("i", bytes(4 * SENT_KEPT))
+        self.states = bytearray(SENT_KEPT)
 
 
 @dataclass(slots=True)
@@ -230,7 +234,7 @@ class Line:
         self.reports = 0  # of the viewer's own (RFC 3550)
         self.told_bps = 0.0  # its own estimate (REMB), 0.0: never told
         self.told_loss = 0.0  # the most that was lost of any of its streams, by its last report
-        self._sent = [_Sent() for _ in range(SENT_KEPT)]
+        self._sent = _Sent()
         self._reference = 0
         self._rtt_us = 200_000
         self._sending, self._acked = _Rate(), _Rate()
@@ -249,14 +253,13 @@ class Line:
 
     def note_sent(self, size: int, now_ns: int) -> None:
         """A packet of `size` bytes with the number `next_number` left."""
-        sent = self._sent[self.next_number & (SENT_KEPT - 1)]
-        sent.number, sent.at_us, sent.size, sent.state = (
-            self.next_number,
-            now_ns // 1000,
-            size + OVERHEAD_BYTES,
-            0,
-        )
-        self.next_number += 1
+        sent, number = self._sent, self.next_number
+        place = number & (SENT_KEPT - 1)
+        sent.numbers[place] = number
+        sent.at_us[place] = now_ns // 1000
+        sent.sizes[place] = size + OVERHEAD_BYTES
+        sent.states[place] = _WAITING
+        self.next_number = number + 1
 
     def begin_probe(self) -> None:
         """What is sent from here on is a probe."""
@@ -311,19 +314,20 @@ class Line:
         self.feedbacks += 1
         clock = self._reference * 256  # in ticks of 250 µs
         newest_us = -1
+        sent = self._sent
         for delta in feedback.deltas:
-            sent = self._sent[number & (SENT_KEPT - 1)]
-            known = number > 0 and sent.number == number and sent.state != _ARRIVED
+            place = number & (SENT_KEPT - 1)
+            known = number > 0 and sent.numbers[place] == number and sent.states[place] != _ARRIVED
             if delta is not None:
                 clock += delta
                 if known:
-                    newest_us = max(newest_us, sent.at_us)
-                    self._arrive(sent, clock * 250)
-            elif known and sent.state == _WAITING:
-                sent.state = _LOST
+                    newest_us = max(newest_us, sent.at_us[place])
+                    self._arrive(place, clock * 250)
+            elif known and sent.states[place] == _WAITING:
+                sent.states[place] = _LOST
                 self._lost += 1
                 self._reported += 1
-                self._sending.add(sent.at_us, sent.size)
+                self._sending.add(sent.at_us[place], sent.sizes[place])
             number += 1
         if newest_us >= 0:
             self._rtt_us = (7 * self._rtt_us + max(0, now_us - newest_us)) // 8
@@ -331,26 +335,28 @@ class Line:
             self._finish_probe()
         self._update(now_us)
 
-    def _arrive(self, sent: _Sent, arrival_us: int) -> None:
-        if sent.state == _LOST:  # it was only late
+    def _arrive(self, place: int, arrival_us: int) -> None:
+        sent = self._sent
+        at_us, size = sent.at_us[place], sent.sizes[place]
+        if sent.states[place] == _LOST:  # it was only late
             self._lost -= 1
         else:
             self._reported += 1
-            self._sending.add(sent.at_us, sent.size)
-        sent.state = _ARRIVED
-        self._acked.add(arrival_us, sent.size)
-        if self._probe.covers(sent.number):
-            self._probe.add(sent.at_us, arrival_us, sent.size)
+            self._sending.add(at_us, size)
+        sent.states[place] = _ARRIVED
+        self._acked.add(arrival_us, size)
+        if self._probe.covers(sent.numbers[place]):
+            self._probe.add(at_us, arrival_us, size)
             self._group.size = self._former.size = 0
         else:
-            self._compare(sent, arrival_us)
+            self._compare(at_us, size, arrival_us)
 
-    def _compare(self, sent: _Sent, arrival_us: int) -> None:
+    def _compare(self, at_us: int, size: int, arrival_us: int) -> None:
         """Into its group; when that is complete, how much further apart it arrived than it was sent."""
         group, former = self._group, self._former
-        if group.size and sent.at_us < group.first_sent_us:
+        if group.size and at_us < group.first_sent_us:
             return  # late
-        if group.size and not self._joins(group, sent.at_us, arrival_us):
+        if group.size and not self._joins(group, at_us, arrival_us):
             if former.size:
                 sent_apart_us = group.last_sent_us - former.last_sent_us
                 arrived_apart_us = group.last_arrival_us - former.last_arrival_us
@@ -363,10 +369,10 @@ class Line:
             group = former
             group.size = 0
         if group.size == 0:
-            group.first_sent_us = group.last_sent_us = sent.at_us
+            group.first_sent_us = group.last_sent_us = at_us
             group.first_arrival_us = group.last_arrival_us = arrival_us
-        group.size += sent.size
-        group.last_sent_us = max(group.last_sent_us, sent.at_us)
+        group.size += size
+        group.last_sent_us = max(group.last_sent_us, at_us)
         group.last_arrival_us = max(group.last_arrival_us, arrival_us)
 
     def _joins(self, group: _Group, sent_us: int, arrival_us: int) -> bool:

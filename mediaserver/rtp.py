@@ -1,6 +1,6 @@
 """RTP headers (RFC 3550 section 5, RFC 8285 header extensions, RFC 4588 retransmission). Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import pack
 
 HEADER_BYTES = 12
@@ -127,22 +127,25 @@ class HeadExtension:
     level_at: int = 0
     level_id: int = 0
     descriptor_id: int = 0
+    # The block as one large number, and how far the values are to be shifted into it.
+    _blank: int = field(init=False, repr=False, compare=False)
+    _bits: tuple[int, int, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        ends = (self.transport_cc_at + 2, self.send_time_at + 3, self.level_at + 2)
+        object.__setattr__(self, "_blank", int.from_bytes(self.block, "big"))
+        object.__setattr__(self, "_bits", tuple(max(0, 8 * (len(self.block) - end)) for end in ends))
 
     def stamped(self, transport_number: int, now_ns: int, audio_level: int, *, voice: bool) -> bytes:
         """The block of one packet. `audio_level` 0 to 127 (-dBov), -1 where it is not known."""
-        if not (self.transport_cc_at or self.send_time_at or self.level_at):
-            return self.block
-        block = bytearray(self.block)
+        stamped, (transport_cc_bits, send_time_bits, level_bits) = self._blank, self._bits
         if self.transport_cc_at:
-            block[self.transport_cc_at : self.transport_cc_at + 2] = (transport_number & 0xFFFF).to_bytes(
-                2, "big"
-            )
+            stamped |= (transport_number & 0xFFFF) << transport_cc_bits
         if self.send_time_at:
-            block[self.send_time_at : self.send_time_at + 3] = send_time(now_ns).to_bytes(3, "big")
-        if self.level_at:
-            level = (0, 0) if audio_level < 0 else (self.level_id << 4, audio_level | voice << 7)
-            block[self.level_at : self.level_at + 2] = bytes(level)
-        return bytes(block)
+            stamped |= send_time(now_ns) << send_time_bits
+        if self.level_at and audio_level >= 0:
+            stamped |= (self.level_id << 12 | audio_level | voice << 7) << level_bits
+        return self.block if stamped == self._blank else stamped.to_bytes(len(self.block), "big")
 
     def described(self, block: bytes, descriptor: bytes) -> bytes:
         """A stamped block with a dependency descriptor of at most 255 bytes."""
