@@ -135,10 +135,19 @@ class MeterRunner:
 
     def set_host(self, room_id: str, *participant_ids: str) -> None:
         """Whose packets keep this room's clocks running: any of them (studio page, encoder); nobody's without ids."""
+        self._hear_the_last_of_host(room_id)
         if participant_ids:
             self._hosts[room_id] = participant_ids
         else:
             self._hosts.pop(room_id, None)
+
+    def _hear_the_last_of_host(self, room_id: str) -> None:
+        """A counting session was last asked when its deadline came: what has been heard since must reach it before the
+        one who was heard is forgotten, or that time looks silent and is forgiven."""
+        at_ms = now_ms(self._clock)
+        for stay in self._stays.values():
+            if stay.room_id == room_id:
+                self._refresh(stay, at_ms)
 
     def feed(self, stay: Stay, event: SessionEvent) -> None:
         at_ms = now_ms(self._clock)

@@ -247,3 +247,15 @@ async def test_a_counting_stay_costs_no_work_between_its_deadlines() -> None:
     await bench.run(50_000)
     assert handled <= 12
     assert bench.sink.ends == []
+
+
+async def test_a_host_who_goes_in_the_same_moment_takes_nothing_of_the_time_that_was_counted() -> None:
+    """As when the worker that carried both has died: the host's end is told first."""
+    bench = Bench()
+    await bench.count()
+    await bench.run(8_000)
+    bench.runner.set_host(ROOM)
+    bench.runner.feed(bench.stay, Finish(EndCode.RUN_LOST))
+    for _ in range(3):
+        await bench.runner.step()
+    assert [row.used_ms for row in bench.writer.closed] == [8_000]
