@@ -7,27 +7,23 @@ import asyncio
 import gc
 import os
 import sys
-import time
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
 from bench.pipe import Message, emit, serve
 from bench.usage import buffer_drops, process_usage
-from mediaserver.events import MediaConfig, MediaEvent, RoomOptions
+from mediaserver.events import MediaConfig, MediaEvent, PlaneChoice, RoomOptions
 from mediaserver.server import MediaDoor, MediaServer
+from mediaserver.worker import boot_ns, collect_garbage_rarely
 
 ROOM = "room_bench"
 LEASE_MS = 5_000
 # One peer's belongings: the Python objects, and the native sessions and entries behind them.
 HELD = ("Participant", "Subscriber", "Publisher", "Peer", "IceAgent", "Gate", "RTCDtlsTransport", "Session", "SrtpSender",
         "Subscription", "Port", "PeerLink", "PublicationLink", "SubscriptionLink")  # fmt: skip
-
-
-def now_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def send_event(event: MediaEvent) -> None:
@@ -91,28 +87,20 @@ class Driver:
 
 async def keep_lease(door: MediaDoor) -> None:
     while True:
-        await door.set_lease(now_ns() // 1_000_000 + LEASE_MS)
+        await door.set_lease(boot_ns() // 1_000_000 + LEASE_MS)
         await asyncio.sleep(1)
-
-
-def config(port: int, address: str, plane: str) -> MediaConfig:
-    chosen = MediaConfig(port=port, addresses=(address,))
-    if any(item.name == "plane" for item in fields(MediaConfig)):
-        return replace(chosen, plane=plane)
-    if plane != "auto":
-        raise ValueError("this media server has one data plane only")
-    return chosen
 
 
 async def main(port: int, address: str, plane: str) -> None:
     door = MediaServer(
-        config(port, address, plane), now_ns=now_ns, random_bytes=os.urandom, on_event=send_event
+        MediaConfig(port=port, addresses=(address,), plane=cast("PlaneChoice", plane)),
+        now_ns=boot_ns,
+        random_bytes=os.urandom,
+        on_event=send_event,
     )
     await door.start()
-    # As `signaling.serve` does: what hangs in cycles is not to be counted on to go.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
+    # As the real server does: what hangs in cycles is not to be counted on to go.
+    collect_garbage_rarely()
     lease = asyncio.create_task(keep_lease(door))
     try:
         await serve(Driver(door).handle)

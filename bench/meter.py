@@ -21,13 +21,13 @@ import uvloop
 from bench.media import percentile
 from bench.paper_door import PaperDoor
 from mediaserver.events import Forwarding, Liveness, MediaEvent, RoomOptions
+from mediaserver.worker import collect_garbage_rarely
 from metering.events import EndCode, LeaseRenewed, Show
 from metering.session import Session
 from signaling.clock import SystemClock, now_ms
 from signaling.rooms.heartbeat import Heartbeat
 from signaling.rooms.runner import MeterRunner, Stay
 from signaling.rooms.writer import MeterWriter
-from signaling.serve import collect_garbage_rarely
 from signaling.stores import runs, schema
 from signaling.stores.database import Database, Transaction
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 SERVER_ADDRESS = "10.77.0.1"
 LOAD_ADDRESS = "10.77.0.2"
-SOCKET_BUFFER_MAX = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)

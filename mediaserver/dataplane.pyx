@@ -224,7 +224,7 @@ cdef struct Peer:
     int64_t heard_ns
     int64_t rtp_ns
     uint64_t packets_in, bytes_in, packets_out, bytes_out, failed
-    uint64_t reports, feedbacks
+    uint64_t reports
     Line *line              # NULL while nothing goes to it with transport-wide numbers
     double told_bps         # the viewer's own estimate (REMB), 0.0: never told
     int told_loss           # the most of its last report, in 1/256
@@ -703,11 +703,6 @@ cdef class PeerLink:
     def forget(self, uint32_t ssrc):
         """The SSRC is no longer admitted."""
         self.plane._forget(self, ssrc)
-
-    @property
-    def feedback_counts(self):
-        """(receiver reports, transport-wide feedbacks) of a viewer."""
-        return self.c.reports, self.c.feedbacks
 
     # --- what its line carries: read as `bandwidth.Line` is ---
 
@@ -1738,10 +1733,8 @@ cdef class DataPlane:
             elif end - at >= 12 and data[at + 1] == 205:
                 if data[at] & 0x1F == 1 and not answered:
                     lost += self._nack(peer, data + at + 8, end - at - 8, NACKS_MAX - lost)
-                elif data[at] & 0x1F == 15:
-                    peer.feedbacks += 1
-                    if peer.line != NULL:
-                        _transport_feedback(peer.line, data + at + 4, end - at - 4, peer.heard_ns)
+                elif data[at] & 0x1F == 15 and peer.line != NULL:
+                    _transport_feedback(peer.line, data + at + 4, end - at - 4, peer.heard_ns)
             elif end - at >= 24 and data[at] & 0x1F == 15 and data[at + 1] == 206:
                 _told_bitrate(peer, data + at + 4)
             elif end - at >= 12 and data[at + 1] == 206 and not answered:

@@ -30,7 +30,7 @@ OWNER_LIVE_NS = 6_000_000_000
 # Browsers that nominate every pair (RFC 5245 section 8.1.1.2) do so at the start, within this time.
 NOMINATIONS_TOGETHER_NS = 2_000_000_000
 _STUN_COOKIE = b"\x21\x12\xa4\x42"
-_STUN_FIRST_BYTE_MAX = 3
+STUN_FIRST_BYTE_MAX = 3
 
 Address = tuple[Any, ...]  # (host, port) or (host, port, flow, scope)
 
@@ -173,7 +173,7 @@ class UdpPort:
     def _route(self, data: bytes, address: Address) -> None:
         if not 0 < len(data) <= DATAGRAM_BYTES_MAX:
             self.dropped += 1
-        elif data[0] <= _STUN_FIRST_BYTE_MAX:
+        elif data[0] <= STUN_FIRST_BYTE_MAX:
             self.on_check(self, data, address)
         elif (agent := self.agents.get(address)) is not None:
             agent.receiver.on_datagram(data)

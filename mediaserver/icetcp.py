@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import ClassVar, cast
 
 from mediaserver.errors import PortInUseError
-from mediaserver.ice import DATAGRAM_BYTES_MAX, Address, IceAgent, IceServer
+from mediaserver.ice import DATAGRAM_BYTES_MAX, STUN_FIRST_BYTE_MAX, Address, IceAgent, IceServer
 
 RECEIVE_BUFFER_BYTES = 16 << 10
 # About half a second of video: more would only be watched late.
@@ -27,7 +27,6 @@ LINGER_S = 1.0
 BACKLOG = 128
 FREE_PORT_TRIES = 16
 _LENGTH_BYTES = 2
-_STUN_FIRST_BYTE_MAX = 3
 
 
 class TcpConnection(asyncio.BufferedProtocol):
@@ -96,7 +95,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         if not packet:  # RFC 4571 section 2: the null packet
             return
         agent = self.agents.get(self._address)
-        if packet[0] <= _STUN_FIRST_BYTE_MAX:
+        if packet[0] <= STUN_FIRST_BYTE_MAX:
             self._server.ice.check(self, packet, self._address)
             if agent is None and self.agents:
                 self._verified()

@@ -261,7 +261,7 @@ class Peer:
 
     def _part(self) -> None:
         """Nobody calls either way any more. Otherwise a closed peer, with 100 kB and more of OpenSSL's behind it, would
-        wait in a reference cycle for a full collection, which a live server hardly ever makes (`signaling.serve`). A
+        wait in a reference cycle for a full collection, which a live server hardly ever makes (`worker.py`). A
         cancelled task is part of one, too: its exception's traceback leads back here."""
         self._task = None
         del self._owner, self.agent.receiver

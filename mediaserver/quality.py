@@ -72,12 +72,13 @@ class Quality:
         if not line.feedbacks:
             self._unreported.update(line, self._sent_bps(bytes_out, now_ns))
         source = line if line.feedbacks else self._unreported
-        streams = [_stream(picture) for picture in pictures]
+        active = [_active(picture.publication) for picture in pictures]
+        streams = [_stream(picture, coming) for picture, coming in zip(pictures, active, strict=True)]
         places = self._allocator.decide(
             streams, sound_bps, source.estimate_bps, limited=source.limited, now_ns=now_ns
         )
-        for picture, place in zip(pictures, places, strict=True):
-            self._apply(picture, place)
+        for picture, coming, place in zip(pictures, active, places, strict=True):
+            self._apply(picture, coming, place)
         self._carriers = tuple(picture.subscription for picture in pictures)
         if line.feedbacks:
             self._probe(now_ns)
@@ -105,11 +106,10 @@ class Quality:
         self._sent = bytes_out, now_ns
         return (bytes_out - before) * 8e9 / (now_ns - since_ns) if now_ns > since_ns else 0.0
 
-    def _apply(self, picture: Picture, place: int | None) -> None:
+    def _apply(self, picture: Picture, active: Sequence[Encoding], place: int | None) -> None:
         """A paused picture goes over to another encoding before it is shown again, so that nothing is sent of the one
         that did not fit."""
         publication, subscription = picture.publication, picture.subscription
-        active = _active(publication)
         if not active:
             return
         encoding = active[place or 0]
@@ -161,9 +161,8 @@ def _active(publication: Publication) -> list[Encoding]:
     return [encoding for encoding in publication.encodings if encoding.is_active]
 
 
-def _stream(picture: Picture) -> Stream:
+def _stream(picture: Picture, active: Sequence[Encoding]) -> Stream:
     publication = picture.publication
-    active = _active(publication)
     target = publication.target(picture.subscription)
     if picture.subscription.paused:
         present = None

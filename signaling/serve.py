@@ -1,7 +1,6 @@
 """Listening: HTTP on loopback, HTTPS for other devices, until SIGTERM or SIGINT."""
 
 import asyncio
-import gc
 import signal
 import ssl
 import sys
@@ -9,6 +8,7 @@ import sys
 import structlog
 from aiohttp import web
 
+from mediaserver.worker import collect_garbage_rarely
 from signaling.app import build_app
 from signaling.config import Settings
 from signaling.errors import ConfigError
@@ -17,15 +17,6 @@ log = structlog.get_logger()
 
 SHUTDOWN_S = 4.0
 RUN_LOST = 3
-
-
-def collect_garbage_rarely() -> None:
-    """A full collection over ten thousand live sessions stops every clock for about 100 ms (measured with `make
-    bench-meter`). Nearly all of our objects die by reference counting, so cycles may wait: what stands after start is
-    never looked at again, and full collections come some hundred times less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
 
 
 async def serve(settings: Settings) -> int:

@@ -4,8 +4,8 @@ import re
 
 from playwright.sync_api import FrameLocator, Page, expect
 
-from tests.browser.people import Person, wait_until
-from tests.browser.server import Order, Room
+from tests.browser.people import Person, sees_and_hears, wait_until
+from tests.browser.server import Order, Room, Server
 
 Till = Page | FrameLocator
 
@@ -137,6 +137,17 @@ def open_chat(page: Page) -> None:
 def expect_notice(page: Page, kind: str, words: str) -> None:
     line = page.locator(f".chat__notice[data-kind={kind}]").filter(has_text=words)
     expect(line.first).to_be_attached()
+
+
+def in_a_call(server: Server, host: Person, payer: Person) -> tuple[Room, Order]:
+    """The host is live, the payer has paid and come in, and the payer's time runs."""
+    room = server.create_room()
+    host_enters(host, room)
+    order = server.buy(room, payer.name)
+    payer_enters(payer, order, server.url)
+    meter_state(payer.page, "counting")
+    sees_and_hears(payer.page)
+    return room, order
 
 
 def payer_enters_waiting(person: Person, order: Order, origin: str) -> None:

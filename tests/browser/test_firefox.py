@@ -32,12 +32,7 @@ def reachable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def call(server: Server, ana: Person, bo: Person) -> Order:
     """Ana hosts, Bo has paid, and both see and hear each other while Bo's time runs."""
-    room = server.create_room()
-    moves.host_enters(ana, room)
-    order = server.buy(room, "Bo")
-    moves.payer_enters(bo, order, server.url)
-    moves.meter_state(bo.page, "counting")
-    sees_and_hears(bo.page)
+    _, order = moves.in_a_call(server, ana, bo)
     sees_and_hears(ana.page)
     moves.counts_down(bo.page)
     return order

@@ -13,7 +13,7 @@ import pytest
 from tests.browser import moves
 from tests.browser.conftest import NewPerson
 from tests.browser.people import Person, sees_and_hears, wait_until
-from tests.browser.server import Order, Room, Server
+from tests.browser.server import Order, Server
 
 NOTICE_LEAVING = """() => { window.leftTheCall = new Promise((resolve) => {
     new MutationObserver(() => document.body.dataset.callState !== "connected" && resolve())
@@ -38,16 +38,6 @@ def rows(server: Server, question: str, order: Order) -> list[tuple[Any, ...]]:
         return db.execute(question, (order.id,)).fetchall()
 
 
-def in_a_call(server: Server, ana: Person, bo: Person) -> tuple[Room, Order]:
-    room = server.create_room()
-    moves.host_enters(ana, room)
-    order = server.buy(room, "Bo")
-    moves.payer_enters(bo, order, server.url)
-    moves.meter_state(bo.page, "counting")
-    sees_and_hears(bo.page)
-    return room, order
-
-
 def kill_the_worker_and_come_back(worker: int, ana: Person, bo: Person) -> None:
     bo.page.evaluate(NOTICE_LEAVING)
     os.kill(worker, signal.SIGKILL)
@@ -64,7 +54,7 @@ def test_after_a_killed_worker_both_pages_go_on_with_the_time_that_was_left(
     server: Server, person: NewPerson
 ) -> None:
     ana, bo = person("Ana"), person("Bo")
-    _, order = in_a_call(server, ana, bo)
+    _, order = moves.in_a_call(server, ana, bo)
     left_s = moves.time_left_s(bo.page)
     for _ in range(2):  # the second time within the minute, too
         (worker,) = server.workers()
@@ -79,8 +69,8 @@ def test_a_killed_worker_costs_its_room_no_time_and_the_other_room_nothing_at_al
 ) -> None:
     ana, bo, eve, tom = person("Ana"), person("Bo"), person("Eve"), person("Tom")
     first, second = server.workers()
-    _, order = in_a_call(server, ana, bo)
-    _, other_order = in_a_call(server, eve, tom)
+    _, order = moves.in_a_call(server, ana, bo)
+    _, other_order = moves.in_a_call(server, eve, tom)
     # The first room went to the first worker, the second to the one with nobody in it.
     kill_the_worker_and_come_back(first, ana, bo)
     assert second in server.workers()

@@ -47,12 +47,7 @@ def call(tmp_path: Path, person: NewPerson) -> Iterator[Call]:
             ana, bo = person("Ana"), person("Bo")
             for someone in (ana, bo):
                 someone.reaches_only(OUTER)
-            room = server.create_room()
-            moves.host_enters(ana, room)
-            order = server.buy(room, "Bo")
-            moves.payer_enters(bo, order, server.url)
-            moves.meter_state(bo.page, "counting")
-            sees_and_hears(bo.page)
+            _, order = moves.in_a_call(server, ana, bo)
             yield Call(server, router, ana, bo, order)
     finally:
         server.stop()

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
-from bench.chromium import CHROMIUM
 from tests.integration.harness import App, running_app
-from tests.integration.media.chromium import FLAGS
 from tests.integration.rooms.streaming import encoder, order_key, room_key
 from tests.integration.rooms.streampage import FRAMES, SOURCES, STREAM
 
@@ -26,14 +24,6 @@ async def until(page: Page, script: str, enough: Callable[[Any], bool]) -> None:
 async def app(tmp_path: Path) -> AsyncIterator[App]:
     async with running_app(tmp_path) as running:
         yield running
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        await browser.close()
 
 
 async def _stream(browser: Browser, app: App, kind: str, key: str) -> Page:
