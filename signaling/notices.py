@@ -5,7 +5,8 @@ hint: who receives it reads the database for the truth, so a lost notice delays 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import structlog
 
@@ -46,7 +47,42 @@ class OutboxFilled:
     """There is something to send (a refund, an expiry of a Checkout Session)."""
 
 
-Notice = OrderPaid | PassChanged | RoomChanged | OutboxFilled
+@dataclass(frozen=True, slots=True)
+class StayLow:
+    """A stay counts, and a minute is left of a pass whose time comes in windows: the next one is wanted."""
+
+    pass_id: str
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StayEnded:
+    """A stay is over and its rows are committed; `code` as in PROTOCOL.md, `ended`."""
+
+    pass_id: str
+    room_id: str
+    code: str
+
+
+FundingKind = Literal["balance_low", "funding_failed", "funded", "action_needed", "lapsing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """To be told to the payer inside. `balance_minor`: what is left in the wallet. `client_secret`: of the payment
+    that the payer must confirm; `seconds`: time that was added, or that is left."""
+
+    pass_id: str
+    room_id: str
+    kind: FundingKind
+    currency: str | None = None
+    balance_minor: int | None = None
+    seconds: int | None = None
+    failure: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+
+
+Notice = OrderPaid | PassChanged | RoomChanged | OutboxFilled | StayLow | StayEnded | Funding
 Listener = Callable[[Notice], None]
 
 

@@ -72,7 +72,7 @@ class Application:
         if self._values["state"] not in UNPAID:
             self._values["reserved_until_s"] = None
         if order.state in UNPAID and self._values["state"] not in UNPAID:
-            self.notices.append(RoomChanged(order.room_id))
+            self.notices.append(RoomChanged(order.room))
         await update_order(self._tx, order.id, **self._values)
 
     def _note_payment(self, state: OrderState) -> None:
@@ -91,7 +91,7 @@ class Application:
 
     async def grant(self, _decision: GrantPass) -> None:
         order, stamp = self._order, self._stamp
-        room = await rooms.by_id(self._tx, order.room_id)
+        room = await rooms.by_id(self._tx, order.room)
         assert room is not None, "orders refer to their room"
         await passes.grant_pass(
             self._tx, order, stamp.pass_id, stamp.now_text, may_publish=room.privacy == "confidential"
@@ -118,12 +118,12 @@ class Application:
             "paid_at": self._stamp.now_text,
             "paid_at_s": self._stamp.now_s,
         }
-        await self._book(books.payment_captured(order.id, order.room_id, order.amount_minor, order.currency))
+        await self._book(books.payment_captured(order.id, order.room, order.amount_minor, order.currency))
         extends = order.extends_pass_id is not None
         self.notices.append(
             OrderPaid(
                 order_id=order.id,
-                room_id=order.room_id,
+                room_id=order.room,
                 pass_id=pass_.id,
                 name=pass_.name,  # as the others in the room know who paid
                 amount_minor=order.amount_minor,
@@ -132,13 +132,13 @@ class Application:
                 extends=extends,
             )
         )
-        self.notices.append(PassChanged(pass_.id, order.room_id))
+        self.notices.append(PassChanged(pass_.id, order.room))
 
     async def record_refund(self, decision: RecordRefund) -> None:
         order, delta_minor = self._order, decision.amount_minor_delta
         self._values["refunded_minor"] = order.refunded_minor + delta_minor
         await self._book(
-            books.refund(order.id, order.room_id, order.refunded_minor, delta_minor, order.currency)
+            books.refund(order.id, order.room, order.refunded_minor, delta_minor, order.currency)
         )
 
     async def record_dispute(self, decision: RecordDispute) -> None:
@@ -146,7 +146,7 @@ class Application:
         self._values["dispute"] = decision.dispute
         self._values["lost_minor"] = decision.lost_minor
         if decision.lost_minor > 0:
-            await self._book(books.dispute_lost(order.id, order.room_id, decision.lost_minor, order.currency))
+            await self._book(books.dispute_lost(order.id, order.room, decision.lost_minor, order.currency))
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
@@ -162,7 +162,7 @@ class Application:
             await passes.end_pass(self._tx, found.id, decision.reason)
         else:
             await self._take_time(found, before_ms, later, decision)
-        self.notices.append(PassChanged(found.id, order.room_id))
+        self.notices.append(PassChanged(found.id, order.room))
 
     async def _take_time(
         self, found: passes.Pass, before_ms: int, later: Sequence[Order], decision: EndAccess
@@ -182,7 +182,7 @@ class Application:
         if self._order.taken_ms:
             await passes.extend_pass(self._tx, found.id, self._order.taken_ms // 1000)
         await passes.restore_pass(self._tx, found.id)
-        self.notices.append(PassChanged(found.id, self._order.room_id))
+        self.notices.append(PassChanged(found.id, self._order.room))
 
     async def nothing_more(self, _decision: Decision) -> None:
         """The new state says it all (the quarantine's row is written by the caller)."""

@@ -83,7 +83,7 @@ async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None
     made = await ctx.db.write(maker.run)
     ctx.step("ordered")
     if made.is_new:
-        ctx.notices.publish(RoomChanged(made.order.room_id))
+        ctx.notices.publish(RoomChanged(made.order.room))
         await reconcile.attempt_call(ctx, made.order.id)
     async with ctx.db.read() as tx:
         order = await get_order(tx, made.order.id)

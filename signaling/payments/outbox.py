@@ -189,7 +189,7 @@ async def _end_pass(tx: Transaction, order: Order, row: OutboxRow) -> tuple[Noti
         return ()
     if found.state not in {"waiting", "active"} or not await passes.end_pass(tx, found.id, "refunded"):
         return ()
-    return (PassChanged(found.id, order.room_id),)
+    return (PassChanged(found.id, order.room),)
 
 
 async def _amount_minor(tx: Transaction, order: Order, row: OutboxRow, found: passes.Pass | None) -> int:

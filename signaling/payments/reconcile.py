@@ -119,7 +119,7 @@ async def reconcile(ctx: Context, order_id: str) -> None:
     async with ctx.db.read() as tx:
         order = await get_order(tx, order_id)
         made = await calls.calls_of(tx, order_id, OPERATION)
-        room = None if order is None else await by_id(tx, order.room_id)
+        room = None if order is None else await by_id(tx, order.room)
     if order is None or room is None or not made or order.checkout_session_id is not None:
         return
     if await _found(ctx, order_id, made):
@@ -190,7 +190,7 @@ async def _refused(ctx: Context, order_id: str, call: calls.StripeCall, error: R
         await update_order(
             tx, order_id, state=OrderState.FAILED, failure=error.code[:64], reserved_until_s=None
         )
-        return (RoomChanged(order.room_id),)
+        return (RoomChanged(order.room),)
 
     await ctx.write(work)
 
@@ -203,7 +203,7 @@ async def _give_up_key(ctx: Context, order_id: str, call: calls.StripeCall) -> N
 
     async def work(tx: Transaction) -> Sequence[Notice]:
         order = await get_order(tx, order_id)
-        room = None if order is None else await by_id(tx, order.room_id)
+        room = None if order is None else await by_id(tx, order.room)
         made = await calls.calls_of(tx, order_id, OPERATION)
         if order is None or room is None or order.state is not OrderState.NEW:
             return ()
@@ -213,7 +213,7 @@ async def _give_up_key(ctx: Context, order_id: str, call: calls.StripeCall) -> N
             return ()
         values = {"state": OrderState.FAILED, "failure": "unavailable", "reserved_until_s": None}
         await update_order(tx, order_id, **values)
-        return (RoomChanged(order.room_id),)
+        return (RoomChanged(order.room),)
 
     await ctx.write(work)
 
@@ -243,6 +243,6 @@ async def _expire_unmade(ctx: Context, order: Order, call: calls.StripeCall) -> 
     async def work(tx: Transaction) -> Sequence[Notice]:
         await calls.set_call(tx, call.idempotency_key, "refused", note="nothing came of it")
         await update_order(tx, order.id, state=state, reserved_until_s=None)
-        return (RoomChanged(order.room_id),)
+        return (RoomChanged(order.room),)
 
     await ctx.write(work)

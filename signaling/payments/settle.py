@@ -77,7 +77,7 @@ async def _put_aside(ctx: Context, order_id: str, checkout_session_id: str) -> N
             return ()
         values = {"state": OrderState.QUARANTINED, "quarantine_reason": reason, "reserved_until_s": None}
         await update_order(tx, order_id, **values)
-        return (RoomChanged(order.room_id),)
+        return (RoomChanged(order.room),)
 
     await ctx.write(work)
 

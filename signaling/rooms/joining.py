@@ -89,7 +89,7 @@ class Joining:
         async with self._db.read() as tx:
             order = await self.order(tx, order_id, secret)
             pass_ = await passes.pass_of_order(tx, order) if order.granted else None
-            room = await room_store.by_id(tx, order.room_id)
+            room = await room_store.by_id(tx, order.room)
             assert room is not None
             code = await self._refusal(tx, pass_, room)
         if code is not None:

@@ -33,14 +33,19 @@ def async_url(database_url: str) -> str:
     raise ValueError("DATABASE_URL must start with sqlite: or postgresql:")
 
 
-def _sqlite_engine(url: str, begin: str, pool_size: int) -> AsyncEngine:
+def _sqlite_engine(url: str, begin: str, pool_size: int, references: str = "ON") -> AsyncEngine:
     engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": 10})
 
     @event.listens_for(engine.sync_engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"foreign_keys={references}",
+            "busy_timeout=10000",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -54,11 +59,13 @@ def _sqlite_engine(url: str, begin: str, pool_size: int) -> AsyncEngine:
 class Database:
     """Owns the engines. `write` runs a function in one write transaction, `read` opens a snapshot."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, rebuilds_tables: bool = False) -> None:
+        """`rebuilds_tables`: for migrations. SQLite changes a column by making its table anew, which its references
+        to other tables must not notice (sqlite.org/lang_altertable.html, section 7)."""
         url = async_url(database_url)
         self.is_sqlite = url.startswith("sqlite")
         if self.is_sqlite:
-            self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", 1)
+            self._writer = _sqlite_engine(url, "BEGIN IMMEDIATE", 1, "OFF" if rebuilds_tables else "ON")
             self._reader = _sqlite_engine(url, "BEGIN", 4)
         else:
             self._writer = create_async_engine(url, isolation_level="SERIALIZABLE", pool_size=8)

@@ -5,7 +5,7 @@ only until that second.
 """
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Select, and_, exists, func, or_, select, update
 
@@ -14,6 +14,10 @@ from signaling.ids import secret_matches
 from signaling.stores.database import Transaction
 from signaling.stores.schema import orders, passes, rooms, sessions
 from signaling.stores.statements import insert_once
+
+Purpose = Literal["access", "topup", "setup"]
+# Where the time of an order and its pass comes from.
+Funding = Literal["payment", "metered", "wallet", "subscription", "free"]
 
 UNPAID = (OrderState.NEW, OrderState.OPEN)
 PASS_ALIVE = ("waiting", "active")
@@ -24,7 +28,7 @@ class Order:
     """One row of `orders`, column by column (see the schema)."""
 
     id: str
-    room_id: str
+    room_id: str | None
     mode: Mode
     account: str
     state: OrderState
@@ -64,6 +68,29 @@ class Order:
     walked_away: bool = False
     paid_at: str | None = None
     paid_at_s: int | None = None
+    purpose: Purpose = "access"
+    funding: Funding = "payment"
+    user_id: str | None = None
+    payee: str | None = None
+    list_minor: int | None = None
+    discount_minor: int = 0
+    fee_minor: int = 0
+    fee_on_top_minor: int = 0
+    tax_minor: int = 0
+    promotion_id: str | None = None
+    charged_minor: int | None = None
+    capture_before_s: int | None = None
+    goes_on: bool = False
+    charge_id: str | None = None
+    customer_id: str | None = None
+    payment_method_id: str | None = None
+    fingerprint: str | None = None
+
+    @property
+    def room(self) -> str:
+        """The id of the room it is for. Only a top-up of a wallet is for none."""
+        assert self.room_id is not None, "a top-up outside any room"
+        return self.room_id
 
     def opened_by(self, secret: str) -> bool:
         """Whether this is the order's secret, or the one in its link to another device. Constant-time."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from sqlalchemy import exists, select, update
 
 from signaling.stores.database import Transaction
-from signaling.stores.orders import Order
+from signaling.stores.orders import Funding, Order
 from signaling.stores.schema import passes, segments, sessions
 from signaling.stores.statements import insert_once
 
@@ -32,6 +32,9 @@ class Pass:
     run_id: str | None
     epoch: int
     created_at: str
+    funding: Funding
+    user_id: str | None
+    settled: bool
 
     @property
     def remaining_ms(self) -> int | None:
@@ -77,6 +80,9 @@ async def grant_pass(
         "run_id": None,
         "epoch": 0,
         "created_at": created_at,
+        "funding": order.funding,
+        "user_id": order.user_id,
+        "settled": False,
     }
     return await insert_once(tx, passes, values)
 

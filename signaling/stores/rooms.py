@@ -33,6 +33,8 @@ class Room:
     epoch: int
     live: bool
     away_since_s: int | None
+    owner_id: str | None
+    sold: bool
 
 
 def _room(row: RowMapping) -> Room:

@@ -24,6 +24,10 @@ def config(connection: Connection | None = None) -> Config:
 
 def _upgrade(connection: Connection) -> None:
     command.upgrade(config(connection), "head")
+    if connection.dialect.name == "sqlite" and (
+        broken := connection.execute(text("PRAGMA foreign_key_check")).all()
+    ):
+        raise RuntimeError(f"the migration would leave references to nothing: {broken[:3]}")
 
 
 async def upgrade(database_url: str) -> None:
@@ -32,7 +36,7 @@ async def upgrade(database_url: str) -> None:
     Raises ValueError for a URL that is neither SQLite nor PostgreSQL, and what the driver raises when it is out of
     reach.
     """
-    db = Database(database_url)
+    db = Database(database_url, rebuilds_tables=True)
     try:
         async with _turn(db):
             await db.write(lambda tx: tx.run_sync(_upgrade))

@@ -1,0 +1,391 @@
+"""Money: people, wallets and cards, windows of held money, subscriptions, promotions, earnings and payouts, a ledger with
+holds and kept balances. Top-ups have no room, so `orders.room_id` may be empty."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:  # noqa: PLR0915 - a list of tables
+    op.create_table(
+        "balances",
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("debits_minor", sa.BigInteger(), nullable=False),
+        sa.Column("credits_minor", sa.BigInteger(), nullable=False),
+        sa.Column("debits_held_minor", sa.BigInteger(), nullable=False),
+        sa.Column("credits_held_minor", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("mode", "account", "name", "currency"),
+    )
+    op.create_table(
+        "differences",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("subject_id", sa.String(length=255), nullable=False),
+        sa.Column("ours_minor", sa.BigInteger(), nullable=True),
+        sa.Column("theirs_minor", sa.BigInteger(), nullable=True),
+        sa.Column("currency", sa.String(length=3), nullable=True),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("first_seen_at", sa.String(length=32), nullable=False),
+        sa.Column("last_seen_at", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("differences_state", "differences", ["state"], unique=False)
+    op.create_table(
+        "earnings",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("payee", sa.String(length=64), nullable=False),
+        sa.Column("order_id", sa.String(length=64), nullable=False),
+        sa.Column("room_id", sa.String(length=64), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("gross_minor", sa.BigInteger(), nullable=False),
+        sa.Column("fee_minor", sa.BigInteger(), nullable=False),
+        sa.Column("tax_minor", sa.BigInteger(), nullable=False),
+        sa.Column("net_minor", sa.BigInteger(), nullable=False),
+        sa.Column("reversed_minor", sa.BigInteger(), nullable=False),
+        sa.Column("paid_minor", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("available_at_s", sa.BigInteger(), nullable=False),
+        sa.Column("charge_id", sa.String(length=255), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.Column("created_at_s", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("earnings_due", "earnings", ["state", "available_at_s"], unique=False)
+    op.create_index("earnings_order", "earnings", ["order_id"], unique=False)
+    op.create_index("earnings_payee", "earnings", ["payee", "state"], unique=False)
+    op.create_table(
+        "login_links",
+        sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("next_path", sa.Text(), nullable=False),
+        sa.Column("expires_at_s", sa.BigInteger(), nullable=False),
+        sa.Column("used", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("secret_hash"),
+    )
+    op.create_table(
+        "payouts",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("payee", sa.String(length=64), nullable=False),
+        sa.Column("earning_id", sa.String(length=64), nullable=False),
+        sa.Column("connected_id", sa.String(length=255), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("reversed_minor", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("transfer_id", sa.String(length=255), nullable=True),
+        sa.Column("failure", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("transfer_id"),
+    )
+    op.create_index("payouts_earning", "payouts", ["earning_id"], unique=False)
+    op.create_index("payouts_payee", "payouts", ["payee"], unique=False)
+    op.create_table(
+        "rates",
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("scope", sa.String(length=8), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("figures", sa.JSON(), nullable=False),
+        sa.Column("updated_at", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("mode", "account", "scope", "subject"),
+    )
+    op.create_table(
+        "users",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("email"),
+    )
+    op.create_table(
+        "cards",
+        sa.Column("payment_method_id", sa.String(length=255), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("brand", sa.String(length=32), nullable=False),
+        sa.Column("last4", sa.String(length=4), nullable=False),
+        sa.Column("exp_month", sa.Integer(), nullable=False),
+        sa.Column("exp_year", sa.Integer(), nullable=False),
+        sa.Column("usable", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+        ),
+        sa.PrimaryKeyConstraint("payment_method_id"),
+    )
+    op.create_index("cards_user", "cards", ["user_id"], unique=False)
+    op.create_table(
+        "connected_accounts",
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("connected_id", sa.String(length=255), nullable=True),
+        sa.Column("transfers_status", sa.String(length=24), nullable=False),
+        sa.Column("requirements", sa.JSON(), nullable=False),
+        sa.Column("updated_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+        ),
+        sa.PrimaryKeyConstraint("user_id", "mode", "account"),
+        sa.UniqueConstraint("connected_id"),
+    )
+    op.create_table(
+        "customers",
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("customer_id", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+        ),
+        sa.PrimaryKeyConstraint("user_id", "mode", "account"),
+        sa.UniqueConstraint("customer_id"),
+    )
+    op.create_table(
+        "user_sessions",
+        sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("csrf_hash", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.Column("expires_at_s", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+        ),
+        sa.PrimaryKeyConstraint("secret_hash"),
+    )
+    op.create_index("user_sessions_user", "user_sessions", ["user_id"], unique=False)
+    op.create_table(
+        "wallets",
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("managed_by", sa.String(length=8), nullable=False),
+        sa.Column("auto_topup", sa.Boolean(), nullable=False),
+        sa.Column("auto_package", sa.Integer(), nullable=True),
+        sa.Column("auto_card", sa.String(length=255), nullable=True),
+        sa.Column("auto_order_id", sa.String(length=64), nullable=True),
+        sa.Column("auto_not_before_s", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+        ),
+        sa.PrimaryKeyConstraint("user_id", "mode", "account", "currency"),
+    )
+    op.create_table(
+        "free_minutes",
+        sa.Column("room_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("order_id", sa.String(length=64), nullable=False),
+        sa.Column("seconds", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["room_id"],
+            ["rooms.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+        ),
+        sa.PrimaryKeyConstraint("room_id", "user_id"),
+    )
+    op.create_index("free_minutes_card", "free_minutes", ["room_id", "fingerprint"], unique=True)
+    op.create_table(
+        "promotions",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("code", sa.String(length=32), nullable=False),
+        sa.Column("room_id", sa.String(length=64), nullable=True),
+        sa.Column("percent", sa.Integer(), nullable=True),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=True),
+        sa.Column("currency", sa.String(length=3), nullable=True),
+        sa.Column("uses_left", sa.Integer(), nullable=True),
+        sa.Column("once_per_person", sa.Boolean(), nullable=False),
+        sa.Column("expires_at_s", sa.BigInteger(), nullable=True),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["room_id"],
+            ["rooms.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("promotions_code", "promotions", ["mode", "account", "code"], unique=True)
+    op.create_table(
+        "waived",
+        sa.Column("room_id", sa.String(length=64), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("order_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["room_id"],
+            ["rooms.id"],
+        ),
+        sa.PrimaryKeyConstraint("room_id", "fingerprint", "day"),
+    )
+    op.create_table(
+        "windows",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("pass_id", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("begins_ms", sa.BigInteger(), nullable=False),
+        sa.Column("length_ms", sa.BigInteger(), nullable=False),
+        sa.Column("held_minor", sa.BigInteger(), nullable=False),
+        sa.Column("charged_minor", sa.BigInteger(), nullable=True),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("payment_intent_id", sa.String(length=255), nullable=True),
+        sa.Column("capture_before_s", sa.BigInteger(), nullable=True),
+        sa.Column("failure", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["pass_id"],
+            ["passes.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("payment_intent_id"),
+    )
+    op.create_index("windows_pass", "windows", ["pass_id", "number"], unique=True)
+    op.create_index("windows_state", "windows", ["state"], unique=False)
+    op.create_table(
+        "promotion_uses",
+        sa.Column("order_id", sa.String(length=64), nullable=False),
+        sa.Column("promotion_id", sa.String(length=64), nullable=False),
+        sa.Column("person", sa.String(length=64), nullable=False),
+        sa.Column("given_back", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["order_id"],
+            ["orders.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["promotion_id"],
+            ["promotions.id"],
+        ),
+        sa.PrimaryKeyConstraint("order_id"),
+    )
+    op.create_index("promotion_uses_promotion", "promotion_uses", ["promotion_id", "person"], unique=False)
+    op.create_table(
+        "subscriptions",
+        sa.Column("id", sa.String(length=255), nullable=False),
+        sa.Column("order_id", sa.String(length=64), nullable=False),
+        sa.Column("pass_id", sa.String(length=64), nullable=True),
+        sa.Column("room_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("customer_id", sa.String(length=255), nullable=False),
+        sa.Column("status", sa.String(length=24), nullable=False),
+        sa.Column("current_period_end_s", sa.BigInteger(), nullable=False),
+        sa.Column("cancel_at_period_end", sa.Boolean(), nullable=False),
+        sa.Column("lapsed_at_s", sa.BigInteger(), nullable=True),
+        sa.Column("updated_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["order_id"],
+            ["orders.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["pass_id"],
+            ["passes.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["room_id"],
+            ["rooms.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"],
+            ["users.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("subscriptions_room", "subscriptions", ["room_id", "status"], unique=False)
+    op.create_index("subscriptions_user", "subscriptions", ["user_id"], unique=False)
+    op.create_table(
+        "invoices",
+        sa.Column("id", sa.String(length=255), nullable=False),
+        sa.Column("subscription_id", sa.String(length=255), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("payment_intent_id", sa.String(length=255), nullable=True),
+        sa.Column("refunded_minor", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"],
+            ["subscriptions.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("invoices_subscription", "invoices", ["subscription_id"], unique=False)
+    with op.batch_alter_table("orders") as batch_op:
+        batch_op.add_column(
+            sa.Column("purpose", sa.String(length=12), server_default="access", nullable=False)
+        )
+        batch_op.add_column(
+            sa.Column("funding", sa.String(length=12), server_default="payment", nullable=False)
+        )
+        batch_op.add_column(sa.Column("user_id", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("payee", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("list_minor", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("discount_minor", sa.BigInteger(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("fee_minor", sa.BigInteger(), server_default="0", nullable=False))
+        batch_op.add_column(
+            sa.Column("fee_on_top_minor", sa.BigInteger(), server_default="0", nullable=False)
+        )
+        batch_op.add_column(sa.Column("tax_minor", sa.BigInteger(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("promotion_id", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("charged_minor", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("capture_before_s", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("goes_on", sa.Boolean(), server_default=sa.false(), nullable=False))
+        batch_op.add_column(sa.Column("charge_id", sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column("customer_id", sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column("payment_method_id", sa.String(length=255), nullable=True))
+        batch_op.add_column(sa.Column("fingerprint", sa.String(length=64), nullable=True))
+        batch_op.alter_column("room_id", existing_type=sa.VARCHAR(length=64), nullable=True)
+        batch_op.create_index("orders_user", ["user_id"], unique=False)
+        batch_op.create_foreign_key("orders_user_id_fkey", "users", ["user_id"], ["id"])
+
+    with op.batch_alter_table("passes") as batch_op:
+        batch_op.add_column(
+            sa.Column("funding", sa.String(length=12), server_default="payment", nullable=False)
+        )
+        batch_op.add_column(sa.Column("user_id", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("settled", sa.Boolean(), server_default=sa.false(), nullable=False))
+        batch_op.create_index("passes_funding", ["funding", "settled"], unique=False)
+        batch_op.create_foreign_key("passes_user_id_fkey", "users", ["user_id"], ["id"])
+
+    with op.batch_alter_table("rooms") as batch_op:
+        batch_op.add_column(sa.Column("owner_id", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("sold", sa.Boolean(), server_default=sa.false(), nullable=False))
+        batch_op.create_foreign_key("rooms_owner_id_fkey", "users", ["owner_id"], ["id"])
+
+    with op.batch_alter_table("transfers") as batch_op:
+        batch_op.add_column(sa.Column("kind", sa.String(length=8), server_default="single", nullable=False))
+        batch_op.add_column(sa.Column("pending_id", sa.String(length=128), nullable=True))
+        batch_op.add_column(sa.Column("expires_at_s", sa.BigInteger(), nullable=True))
+        batch_op.create_index("transfers_credit", ["credit", "currency"], unique=False)
+        batch_op.create_index("transfers_debit", ["debit", "currency"], unique=False)
+        batch_op.create_unique_constraint("transfers_pending_id_key", ["pending_id"])
