@@ -70,7 +70,7 @@ FundingKind = Literal["balance_low", "funding_failed", "funded", "action_needed"
 @dataclass(frozen=True, slots=True)
 class Funding:
     """To be told to the payer inside. `balance_minor`: what is left in the wallet. `client_secret`: of the payment
-    that the payer must confirm; `seconds`: time that was added, or that is left."""
+    that the payer must confirm, in the sandbox at `action_url`; `seconds`: time that was added, or that is left."""
 
     pass_id: str
     room_id: str
@@ -80,6 +80,7 @@ class Funding:
     seconds: int | None = None
     failure: str | None = None
     client_secret: str | None = field(default=None, repr=False)
+    action_url: str | None = field(default=None, repr=False)
 
 
 Notice = OrderPaid | PassChanged | RoomChanged | OutboxFilled | StayLow | StayEnded | Funding

@@ -19,6 +19,8 @@ Purpose = Literal["access", "topup", "setup"]
 # Where the time of an order and its pass comes from.
 Funding = Literal["payment", "metered", "wallet", "subscription", "free"]
 
+BY_USE = ("metered", "wallet")
+
 UNPAID = (OrderState.NEW, OrderState.OPEN)
 PASS_ALIVE = ("waiting", "active")
 
@@ -91,6 +93,11 @@ class Order:
         """The id of the room it is for. Only a top-up of a wallet is for none."""
         assert self.room_id is not None, "a top-up outside any room"
         return self.room_id
+
+    @property
+    def paid_minor(self) -> int | None:
+        """What the payer paid: of time that is paid for by use, what was charged; None: not settled yet."""
+        return self.charged_minor if self.funding in BY_USE else self.amount_minor
 
     def opened_by(self, secret: str) -> bool:
         """Whether this is the order's secret, or the one in its link to another device. Constant-time."""

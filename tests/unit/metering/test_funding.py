@@ -81,9 +81,7 @@ def test_no_further_window(row: str):
         Window(number, (number - 1) * 900_000, 900_000, 1500, state)  # type: ignore[arg-type]
         for number, state in enumerate(states.split(), start=1)
     ]
-    answer = next_window(
-        CARD, windows, granted_ms=900_000, agreed=agreed == "yes", settled=settled == "yes"
-    )
+    answer = next_window(CARD, windows, granted_ms=900_000, agreed=agreed == "yes", settled=settled == "yes")
     assert answer == Refused(reason)  # type: ignore[arg-type]
 
 
@@ -120,7 +118,9 @@ def test_a_wallet_that_lacks_a_minute_does_not_begin():
     assert affordable_s(WALLET, 0, 99) == 59
 
 
-@given(st.integers(1, 10_000), st.integers(0, 10**7), st.integers(0, 10**6), st.sampled_from(sorted(CURRENCIES)))
+@given(
+    st.integers(1, 10_000), st.integers(0, 10**7), st.integers(0, 10**6), st.sampled_from(sorted(CURRENCIES))
+)
 def test_what_is_affordable_is_exactly_that(rate: int, begins_s: int, available: int, code: str):
     tariff, begins_ms = Wallet(rate, code), begins_s * 1000
     seconds = affordable_s(tariff, begins_ms, available)
@@ -204,12 +204,12 @@ def test_a_pass_without_a_hold_costs_nothing():
     st.integers(1, 5000),
     st.lists(st.integers(1, 7200), min_size=1, max_size=8),
     st.integers(0, 8 * 7200 * 1000),
-    st.booleans(),
-    st.booleans(),
+    st.tuples(st.booleans(), st.booleans()),
 )
 def test_charges_add_up_and_stay_within_their_holds(
-    code: str, rate: int, lengths_s: list[int], used_ms: int, waived_today: bool, by_card: bool
+    code: str, rate: int, lengths_s: list[int], used_ms: int, case: tuple[bool, bool]
 ):
+    waived_today, by_card = case
     tariff = Metered(rate, code) if by_card else Wallet(rate, code)
     windows = held(*(length * 1000 for length in lengths_s), tariff=tariff)
     minimum = CURRENCIES[code].minimum_minor if by_card else 0
