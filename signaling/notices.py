@@ -15,7 +15,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class OrderPaid:
-    """A payment was applied; `extends` when it added time to an earlier pass (then that pass's id)."""
+    """A payment was applied; `extends` when it added time to an earlier pass (then that pass's id). `by_use`: the
+    amount is held, and charged only in part."""
 
     order_id: str
     room_id: str
@@ -25,6 +26,7 @@ class OrderPaid:
     currency: str
     seconds: int | None
     extends: bool
+    by_use: bool = False
 
 
 @dataclass(frozen=True, slots=True)

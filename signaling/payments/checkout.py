@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from metering.errors import RefusedError
 from metering.money import Money
 from metering.orders import OrderState
-from metering.tariff import Entrance, Tariff, parse_tariff, price_of
+from metering.tariff import Entrance, Metered, PerMinute, Tariff, length_of, parse_tariff, price_of
 from signaling.errors import ApiError
 from signaling.http import Line
 from signaling.ids import secret_hash
@@ -20,6 +20,8 @@ from signaling.payments.context import Context
 from signaling.stores import passes, rooms
 from signaling.stores.database import Transaction
 from signaling.stores.orders import (
+    BY_USE,
+    Funding,
     Order,
     get_opened,
     get_order,
@@ -47,6 +49,7 @@ class NewOrder(BaseModel):
     extends: Annotated[str, StringConstraints(max_length=64)] | None = None
     extends_secret: Annotated[str, StringConstraints(max_length=256)] | None = None
     accept_terms: bool = False
+    goes_on: bool = False  # of what is paid for by use: further holds on the same card may follow
     ui: Literal["hosted", "embedded"] | None = None
 
     def content_hash(self, slug: str) -> str:
@@ -151,12 +154,14 @@ class _Maker:
         known = any(order.opened_by(secret) for order in behind)
         if found is None or found.room_id != room.id or not known:
             raise ApiError(404, "unknown_pass", "no such pass in this room, or not your secret")
-        if found.state not in EXTENDABLE or found.granted_ms is None:
+        is_by_use = found.funding in BY_USE  # grows by itself, as long as its card or wallet carries it
+        if found.state not in EXTENDABLE or found.granted_ms is None or is_by_use:
             raise ApiError(409, "not_extendable", "time cannot be added to this pass")
 
     def _order(self, room: rooms.Room, version: str | None) -> Order:
         body, settings = self._body, self._ctx.settings
-        seconds, price = _price(room, body.seconds)
+        tariff = parse_tariff(room.tariff)
+        seconds, price = _price(tariff, body.seconds)
         return Order(
             id=body.order_id,
             room_id=room.id,
@@ -181,13 +186,23 @@ class _Maker:
             reserved_until_s=self._now_s + settings.reservation_s,
             created_at=self._now_text,
             created_at_s=self._now_s,
+            funding=_funding(tariff),
+            goes_on=body.goes_on and isinstance(tariff, Metered),
         )
 
 
-def _price(room: rooms.Room, seconds: int | None) -> tuple[int | None, Money]:
-    tariff: Tariff = parse_tariff(room.tariff)
-    if seconds is None and isinstance(tariff, Entrance):
-        seconds = tariff.seconds  # there is nothing to choose
+def _funding(tariff: Tariff) -> Funding:
+    """Raises ApiError 409 `not_for_sale` for a tariff whose orders are not made here."""
+    if isinstance(tariff, Entrance | PerMinute):
+        return "payment"
+    if isinstance(tariff, Metered):
+        return "metered"
+    raise ApiError(409, "not_for_sale", "this room cannot be paid for in this way")
+
+
+def _price(tariff: Tariff, seconds: int | None) -> tuple[int | None, Money]:
+    if seconds is None and not isinstance(tariff, PerMinute):
+        seconds = length_of(tariff)  # there is nothing to choose
     try:
         return seconds, price_of(tariff, seconds)
     except RefusedError as error:

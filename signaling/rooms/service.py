@@ -71,7 +71,8 @@ GONE_STATES = {"refunded", "disputed", "revoked"}
 MEDIA_LEFT_S = 1.0
 # Passes whose time comes in windows: at this mark the next one is asked for, instead of a warning.
 WINDOWED_FUNDING = ("metered", "wallet")
-WINDOWED = Policy(warnings_ms=(60_000,))
+LOW_MS = 60_000
+WINDOWED = Policy(warnings_ms=(LOW_MS,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,7 +452,8 @@ class Rooms:
         if payer is None:
             return
         if payer.funding in WINDOWED_FUNDING:  # what there is to say follows from the next hold
-            self.notices.publish(StayLow(stay.pass_id, stay.room_id))
+            if remaining_ms <= LOW_MS:
+                self.notices.publish(StayLow(stay.pass_id, stay.room_id))
             return
         notice = payer.room.make_notice(
             "warning", name=payer.name, participant_id=payer.id, remaining_ms=remaining_ms
@@ -623,7 +625,9 @@ class Rooms:
         payer_id = None if payer is None else payer.id
         about: dict[str, Any] = {"name": notice.name, "participant_id": payer_id, "seconds": notice.seconds}
         for participant in tuple(room.participants.values()):
-            if participant.role == "host":  # what somebody paid is nobody else's business
+            if (
+                participant.role == "host" and not notice.by_use
+            ):  # what somebody paid is nobody else's business
                 participant.send(room.make_notice(kind, amount=amount, **about))
             else:
                 participant.send(room.make_notice(kind, **about))
@@ -636,7 +640,7 @@ class Rooms:
             behind = await orders_behind(tx, pass_id)
         payer = self._by_pass.get(pass_id)
         if pass_ is not None and payer is not None:
-            payer.paid = paid
+            payer.paid, payer.funding = paid, pass_.funding
             if pass_.state == "refunded":
                 payer.refundable = behind
             self._apply_pass(payer, pass_)
@@ -649,6 +653,8 @@ class Rooms:
         stay = self.runner.stays.get(payer.id)
         if pass_.state in GONE_STATES:
             self.end(payer, pass_.state)
+        elif pass_.state == "used_up" and pass_.remaining_ms:
+            self.end(payer, "used_up")  # closed with time left: its holds are about to lapse
         elif stay is not None and pass_.granted_ms != payer.granted_ms:
             before_ms, payer.granted_ms = payer.granted_ms, pass_.granted_ms
             by_ms = None if pass_.granted_ms is None or before_ms is None else pass_.granted_ms - before_ms

@@ -121,6 +121,8 @@ class Order:
             granted_before_ms=self.granted_before_ms,
             paid_ms=None if self.paid_at_s is None else self.paid_at_s * 1000,
             quarantine_reason=self.quarantine_reason,
+            by_use=self.funding in BY_USE,
+            charged_minor=self.charged_minor,
         )
 
 
@@ -239,6 +241,7 @@ async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Ord
         select(*_COLUMNS)
         .join(rooms, rooms.c.id == orders.c.room_id)
         .where(orders.c.granted, ~orders.c.access_ended, kept, gone, alive)
+        .where(orders.c.funding.not_in(BY_USE))  # what was not used was never charged
     )
     return await _all(tx, query.order_by(orders.c.paid_at_s).limit(limit))
 

@@ -6,7 +6,7 @@ The id of a window follows from its pass and number, so that every attempt to pl
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 
 from metering import funding
 from metering.funding import Ask, WindowState
@@ -161,12 +161,21 @@ class Unsettled:
     capture_before_s: int | None
 
 
+def _inside(pass_id: Any) -> ColumnElement[bool]:
+    """Somebody is in the room with that pass, or its meter is open."""
+    return or_(
+        exists().where(sessions.c.pass_id == pass_id, sessions.c.ended_at.is_(None)),
+        exists().where(segments.c.pass_id == pass_id, segments.c.closed_ms.is_(None)),
+    )
+
+
+async def is_inside(tx: Transaction, pass_id: str) -> bool:
+    return bool((await tx.execute(select(_inside(pass_id)))).scalar_one())
+
+
 async def unsettled(tx: Transaction, mode: str, account: str, limit: int = 200) -> list[Unsettled]:
     """Every pass in windows that is not settled, oldest first."""
-    inside = or_(
-        exists().where(sessions.c.pass_id == passes.c.id, sessions.c.ended_at.is_(None)),
-        exists().where(segments.c.pass_id == passes.c.id, segments.c.closed_ms.is_(None)),
-    )
+    inside = _inside(passes.c.id)
     last_ended = (
         select(func.max(sessions.c.ended_at)).where(sessions.c.pass_id == passes.c.id).scalar_subquery()
     )
