@@ -41,10 +41,9 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "more"), FAULTS)
-@pytest.mark.parametrize(("operation", "used_s", "charged"), [(CAPTURE, 432, 720), (CANCEL, 0, 0)])
-async def test_a_lost_answer_is_looked_up(
-    talk: World, fault: str, more: dict, operation: str, used_s: int, charged: int
-):
+@pytest.mark.parametrize("case", [(CAPTURE, 432, 720), (CANCEL, 0, 0)])
+async def test_a_lost_answer_is_looked_up(talk: World, fault: str, more: dict, case: tuple[str, int, int]):
+    operation, used_s, charged = case
     ana = await caller(talk)
     await talk.control("faults", operation=operation, fault=fault, times=2, **more)
     await ana.enters()
