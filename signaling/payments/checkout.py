@@ -10,13 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from metering.errors import RefusedError
 from metering.money import Money
 from metering.orders import OrderState
-from metering.tariff import Entrance, Metered, PerMinute, Tariff, length_of, parse_tariff, price_of
+from metering.tariff import Entrance, Free, Metered, PerMinute, Tariff, length_of, parse_tariff, price_of
 from signaling.errors import ApiError
 from signaling.http import Line
 from signaling.ids import secret_hash
-from signaling.notices import RoomChanged
+from signaling.notices import Notice, RoomChanged
 from signaling.payments import reconcile
+from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
+from signaling.payments.granting import insert_granted
 from signaling.stores import passes, rooms
 from signaling.stores.database import Transaction
 from signaling.stores.orders import (
@@ -60,10 +62,12 @@ class NewOrder(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`is_new` false: the same request came before, and this is its answer."""
+    """`is_new` false: the same request came before, and this is its answer. `notices`: to be published once the order
+    is committed."""
 
     order: Order
     is_new: bool
+    notices: tuple[Notice, ...] = ()
 
 
 def require_secret(secret: str | None) -> str:
@@ -82,12 +86,15 @@ async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None
     if not body.accept_terms:
         raise ApiError(422, "terms_not_accepted", "the terms must be accepted", field="accept_terms")
     now_s, now_text = ctx.now_s(), ctx.now_text()
-    maker = _Maker(ctx, slug, body, secret_hash(secret), now_s, now_text)
+    stamp = Stamp(ctx.new_id("pass"), now_s, now_text)
+    maker = _Maker(ctx, slug, body, secret_hash(secret), stamp)
     made = await ctx.db.write(maker.run)
     ctx.step("ordered")
     if made.is_new:
-        ctx.notices.publish(RoomChanged(made.order.room))
-        await reconcile.attempt_call(ctx, made.order.id)
+        for notice in (*made.notices, RoomChanged(made.order.room)):
+            ctx.notices.publish(notice)
+        if not made.order.granted:
+            await reconcile.attempt_call(ctx, made.order.id)
     async with ctx.db.read() as tx:
         order = await get_order(tx, made.order.id)
     assert order is not None, "stored above"
@@ -99,15 +106,14 @@ async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None
 class _Maker:
     """One transaction: the checks and the rows of a new order."""
 
-    def __init__(  # noqa: PLR0917 - one caller, just above
-        self, ctx: Context, slug: str, body: NewOrder, hashed: str, now_s: int, now_text: str
-    ) -> None:
+    def __init__(self, ctx: Context, slug: str, body: NewOrder, hashed: str, stamp: Stamp) -> None:
         self._ctx = ctx
         self._slug = slug
         self._body = body
         self._hashed = hashed
-        self._now_s = now_s
-        self._now_text = now_text
+        self._stamp = stamp
+        self._now_s = stamp.now_s
+        self._now_text = stamp.now_text
 
     async def run(self, tx: Transaction) -> Made:
         existing = await get_order(tx, self._body.order_id)
@@ -119,6 +125,9 @@ class _Maker:
         else:
             await self._require_extendable(tx, room, self._body.extends)
         order = self._order(room, await terms_version(tx, room.id))
+        if order.funding == "free":
+            granted, notices = await insert_granted(tx, order, room, self._stamp)
+            return Made(granted, is_new=True, notices=notices)
         await insert_order(tx, order)
         await reconcile.begin_call(tx, self._ctx.settings, order, slug=room.slug, now_s=self._now_s)
         return Made(order, is_new=True)
@@ -195,8 +204,8 @@ def _funding(tariff: Tariff) -> Funding:
     """Raises ApiError 409 `not_for_sale` for a tariff whose orders are not made here."""
     if isinstance(tariff, Entrance | PerMinute):
         return "payment"
-    if isinstance(tariff, Metered):
-        return "metered"
+    if isinstance(tariff, Metered | Free):
+        return "metered" if isinstance(tariff, Metered) else "free"
     raise ApiError(409, "not_for_sale", "this room cannot be paid for in this way")
 
 

@@ -127,9 +127,10 @@ class CardPage {
     const seconds = this.order?.seconds ?? null;
     const left = pass?.remaining_ms ?? null;
     if (this.order?.use) return this.#heldPanel(this.order.use);
-    const text = seconds === null ? t.paidUnlimited : t.paidText(formatLength(seconds));
+    const free = this.order?.funding === "free";
+    const text = free ? t.freeText : seconds === null ? t.paidUnlimited : t.paidText(formatLength(seconds));
     return [
-      h("div", { class: "stack" }, h("h2", { class: "row" }, icon("check-circle"), t.paidTitle), h("p", null, text),
+      h("div", { class: "stack" }, h("h2", { class: "row" }, icon("check-circle"), free ? t.freeTitle : t.paidTitle), h("p", null, text),
         left !== null && h("p", { class: "large numbers", id: "time-left" }, t.left(formatClock(left))),
         !this.card.live && banner("info", { icon: "pause", text: t.goInLater })),
       this.card.privacy === "confidential" && this.#deviceCheck(),

@@ -30,7 +30,7 @@ export class OrderForm {
     this.problem = h("div", { role: "alert" });
     this.element = h("form", { novalidate: true, id: "order-form", on: { submit: (/** @type {Event} */ event) => this.#submit(event), change: () => this.#showPrice() } },
       this.#nameField(), this.#emailField(), this.lengths, this.#useField(), this.#termsField(),
-      h("div", { class: "till-panel__pay" }, this.problem, this.pay, lockLine(sandbox)));
+      h("div", { class: "till-panel__pay" }, this.problem, this.pay, card.tariff.kind !== "free" && lockLine(sandbox)));
     this.#showPrice();
   }
 
@@ -88,8 +88,9 @@ export class OrderForm {
   }
 
   #showPrice() {
-    const words = this.card.tariff.kind === "metered" ? t.hold : t.pay;
-    this.payText.textContent = words(formatMoney(this.price));
+    const { kind } = this.card.tariff;
+    const price = formatMoney(this.price);
+    this.payText.textContent = kind === "free" ? t.join : kind === "metered" ? t.hold(price) : t.pay(price);
   }
 
   /** The price now chosen. */
