@@ -2,7 +2,7 @@
 
 import { h, meterRing, announce } from "./dom.js";
 import { formatClock, formatLength, formatUsed } from "./format.js";
-import { remainingMs } from "./protocol.js";
+import { remainingMs, usedMs } from "./protocol.js";
 import { call as text } from "./strings/call.en.js";
 
 /** @typedef {import("./protocol.js").MeterInfo} MeterInfo */
@@ -72,8 +72,7 @@ export class MeterView {
 
   /** @returns {number} of the pass, as of now */
   get usedMs() {
-    const told = this._meter?.used_ms ?? 0;
-    return told + Math.max(0, (this._meter?.remaining_ms ?? 0) - (this.leftMs ?? 0));
+    return this._meter ? usedMs(this._meter, this.leftMs) : 0;
   }
 
   get limited() {

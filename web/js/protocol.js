@@ -101,6 +101,11 @@ export function afterEnd(code) {
   return AFTER_END[code] ?? "never";
 }
 
+/** What the pass has used by now, from a meter message and what is left now. @param {MeterInfo} meter @param {number|null} leftMs @returns {number} */
+export function usedMs(meter, leftMs) {
+  return (meter.used_ms ?? 0) + Math.max(0, (meter.remaining_ms ?? 0) - (leftMs ?? 0));
+}
+
 /** The wait before attempt number `attempt` (from 0). @param {number} attempt */
 export function backoffMs(attempt) {
   return BACKOFF_MS[attempt] ?? BACKOFF_LAST_MS;

@@ -284,6 +284,7 @@ export const studio = {
   earningsRefunded: (/** @type {string} */ amount) => `${amount} refunded`,
   payers: (/** @type {number} */ n) => (n === 1 ? "1 payer" : `${n} payers`),
   paid: (/** @type {string} */ amount) => `paid ${amount}`,
+  used: (/** @type {string} */ time) => `${time} used`,
   letSpeak: "Let speak",
   stopSpeak: "Only listen",
   mute: "Mute",
