@@ -115,7 +115,9 @@ async def _prepare(
     tx: Transaction, settings: PaymentsSettings, pass_id: str, now_s: int, now_text: str
 ) -> _Placing:
     stay = await find_stay(tx, pass_id)
-    if stay is None or stay.pass_.state not in OPEN_STATES or stay.pass_.granted_ms is None:
+    if stay is None or stay.order.funding != "metered":
+        return _Placing(refused="not_metered")
+    if stay.pass_.state not in OPEN_STATES or stay.pass_.granted_ms is None:
         return _Placing(refused="ended")
     asked = next_window(
         stay.tariff,

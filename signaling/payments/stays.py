@@ -43,11 +43,11 @@ class NotYetError(Exception):
 
 async def settle_stale(ctx: Context) -> int:
     """Settles every stay that is over and was not told of; how many."""
+    now_s, books = ctx.now_s(), (ctx.settings.mode, ctx.settings.account)
     async with ctx.db.read() as tx:
-        waiting = await windows.unsettled(tx, ctx.settings.mode, ctx.settings.account)
-    now_s = ctx.now_s()
+        waiting = await windows.unsettled(tx, *books)
+        lapsing = await windows.lapsing_inside(tx, *books, now_s + LAPSES_WITHIN_S)
     over = [one.pass_id for one in waiting if _is_over(one, now_s)]
-    lapsing = [one.pass_id for one in waiting if one.inside and _lapses(one, now_s)]
     await side_by_side(settle_stay(ctx, pass_id) for pass_id in over)
     for pass_id in lapsing:
         await _close(ctx, pass_id)
@@ -55,13 +55,8 @@ async def settle_stale(ctx: Context) -> int:
 
 
 def _is_over(one: Unsettled, now_s: int) -> bool:
-    if one.inside:
-        return False
-    return one.is_over or _lapses(one, now_s) or now_s - _seconds(one.outside_since) >= ABSENT_S
-
-
-def _lapses(one: Unsettled, now_s: int) -> bool:
-    return one.capture_before_s is not None and one.capture_before_s - now_s <= LAPSES_WITHIN_S
+    lapses = one.capture_before_s is not None and one.capture_before_s - now_s <= LAPSES_WITHIN_S
+    return one.is_over or lapses or now_s - _seconds(one.outside_since) >= ABSENT_S
 
 
 def _seconds(text: str) -> float:
@@ -87,7 +82,12 @@ async def settle_stay(ctx: Context, pass_id: str) -> None:
 
     async def work(tx: Transaction) -> Sequence[Notice]:
         stay = await find_stay(tx, pass_id)
-        if stay is None or stay.pass_.settled or await windows.is_inside(tx, pass_id):
+        if (
+            stay is None
+            or stay.order.funding != "metered"
+            or stay.pass_.settled
+            or await windows.is_inside(tx, pass_id)
+        ):
             return ()
         if not await windows.mark_settled(tx, pass_id):
             return ()

@@ -150,12 +150,11 @@ async def was_waived(tx: Transaction, *, room_id: str, fingerprint: str, day: st
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """A pass with holds that are not settled. `inside`: somebody is in the room with it, or its meter is open.
-    `outside_since`: when its last stay ended (RFC 3339; its making when there was none). `is_over`: it can not be
-    entered any more. `capture_before_s`: when the first of its holds lapses."""
+    """A pass with holds that are not settled, and nobody inside. `outside_since`: when its last stay ended (RFC 3339; its
+    making when there was none). `is_over`: it can not be entered any more. `capture_before_s`: when the first of its
+    holds lapses."""
 
     pass_id: str
-    inside: bool
     outside_since: str
     is_over: bool
     capture_before_s: int | None
@@ -173,33 +172,43 @@ async def is_inside(tx: Transaction, pass_id: str) -> bool:
     return bool((await tx.execute(select(_inside(pass_id)))).scalar_one())
 
 
+def _lapses() -> Any:
+    """When the first hold of a pass lapses."""
+    first = select(func.min(windows.c.capture_before_s))
+    return first.where(windows.c.pass_id == passes.c.id, windows.c.state == "held").scalar_subquery()
+
+
+def _open(mode: str, account: str) -> ColumnElement[bool]:
+    return and_(
+        passes.c.funding.in_(BY_USE), ~passes.c.settled, passes.c.mode == mode, passes.c.account == account
+    )
+
+
 async def unsettled(tx: Transaction, mode: str, account: str, limit: int = 200) -> list[Unsettled]:
-    """Every pass in windows that is not settled, oldest first."""
-    inside = _inside(passes.c.id)
-    last_ended = (
-        select(func.max(sessions.c.ended_at)).where(sessions.c.pass_id == passes.c.id).scalar_subquery()
-    )
-    lapses = (
-        select(func.min(windows.c.capture_before_s))
-        .where(windows.c.pass_id == passes.c.id, windows.c.state == "held")
-        .scalar_subquery()
-    )
+    """Passes in windows that nobody is inside with and that are not settled; who went first comes first."""
+    last_ended = select(func.max(sessions.c.ended_at)).where(sessions.c.pass_id == passes.c.id)
+    since = func.coalesce(last_ended.scalar_subquery(), passes.c.created_at)
     query = (
         select(
             passes.c.id,
-            inside.label("inside"),
-            func.coalesce(last_ended, passes.c.created_at).label("since"),
+            since.label("since"),
             or_(passes.c.state.not_in(ALIVE), rooms.c.state == "closed").label("is_over"),
-            lapses.label("lapses"),
+            _lapses().label("lapses"),
         )
         .join(rooms, rooms.c.id == passes.c.room_id)
-        .where(
-            and_(passes.c.funding.in_(BY_USE), ~passes.c.settled),
-            passes.c.mode == mode,
-            passes.c.account == account,
-        )
-        .order_by(passes.c.created_at)
+        .where(_open(mode, account), ~_inside(passes.c.id))
+        .order_by(since, passes.c.id)
         .limit(limit)
     )
     rows = await tx.execute(query)
-    return [Unsettled(row.id, bool(row.inside), row.since, bool(row.is_over), row.lapses) for row in rows]
+    return [Unsettled(row.id, row.since, bool(row.is_over), row.lapses) for row in rows]
+
+
+async def lapsing_inside(
+    tx: Transaction, mode: str, account: str, before_s: int, limit: int = 50
+) -> list[str]:
+    """Passes that somebody is inside with, and whose hold lapses before that second."""
+    query = select(passes.c.id).where(
+        _open(mode, account), passes.c.state.in_(ALIVE), _lapses() <= before_s, _inside(passes.c.id)
+    )
+    return [row.id for row in await tx.execute(query.order_by(passes.c.id).limit(limit))]

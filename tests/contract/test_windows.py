@@ -102,14 +102,27 @@ async def test_who_is_inside_and_who_is_out(db: Database):
     await db.write(lambda tx: windows.insert_window(tx, a_window()))
     await db.write(lambda tx: windows.move_window(tx, a_window(), "held", capture_before_s=77))
     (fresh,) = await _unsettled(db)
-    assert (fresh.inside, fresh.outside_since, fresh.is_over) == (False, NOW_TEXT, False)
-    assert fresh.capture_before_s == 77
+    assert (fresh.outside_since, fresh.is_over, fresh.capture_before_s) == (NOW_TEXT, False, 77)
     await add_session(db, ended_at=ENDED)
     (outside,) = await _unsettled(db)
-    assert (outside.inside, outside.outside_since) == (False, ENDED)
+    assert outside.outside_since == ENDED
     await add_segment(db)  # its rows are not all written yet
-    (counting,) = await _unsettled(db)
-    assert counting.inside is True
+    assert await _unsettled(db) == []
+
+
+async def test_a_hold_that_lapses_while_somebody_is_inside(db: Database):
+    await _metered(db)
+    await db.write(lambda tx: windows.insert_window(tx, a_window()))
+    await db.write(lambda tx: windows.move_window(tx, a_window(), "held", capture_before_s=77))
+
+    async def lapsing(before_s: int) -> list[str]:
+        async with db.read() as tx:
+            return await windows.lapsing_inside(tx, "sandbox", "sandbox", before_s)
+
+    assert await lapsing(77) == []
+    await add_session(db)
+    assert await lapsing(76) == []
+    assert await lapsing(77) == ["pass_1"]
 
 
 async def test_a_pass_that_nobody_can_enter_any_more_is_over(db: Database):
