@@ -249,7 +249,9 @@ def _grant(order: OrderSnapshot) -> tuple[Decision, ...]:
 
 
 def _refund(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
-    delta_minor = min(fact.refunded_minor, order.paid_minor) - order.refunded_minor
+    if order.by_use:
+        return ()  # seen window by window: the order's Checkout knows only the first payment
+    delta_minor = min(fact.refunded_minor, order.amount_minor) - order.refunded_minor
     return (RecordRefund(delta_minor),) if delta_minor > 0 else ()
 
 

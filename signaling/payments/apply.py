@@ -27,7 +27,7 @@ from signaling.payments.port import Checkout, RefundFact
 from signaling.stores import outbox, passes, refunds, rooms, windows
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import Entry, post_transfer
-from signaling.stores.orders import UNPAID, Order, later_orders, update_order
+from signaling.stores.orders import BY_USE, UNPAID, Order, later_orders, update_order
 
 _REFUND_STATES: Mapping[str, refunds.RefundState] = {
     "succeeded": "succeeded",
@@ -184,9 +184,20 @@ class Application:
     async def record_dispute(self, decision: RecordDispute) -> None:
         order = self._order
         self._values["dispute"] = decision.dispute
-        self._values["lost_minor"] = decision.lost_minor
-        if decision.lost_minor > 0:
-            await self._book(books.dispute_lost(order.id, order.room, decision.lost_minor, order.currency))
+        sale_id, lost_minor = order.id, decision.lost_minor
+        if order.funding in BY_USE and lost_minor > 0:
+            sale_id, lost_minor = await self._first_charge()
+        self._values["lost_minor"] = lost_minor
+        if lost_minor > 0:
+            await self._book(books.dispute_lost(sale_id, order.room, lost_minor, order.currency))
+
+    async def _first_charge(self) -> tuple[str, int]:
+        """Of an order that is paid for by use, its Checkout's own payment is the first window's: its id, and what is left
+        of what it was charged."""
+        found = await passes.pass_of_order(self._tx, self._order)
+        assert found is not None, "granted before"
+        first = (await windows.windows_of(self._tx, found.id))[0]
+        return first.id, (first.charged_minor or 0) - first.refunded_minor
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""

@@ -12,6 +12,7 @@ import structlog
 
 from metering import ledger as books
 from metering.funding import BACKED, PENDING, Ask, Refused, next_window
+from metering.orders import RecordRefund, after
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
 from signaling.payments.context import Context
@@ -315,6 +316,16 @@ async def look_again(ctx: Context, order: Order) -> None:
             await look(ctx, window)
 
 
+async def look_at_charged(ctx: Context, order: Order) -> None:
+    """What was given back of an order that was paid for by use, over all its payments. Raises OutcomeUnknownError."""
+    async with ctx.db.read() as tx:
+        found = await passes.pass_of_order(tx, order) if order.granted else None
+        known = [] if found is None else await windows.windows_of(tx, found.id)
+    for window in known:
+        if window.state == "settled" and window.charged_minor:
+            await look(ctx, window)
+
+
 async def look_at_intent(ctx: Context, payment_intent_id: str, reference: str) -> None:
     """An event named this payment: the window behind it, if there is one. Raises OutcomeUnknownError."""
     async with ctx.db.read() as tx:
@@ -425,6 +436,25 @@ class _Applying:
             await self.held()
         elif self.window.state == "settling":
             await self._settled(self.fact.received_minor)
+        elif self.window.state == "settled":
+            await self._refunded()
+
+    async def _refunded(self) -> None:
+        """Given back of what this window was charged, wherever that was done."""
+        window, order = self.window, self.stay.order
+        seen_minor = 0 if self.fact.charge is None else self.fact.charge.refunded_minor
+        delta_minor = min(seen_minor, window.charged_minor or 0) - window.refunded_minor
+        if delta_minor <= 0:
+            return
+        await self._move("settled", refunded_minor=window.refunded_minor + delta_minor)
+        await self._post(
+            books.refund(window.id, order.room, window.refunded_minor, delta_minor, order.currency)
+        )
+        changed = after(order.snapshot(), (RecordRefund(delta_minor),))
+        await update_order(
+            self.tx, order.id, state=changed.state, refunded_minor=order.refunded_minor + delta_minor
+        )
+        self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
 
     async def _settled(self, charged_minor: int) -> None:
         """What was really taken is booked, whatever was meant to be."""
@@ -440,11 +470,13 @@ class _Applying:
 
     async def _book(self, charged_minor: int) -> None:
         order = self.stay.order
-        sale = books.payment_captured(self.window.id, order.room, charged_minor, order.currency)
-        if await post_transfer(self.tx, Entry(sale, order.mode, order.account, order.id), self.now_text) == (
-            "exists_different"
-        ):
-            raise RuntimeError(f"another transfer is booked as {sale.id}")
+        await self._post(books.payment_captured(self.window.id, order.room, charged_minor, order.currency))
+
+    async def _post(self, transfer: books.Transfer) -> None:
+        order = self.stay.order
+        entry = Entry(transfer, order.mode, order.account, order.id)
+        if await post_transfer(self.tx, entry, self.now_text) == "exists_different":
+            raise RuntimeError(f"another transfer is booked as {transfer.id}")
 
     async def _let_go(self) -> None:
         """Too late to be of use: nothing of it is kept."""

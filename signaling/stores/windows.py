@@ -40,6 +40,7 @@ class Window:
     capture_before_s: int | None
     failure: str | None
     created_at: str
+    refunded_minor: int = 0
 
     def plain(self) -> funding.Window:
         """What the rules look at."""

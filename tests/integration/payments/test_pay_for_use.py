@@ -3,6 +3,7 @@
 import pytest
 
 from signaling.notices import OrderPaid, PassChanged
+from signaling.stores import outbox
 
 from .usage import METERED, caller
 from .world import World
@@ -183,7 +184,48 @@ async def test_the_rule_is_said_before_the_card_is_asked(talk: World):
     assert made["amount_minor"] == 1500
 
 
-# --- a hold that is gone ----------------------------------------------------------------------------------
+# --- what goes back ---------------------------------------------------------------------------------------
+
+
+async def test_a_refund_made_in_the_dashboard_is_booked(talk: World):
+    ana = await caller(talk)
+    await ana.calls(432)
+    (window,) = await ana.windows()
+    await talk.control("refund", payment_intent=window["payment_intent_id"], amount_minor=200)
+    await talk.settle_down()
+    shown = await talk.show(ana.who)
+    assert shown["state"] == "partly_refunded"
+    await talk.control("refund", payment_intent=window["payment_intent_id"], amount_minor=520)
+    await talk.settle_down()
+    assert (await talk.show(ana.who))["state"] == "refunded"
+    await talk.assert_books_agree()
+
+
+async def test_a_dispute_that_is_lost_takes_what_was_charged(talk: World):
+    ana = await caller(talk)
+    await ana.calls(432)
+    (window,) = await ana.windows()
+    await talk.control("dispute", payment_intent=window["payment_intent_id"])
+    await talk.settle_down()
+    assert (await talk.show(ana.who))["state"] == "disputed"
+    await talk.control("dispute", payment_intent=window["payment_intent_id"], action="lost")
+    await talk.settle_down()
+    (order,) = await talk.rows("orders")
+    assert order["lost_minor"] == 720
+    await talk.assert_books_agree()
+
+
+async def test_nothing_is_refunded_before_anything_is_charged(talk: World):
+    ana = await caller(talk)
+    asked = {"now_s": int(talk.clock.at_s), "created_at": talk.now_text()}
+    await talk.db.write(lambda tx: outbox.ask_refund_of_pass(tx, ana.pass_id, "kicked", **asked))
+    for _ in range(3):
+        await talk.settle_down()
+        talk.later(2)
+    use = await ana.use()
+    assert (use["charged_minor"], use["released_minor"]) == (0, 1500)
+    assert await talk.rows("refunds") == []
+    await talk.assert_books_agree()
 
 
 async def test_the_room_hears_when_it_is_settled(talk: World):
