@@ -93,10 +93,18 @@ def intent_params(settings: PaymentsSettings, order: Order, window: Window) -> d
     return params | {"use_stripe_sdk": True}  # Stripe's script asks the payer, in the page
 
 
-async def place(ctx: Context, pass_id: str) -> str | None:
-    """Asks for the next window of a pass. Why none was asked for, else None. What becomes of it is told by notices."""
+async def place(ctx: Context, pass_id: str, granted_ms: int | None = None) -> str | None:
+    """Asks for the next window of a pass. Why none was asked for, else None. What becomes of it is told by notices.
+    `granted_ms`: the end that is near, as who asks knows it; when the pass reaches further by now, nothing is asked."""
     now_s, now_text = ctx.now_s(), ctx.now_text()
-    placing = await ctx.db.write(lambda tx: _prepare(tx, ctx.settings, pass_id, now_s, now_text))
+
+    async def work(tx: Transaction) -> _Placing:
+        stay = await find_stay(tx, pass_id)
+        if stay is not None and granted_ms not in {None, stay.pass_.granted_ms}:
+            return _Placing(refused="extended")
+        return await _prepare(tx, ctx.settings, stay, now_s, now_text)
+
+    placing = await ctx.db.write(work)
     ctx.step("window_asked")
     if placing.window_id is not None:
         await _attempt(ctx, placing.window_id)
@@ -113,9 +121,8 @@ class _Placing:
 
 
 async def _prepare(
-    tx: Transaction, settings: PaymentsSettings, pass_id: str, now_s: int, now_text: str
+    tx: Transaction, settings: PaymentsSettings, stay: Stay | None, now_s: int, now_text: str
 ) -> _Placing:
-    stay = await find_stay(tx, pass_id)
     if stay is None or stay.order.funding != "metered":
         return _Placing(refused="not_metered")
     if stay.pass_.state not in OPEN_STATES or stay.pass_.granted_ms is None:

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from signaling.notices import Funding
+from signaling.notices import Funding, StayLow
 from signaling.stores.schema import orders
 
+from .test_crashes import _rounds
 from .usage import METERED, Caller, caller
 from .world import World
 
@@ -245,3 +246,61 @@ async def test_hearing_twice_that_it_runs_low_asks_once(talk: World):
     await ana.runs_low()
     await ana.runs_low()
     assert len(await ana.windows()) == 2
+
+
+async def test_old_news_of_a_low_stay_holds_nothing(talk: World):
+    """Two connections of one pass may both have told it, the later one after the pass was extended."""
+    ana = await going_on(talk)
+    for _ in range(2):
+        talk.payments.hear(StayLow(ana.pass_id, "room_talk", 900_000))
+        await talk.settle_down()
+    assert len(await ana.windows()) == 2
+
+
+# --- the process dies between any two steps ---------------------------------------------------------------
+
+
+async def _story(world: World, ana: Caller) -> None:
+    """The call runs low, goes on with a second hold, and is left after 20:12."""
+    for _ in range(2):  # after a crash the payer comes in again, and the room tells it again
+        world.payments.hear(StayLow(ana.pass_id, "room_talk", 900_000))
+        await _rounds(world)
+    world.later(60)
+    await _rounds(world)
+    await ana.uses(1_212)
+    await ana.goes()
+    await _rounds(world)
+    world.later(301)
+    await _rounds(world, 6)
+    world.later(700)
+    await _rounds(world)
+
+
+STEPS = 36
+
+
+async def _assert_ended_well(world: World, ana: Caller) -> None:
+    assert await states(ana) == [("settled", 1500), ("settled", 520)]
+    assert (await ana.use())["charged_minor"] == 2020
+    assert await world.rows("quarantine") == []
+    assert await world.problems() == []
+
+
+async def test_without_a_crash(talk: World):
+    await talk.payments.catch_up()
+    ana = await going_on(talk)
+    talk.steps.clear()
+    await _story(talk, ana)
+    await _assert_ended_well(talk, ana)
+    assert len(talk.steps) == STEPS, "the deaths below must cover every step"
+
+
+@pytest.mark.parametrize("dying_at", range(STEPS))
+async def test_dying_after_any_step(talk: World, dying_at: int):
+    await talk.payments.catch_up()
+    ana = await going_on(talk)
+    talk.steps.clear()
+    talk.crash_at = dying_at
+    await _story(talk, ana)
+    assert talk.deaths == 1
+    await _assert_ended_well(talk, ana)

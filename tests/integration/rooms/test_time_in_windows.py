@@ -56,7 +56,7 @@ async def test_a_minute_before_the_end_payments_are_told_and_the_payer_is_not_wa
         payer = await app.payer(order)
         low = await heard.one(StayLow)
         (row,) = await app.rows(passes)
-        assert (low.pass_id, low.room_id) == (row.id, room.id)
+        assert (low.pass_id, low.room_id, low.granted_ms) == (row.id, room.id, 900_000)
         meter = await payer.wait("meter", state="counting")
         assert meter["used_ms"] + meter["remaining_ms"] == 900_000
 
