@@ -10,7 +10,7 @@ from signaling.clock import Clock
 from signaling.errors import ApiError
 from signaling.ids import RandomBytes, new_secret, secret_hash
 from signaling.notices import Notice, Notices, OutboxFilled, StayEnded, StayLow
-from signaling.payments import checkout, funding, outbox, stays, sweeper, views, webhook, worker
+from signaling.payments import checkout, funding, holds, outbox, stays, sweeper, views, webhook, worker
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError, PaymentService
 from signaling.payments.settings import PaymentsSettings
@@ -157,7 +157,7 @@ class Payments:
     async def refresh(self, order: Order) -> None:
         """Asks the payment service now. When it does not answer, the order stays as it is known."""
         try:
-            await funding.look_again(self.ctx, order)
+            await holds.look_again(self.ctx, order)
             await settle(self.ctx, order.id)
         except OutcomeUnknownError as error:
             log.warning("refresh_postponed", order_id=order.id, error=str(error))
@@ -197,7 +197,7 @@ class Payments:
 
         async def work(tx: Transaction) -> str:
             found = await passes.pass_of_order(tx, order) if order.granted else None
-            stay = None if found is None else await funding.find_stay(tx, found.id)
+            stay = None if found is None else await holds.find_stay(tx, found.id)
             if stay is None or stay.order.funding != "metered":
                 raise ApiError(409, "not_by_use", "this order is not paid for by use")
             if stay.pass_.settled:
