@@ -15,17 +15,14 @@ from typing import Any, Literal
 
 from metering.errors import RefusedError
 from metering.money import MAX_AMOUNT_MINOR, currency
+from metering.tariff import MAX_FREE_S, MAX_PRESETS, MAX_SECONDS, MIN_SECONDS, WINDOW_S
+from metering.wallet import parse_packages
 
 Scope = Literal["room", "user", "role", "default"]
 SCOPES: tuple[Scope, ...] = ("room", "user", "role", "default")  # nearest first
 
 EARNINGS_DAYS_MAX = 90
 GRACE_S_MAX = 30 * 24 * 3600
-WINDOW_S_MIN, WINDOW_S_MAX = 60, 4 * 3600
-SECONDS_MIN, SECONDS_MAX = 60, 7 * 24 * 3600
-FREE_SECONDS_MAX = 24 * 3600
-PRESETS_MAX = 12
-PACKAGES_MAX = 12
 PERCENT_BP_MAX = 10_000
 URL_CHARS_MAX = 500
 VERSION_CHARS_MAX = 64
@@ -51,7 +48,7 @@ HOST_FIGURES = frozenset(
 )
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
-        "window_s": 900,
+        "window_s": WINDOW_S,
         "minimum": "waive_first",
         "fee_percent_bp": 0,
         "fee_fixed_minor": 0,
@@ -167,7 +164,8 @@ def complete_tariff(said: Mapping[str, Any], figures: Figures) -> dict[str, Any]
         if name not in tariff:
             tariff[name] = figures.require(name)
     free_seconds = figures.said.get("free_seconds")
-    if kind in _MAY_BE_FREE and "free_seconds" not in tariff and free_seconds:
+    is_endless = "seconds" in tariff and tariff["seconds"] is None
+    if kind in _MAY_BE_FREE and not is_endless and "free_seconds" not in tariff and free_seconds:
         tariff["free_seconds"] = free_seconds
     return tariff
 
@@ -211,9 +209,9 @@ def _currency(_name: str, value: object) -> str:
 
 
 def _presets(name: str, value: object) -> list[int]:
-    if not isinstance(value, list) or len(value) > PRESETS_MAX:
-        raise _bad(f"{name} is a list of up to {PRESETS_MAX} lengths")
-    lengths = [_integer(SECONDS_MIN, SECONDS_MAX)(name, item) for item in value]
+    if not isinstance(value, list) or len(value) > MAX_PRESETS:
+        raise _bad(f"{name} is a list of up to {MAX_PRESETS} lengths")
+    lengths = [_integer(MIN_SECONDS, MAX_SECONDS)(name, item) for item in value]
     if len(set(lengths)) != len(lengths):
         raise _bad(f"{name} names a length twice")
     return sorted(lengths)
@@ -232,21 +230,12 @@ def _version(name: str, value: object) -> str:
     return value
 
 
-def _packages(name: str, value: object) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or len(value) > PACKAGES_MAX:
-        raise _bad(f"{name} is a list of up to {PACKAGES_MAX} packages")
-    return [_package(name, item) for item in value]
+def _packages(_name: str, value: object) -> list[dict[str, Any]]:
+    return [package.to_json() for package in parse_packages(value)]
 
 
-def _package(name: str, item: object) -> dict[str, Any]:
-    if not isinstance(item, Mapping) or set(item) != {"price_minor", "credit_minor", "currency"}:
-        raise _bad(f"each of the {name} has price_minor, credit_minor and currency")
-    money = currency(item["currency"])
-    price_minor = _integer(money.minimum_minor, MAX_AMOUNT_MINOR)("price_minor", item["price_minor"])
-    credit_minor = _integer(1, MAX_AMOUNT_MINOR)("credit_minor", item["credit_minor"])
-    if price_minor % money.step_minor:
-        raise _bad(f"amounts in {money.code} are multiples of {money.step_minor}")
-    return {"price_minor": price_minor, "credit_minor": credit_minor, "currency": money.code}
+def _free_seconds(name: str, value: object) -> int:
+    return 0 if value == 0 and value is not False else _integer(MIN_SECONDS, MAX_FREE_S)(name, value)
 
 
 _PARSERS: Mapping[str, _Parser] = MappingProxyType(
@@ -255,8 +244,8 @@ _PARSERS: Mapping[str, _Parser] = MappingProxyType(
         "rate_minor_per_min": _integer(1, MAX_AMOUNT_MINOR),
         "presets_s": _presets,
         "price_minor": _integer(1, MAX_AMOUNT_MINOR),
-        "window_s": _integer(WINDOW_S_MIN, WINDOW_S_MAX),
-        "free_seconds": _integer(0, FREE_SECONDS_MAX),
+        "window_s": _integer(MIN_SECONDS, MAX_SECONDS),
+        "free_seconds": _free_seconds,
         "minimum": _word("waive_first", "charge"),
         "fee_percent_bp": _integer(0, PERCENT_BP_MAX),
         "fee_fixed_minor": _integer(0, MAX_AMOUNT_MINOR),

@@ -81,9 +81,7 @@ def test_no_further_window(row: str):
         Window(number, (number - 1) * 900_000, 900_000, 1500, state)  # type: ignore[arg-type]
         for number, state in enumerate(states.split(), start=1)
     ]
-    answer = next_window(
-        CARD, windows, granted_ms=900_000, agreed=agreed == "yes", settled=settled == "yes"
-    )
+    answer = next_window(CARD, windows, granted_ms=900_000, agreed=agreed == "yes", settled=settled == "yes")
     assert answer == Refused(reason)  # type: ignore[arg-type]
 
 
@@ -120,7 +118,9 @@ def test_a_wallet_that_lacks_a_minute_does_not_begin():
     assert affordable_s(WALLET, 0, 99) == 59
 
 
-@given(st.integers(1, 10_000), st.integers(0, 10**7), st.integers(0, 10**6), st.sampled_from(sorted(CURRENCIES)))
+@given(
+    st.integers(1, 10_000), st.integers(0, 10**7), st.integers(0, 10**6), st.sampled_from(sorted(CURRENCIES))
+)
 def test_what_is_affordable_is_exactly_that(rate: int, begins_s: int, available: int, code: str):
     tariff, begins_ms = Wallet(rate, code), begins_s * 1000
     seconds = affordable_s(tariff, begins_ms, available)

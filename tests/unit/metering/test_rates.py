@@ -122,14 +122,18 @@ def test_amounts_count_only_in_their_own_currency():
         {"terms_version": "x" * 65},
         {"minimum": "free"},
         {"dispute_access": ""} | {"minimum": "never"},
-        {"packages": [{"price_minor": 1000}]},
-        {
-            "packages": [{"price_minor": 10, "credit_minor": 1000, "currency": "eur"}]
-        },  # below what a card is charged
+        {"free_seconds": 30},
+        {"free_seconds": False},
     ],
 )
 def test_what_is_no_rate_is_refused(said):
     assert refused(said) == "bad_rates"
+
+
+def test_packages_are_refused_as_wallets_refuse_them():
+    assert refused({"packages": [{"price_minor": 1000}]}) == "bad_packages"
+    below_a_card = {"price_minor": 10, "credit_minor": 10, "currency": "eur"}
+    assert refused({"packages": [below_a_card]}) == "bad_packages"
 
 
 def test_an_unknown_currency_is_refused_by_its_own_name():
