@@ -14,7 +14,7 @@ Tariffs that sell time may carry `free_seconds`: free minutes before paying. Cod
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from metering.errors import BadTariffError, BelowMinimumError, MeterError, RefusedError
 from metering.money import MAX_AMOUNT_MINOR, Money, currency, round_duration_up, round_price_down
@@ -230,8 +230,8 @@ def _parse_subscription(obj: dict[str, Any]) -> Subscription:
     _only(obj, {"kind", "price_minor", "currency", "interval", "trial_days"})
     price = Money(_amount(obj, "price_minor"), currency(obj.get("currency")).code)
     _check_chargeable(price)
-    interval = obj.get("interval")
-    if not isinstance(interval, str) or interval not in {"month", "year"}:
+    interval = next((each for each in get_args(Interval) if each == obj.get("interval")), None)
+    if interval is None:
         raise BadTariffError("interval is month or year")
     trial_days = _integer(obj.get("trial_days", 0), "trial_days")
     if not 0 <= trial_days <= MAX_TRIAL_DAYS:

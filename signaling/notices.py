@@ -15,7 +15,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class OrderPaid:
-    """A payment was applied; `extends` when it added time to an earlier pass (then that pass's id)."""
+    """A payment was applied; `extends` when it added time to an earlier pass (then that pass's id). `by_use`: the
+    amount is held, and charged only in part."""
 
     order_id: str
     room_id: str
@@ -25,6 +26,7 @@ class OrderPaid:
     currency: str
     seconds: int | None
     extends: bool
+    by_use: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,12 @@ class OutboxFilled:
 
 @dataclass(frozen=True, slots=True)
 class StayLow:
-    """A stay counts, and a minute is left of a pass whose time comes in windows: the next one is wanted."""
+    """A stay counts, and a minute is left of a pass whose time comes in windows: the next one is wanted. `granted_ms`: what
+    the stay knows to be granted; where that has grown meanwhile, this is old news."""
 
     pass_id: str
     room_id: str
+    granted_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ FundingKind = Literal["balance_low", "funding_failed", "funded", "action_needed"
 @dataclass(frozen=True, slots=True)
 class Funding:
     """To be told to the payer inside. `balance_minor`: what is left in the wallet. `client_secret`: of the payment
-    that the payer must confirm; `seconds`: time that was added, or that is left."""
+    that the payer must confirm, in the sandbox at `action_url`; `seconds`: time that was added, or that is left."""
 
     pass_id: str
     room_id: str
@@ -80,6 +84,7 @@ class Funding:
     seconds: int | None = None
     failure: str | None = None
     client_secret: str | None = field(default=None, repr=False)
+    action_url: str | None = field(default=None, repr=False)
 
 
 Notice = OrderPaid | PassChanged | RoomChanged | OutboxFilled | StayLow | StayEnded | Funding
