@@ -6,7 +6,8 @@ import pytest
 
 from metering.price import Discount
 from metering.promotions import Promotion
-from signaling.stores import promotions, rates
+from signaling.rooms.cards import read_card
+from signaling.stores import promotions, rates, rooms
 from signaling.stores.rates import BooksOf
 
 from .world import World
@@ -103,3 +104,27 @@ async def test_a_fee_inside_changes_nothing_for_the_guest(world: World):
     _, bought = await world.buy()
     assert bought["amount_minor"] == 1500
     assert (await world.one("orders"))["fee_minor"] == 150
+
+
+@pytest.mark.parametrize("on_top", [True, False])
+async def test_the_card_shows_what_is_then_paid(world: World, on_top):
+    await world.add_room()
+    await set_fee(world, fee_percent_bp=1000, fee_on_top=on_top)
+    async with world.db.read() as tx:
+        room = await rooms.by_slug(tx, "talk")
+        assert room is not None
+        shown = (await read_card(tx, room, "http://localhost"))["choices"][0]
+    _, bought = await world.buy()
+    assert shown["price"]["amount_minor"] == bought["amount_minor"]
+    assert shown.get("fee_on_top", {}).get("amount_minor") == (150 if on_top else None)
+
+
+async def test_an_order_that_expires_leaves_the_code_to_others(world: World):
+    await world.add_room()
+    await add_code(world, uses_left=1)
+    who = world.customer()
+    await world.order(who, code="HALF")
+    world.later(3600)
+    await world.settle_down()
+    assert (await world.show(who))["state"] == "expired"
+    assert await left(world) == 1
