@@ -24,7 +24,7 @@ from metering.orders import (
 )
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged, RoomChanged
 from signaling.payments.port import Checkout, RefundFact
-from signaling.stores import outbox, passes, refunds, rooms, windows
+from signaling.stores import outbox, passes, promotions, refunds, rooms, windows
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import Entry, post_transfer
 from signaling.stores.orders import BY_USE, UNPAID, Order, later_orders, update_order
@@ -75,6 +75,15 @@ class Application:
         if order.state in UNPAID and self._values["state"] not in UNPAID:
             self.notices.append(RoomChanged(order.room))
         await update_order(self._tx, order.id, **self._values)
+        if order.promotion_id is not None:
+            await self._turn_code()
+
+    async def _turn_code(self) -> None:
+        """A code is used by who pays; whoever does not leaves it to others."""
+        if self._order.granted or self._values.get("granted"):
+            await promotions.keep(self._tx, self._order.id)
+        elif self._values["state"] in {OrderState.EXPIRED, OrderState.CANCELED, OrderState.FAILED}:
+            await promotions.give_back(self._tx, self._order.id)
 
     def _note_payment(self, state: OrderState) -> None:
         if self._checkout.fact.payment_intent_id is not None:

@@ -19,6 +19,7 @@ from signaling.payments import reconcile
 from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.granting import insert_granted
+from signaling.payments.pricing import price_order, take_code
 from signaling.stores import passes, rooms
 from signaling.stores.database import Transaction
 from signaling.stores.orders import (
@@ -51,6 +52,7 @@ class NewOrder(BaseModel):
     extends: Annotated[str, StringConstraints(max_length=64)] | None = None
     extends_secret: Annotated[str, StringConstraints(max_length=256)] | None = None
     accept_terms: bool = False
+    code: Annotated[str, StringConstraints(max_length=64)] | None = None
     goes_on: bool = False  # of what is paid for by use: further holds on the same card may follow
     ui: Literal["hosted", "embedded"] | None = None
 
@@ -124,11 +126,15 @@ class _Maker:
             await self._require_seat(tx, room)
         else:
             await self._require_extendable(tx, room, self._body.extends)
-        order = self._order(room, await terms_version(tx, room.id))
-        if order.funding == "free":
+        unpriced = self._order(room, await terms_version(tx, room.id))
+        priced = await price_order(tx, room, unpriced, self._body.code, self._now_s)
+        order = priced.order
+        if order.funding == "free" or order.amount_minor == 0:
             granted, notices = await insert_granted(tx, order, room, self._stamp)
+            await take_code(tx, priced)
             return Made(granted, is_new=True, notices=notices)
         await insert_order(tx, order)
+        await take_code(tx, priced)
         await reconcile.begin_call(tx, self._ctx.settings, order, slug=room.slug, now_s=self._now_s)
         return Made(order, is_new=True)
 

@@ -13,6 +13,7 @@ from signaling.payments import wording
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.settings import PaymentsSettings
+from signaling.stores import promotions
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, get_order, update_order
@@ -197,6 +198,7 @@ async def _refused(ctx: Context, order_id: str, call: calls.StripeCall, error: R
         await update_order(
             tx, order_id, state=OrderState.FAILED, failure=error.code[:64], reserved_until_s=None
         )
+        await promotions.give_back(tx, order_id)
         return (RoomChanged(order.room),)
 
     await ctx.write(work)
@@ -220,6 +222,7 @@ async def _give_up_key(ctx: Context, order_id: str, call: calls.StripeCall) -> N
             return ()
         values = {"state": OrderState.FAILED, "failure": "unavailable", "reserved_until_s": None}
         await update_order(tx, order_id, **values)
+        await promotions.give_back(tx, order_id)
         return (RoomChanged(order.room),)
 
     await ctx.write(work)
@@ -250,6 +253,7 @@ async def _expire_unmade(ctx: Context, order: Order, call: calls.StripeCall) -> 
     async def work(tx: Transaction) -> Sequence[Notice]:
         await calls.set_call(tx, call.idempotency_key, "refused", note="nothing came of it")
         await update_order(tx, order.id, state=state, reserved_until_s=None)
+        await promotions.give_back(tx, order.id)
         return (RoomChanged(order.room),)
 
     await ctx.write(work)

@@ -9,11 +9,15 @@ from typing import Any
 from aiohttp import web
 
 from metering.funding import smallest_charge
-from metering.tariff import Metered, choices, parse_tariff
+from metering.money import Money
+from metering.price import NO_FEE, price_parts
+from metering.rates import Fee
+from metering.tariff import Choice, Metered, choices, parse_tariff
 from signaling.errors import ApiError
 from signaling.stores import rooms as store
 from signaling.stores.database import Database, Transaction
 from signaling.stores.orders import seats_taken
+from signaling.stores.rates import figures_of_room
 
 WATCHERS_MAX = 5000
 WATCHERS_PER_ROOM_MAX = 1000
@@ -34,7 +38,9 @@ def card_state(room: store.Room, seats_left: int) -> str:
 async def read_card(tx: Transaction, room: store.Room, origin: str) -> dict[str, Any]:
     """The public card as JSON (API.md)."""
     seats_left = max(0, room.capacity - await seats_taken(tx, room.id))
-    offers = [{"seconds": c.seconds, "price": c.price.to_json()} for c in choices(parse_tariff(room.tariff))]
+    tariff = parse_tariff(room.tariff)
+    fee = (await figures_of_room(tx, room)).fee if tariff.kind in {"entrance", "per_minute"} else NO_FEE
+    offers = [_offer(choice, fee) for choice in choices(tariff)]
     return {
         "slug": room.slug,
         "title": room.title,
@@ -52,6 +58,15 @@ async def read_card(tx: Transaction, room: store.Room, origin: str) -> dict[str,
         "mode": room.mode,
         "share_url": f"{origin}/r/{room.slug}",
     }
+
+
+def _offer(choice: Choice, fee: Fee) -> dict[str, Any]:
+    """`price` is what is paid, the part of it that is the platform's fee on top named beside it."""
+    parts = price_parts(choice.price, fee)
+    price = Money(parts.amount_minor, parts.currency).to_json()
+    offer: dict[str, Any] = {"seconds": choice.seconds, "price": price}
+    on_top = Money(parts.fee_on_top_minor, parts.currency)
+    return offer | ({"fee_on_top": on_top.to_json()} if on_top.amount_minor else {})
 
 
 def _smallest_charge(room: store.Room) -> dict[str, Any] | None:
