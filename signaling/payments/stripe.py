@@ -1,4 +1,4 @@
-"""Stripe through its SDK: the only importer of `stripe`. Answers are parsed here once, into plain data.
+"""Stripe through its SDK: the only importer of `stripe`. `stripeparse.py` reads the answers, into plain data.
 
 An exception from the SDK says nothing about what happened at Stripe (a lost answer, a proxy's 502, a saved 500), so
 all of them mean "outcome unknown" save Stripe's own clear refusals. The SDK's retries stay off: reconciliation
@@ -6,58 +6,58 @@ decides what to repeat.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 import aiohttp
 import stripe
 from stripe import AIOHTTPClient, StripeClient, WebhookSignature
 
-from metering.orders import Dispute, Mode, PaymentFact
+from metering.orders import Dispute, Mode
+from signaling.payments import stripeparse as parse
+from signaling.payments.eventtypes import ACCOUNT_EVENTS, EVENT_LISTINGS
 from signaling.payments.port import (
     BadWebhookError,
+    BalanceEntry,
+    CardFact,
+    ChargeFact,
     Checkout,
+    ConnectedAccount,
+    IntentFact,
+    InvoiceFact,
     OutcomeUnknownError,
     RefundFact,
     RefusedByServiceError,
+    ReversalFact,
     ServiceEvent,
+    SetupFact,
+    SubscriptionFact,
+    TransferFact,
 )
 
 API_VERSION = "2026-10-28.endive"
 TIMEOUT_S = 20.0
 WEBHOOK_AGE_MAX_S = 300
 PAGE = 100
-LIST_MAX = 2000  # sessions or events looked through in one listing
-EXPAND = ["payment_intent.latest_charge"]
-# What we act on; at most 20 may be named in a listing.
-EVENT_TYPES = (
-    "checkout.session.completed",
-    "checkout.session.expired",
-    "checkout.session.async_payment_succeeded",
-    "checkout.session.async_payment_failed",
-    "payment_intent.succeeded",
-    "payment_intent.payment_failed",
-    "payment_intent.canceled",
-    "charge.refunded",
-    "charge.dispute.created",
-    "charge.dispute.updated",
-    "charge.dispute.closed",
-    "charge.dispute.funds_reinstated",
-    "charge.dispute.funds_withdrawn",
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
+LIST_MAX = 2000  # objects or events looked through in one listing
+BALANCE_MAX = 200_000
+EXPAND = ["payment_intent.latest_charge.balance_transaction", "setup_intent.payment_method"]
+EXPAND_INTENT = ["latest_charge.balance_transaction"]
+EXPAND_INTENTS = ["data.latest_charge.balance_transaction"]
+INCLUDE = ["configuration.recipient", "identity", "requirements"]
+_REFUSALS = (
+    stripe.InvalidRequestError,
+    stripe.CardError,
+    # What the newer half of the interface refuses by name.
+    stripe.BlockedByStripeError,
+    stripe.CannotProceedError,
+    stripe.CapabilityNotEnabledError,
+    stripe.FeatureNotEnabledError,
 )
-# An inquiry (`warning_*`) takes no money; the rest does until it is won.
-_DISPUTES: dict[str, Dispute] = {
-    "needs_response": "open",
-    "under_review": "open",
-    "lost": "lost",
-    "won": "won",
-}
-_DISPUTE_ORDER: tuple[Dispute, ...] = ("lost", "open", "won")
 
 T = TypeVar("T")
+Json = dict[str, Any]
 
 
 class StripePayments:
@@ -74,8 +74,7 @@ class StripePayments:
         api_base: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._mode: Mode = mode
-        self._account = account
+        self._read = parse.Reader(mode, account)
         self._webhook_secret = webhook_secret
         self._client = StripeClient(
             secret_key,
@@ -88,46 +87,94 @@ class StripePayments:
     # --- Checkout Sessions --------------------------------------------------------------------------------
 
     async def create_checkout(self, params: dict[str, Any], idempotency_key: str) -> Checkout:
-        call = self._client.v1.checkout.sessions.create_async(
-            cast("Any", params), {"idempotency_key": idempotency_key}
-        )
-        return self._checkout(_plain(await _answer(call)))
+        call = self._client.v1.checkout.sessions.create_async(cast("Any", params), _key(idempotency_key))
+        return _parsed(self._read.checkout, await _answer(call))
 
     async def fetch_checkout(self, checkout_session_id: str) -> Checkout:
         call = self._client.v1.checkout.sessions.retrieve_async(checkout_session_id, {"expand": EXPAND})
         session = _plain(await _answer(call))
-        charge = _charge(session)
+        charge, intent_id = parse.charge_of(session), parse.id_of(session.get("payment_intent")) or ""
         dispute: Dispute = "none"
         refunds: tuple[RefundFact, ...] = ()
         if charge is not None and charge.get("disputed"):
-            dispute = await self._dispute(_intent_id(session))
+            dispute = await self._dispute(intent_id)
         if charge is not None and (charge.get("amount_refunded") or charge.get("refunded")):
-            refunds = await self._refunds(_intent_id(session))
-        return self._checkout(session, dispute, refunds)
+            refunds = await self._refunds(intent_id)
+        return _read(lambda: self._read.checkout(session, dispute, refunds))
 
     async def expire_checkout(self, checkout_session_id: str) -> None:
         await _answer(self._client.v1.checkout.sessions.expire_async(checkout_session_id))
 
     async def find_checkouts(self, order_id: str, created_from_s: int) -> list[Checkout]:
-        found: list[Checkout] = []
-        after: str | None = None
-        for _ in range(LIST_MAX // PAGE):
-            params: Any = {"limit": PAGE, "created": {"gte": created_from_s}}
-            if after is not None:
-                params["starting_after"] = after
-            page = _plain(await _answer(self._client.v1.checkout.sessions.list_async(params)))
-            sessions = page["data"]
-            found += [self._checkout(one) for one in sessions if one["client_reference_id"] == order_id]
-            if not page["has_more"]:
-                return found
-            after = sessions[-1]["id"]
-        raise OutcomeUnknownError("more Checkout Sessions than one listing looks through")
+        listing = _pages(self._client.v1.checkout.sessions.list_async, {"created": {"gte": created_from_s}})
+        found = [one async for one in listing if one["client_reference_id"] == order_id]
+        return [_parsed(self._read.checkout, one) for one in found]
+
+    # --- customers and their cards ------------------------------------------------------------------------
+
+    async def create_customer(self, params: dict[str, Any], idempotency_key: str) -> str:
+        call = self._client.v1.customers.create_async(cast("Any", params), _key(idempotency_key))
+        return _parsed(lambda customer: str(customer["id"]), await _answer(call))
+
+    async def list_cards(self, customer_id: str) -> tuple[CardFact, ...]:
+        params: Any = {"type": "card", "limit": PAGE}
+        call = self._client.v1.customers.payment_methods.list_async(customer_id, params)
+        return _parsed(lambda page: tuple(parse.card(one) for one in page["data"]), await _answer(call))
+
+    async def detach_card(self, payment_method_id: str) -> None:
+        await _answer(self._client.v1.payment_methods.detach_async(payment_method_id))
+
+    async def fetch_setup(self, setup_intent_id: str) -> SetupFact:
+        call = self._client.v1.setup_intents.retrieve_async(setup_intent_id, {"expand": ["payment_method"]})
+        return _parsed(parse.setup_intent, await _answer(call))
+
+    # --- PaymentIntents -----------------------------------------------------------------------------------
+
+    async def create_intent(self, params: dict[str, Any], idempotency_key: str) -> IntentFact:
+        expanded: Any = {**params, "expand": EXPAND_INTENT}
+        call = self._client.v1.payment_intents.create_async(expanded, _key(idempotency_key))
+        return _parsed(self._read.intent, await _answer(call))
+
+    async def fetch_intent(self, payment_intent_id: str) -> IntentFact:
+        call = self._client.v1.payment_intents.retrieve_async(payment_intent_id, {"expand": EXPAND_INTENT})
+        return _parsed(self._read.intent, await _answer(call))
+
+    async def confirm_intent(
+        self, payment_intent_id: str, params: dict[str, Any], idempotency_key: str
+    ) -> IntentFact:
+        expanded: Any = {**params, "expand": EXPAND_INTENT}
+        intents = self._client.v1.payment_intents
+        call = intents.confirm_async(payment_intent_id, expanded, _key(idempotency_key))
+        return _parsed(self._read.intent, await _answer(call))
+
+    async def capture_intent(
+        self, payment_intent_id: str, params: dict[str, Any], idempotency_key: str
+    ) -> IntentFact:
+        expanded: Any = {**params, "expand": EXPAND_INTENT}
+        intents = self._client.v1.payment_intents
+        call = intents.capture_async(payment_intent_id, expanded, _key(idempotency_key))
+        return _parsed(self._read.intent, await _answer(call))
+
+    async def cancel_intent(self, payment_intent_id: str, idempotency_key: str) -> IntentFact:
+        intents = self._client.v1.payment_intents
+        call = intents.cancel_async(payment_intent_id, {"expand": EXPAND_INTENT}, _key(idempotency_key))
+        return _parsed(self._read.intent, await _answer(call))
+
+    async def find_intents(self, reference: str, created_from_s: int) -> list[IntentFact]:
+        params = {"created": {"gte": created_from_s}, "expand": EXPAND_INTENTS}
+        listing = _pages(self._client.v1.payment_intents.list_async, params)
+        found = [_parsed(self._read.intent, one) async for one in listing]
+        return [intent for intent in found if intent.reference == reference]
+
+    async def fetch_charge(self, charge_id: str) -> ChargeFact:
+        call = self._client.v1.charges.retrieve_async(charge_id, {"expand": ["balance_transaction"]})
+        return _parsed(parse.charge, await _answer(call))
 
     # --- refunds and disputes -----------------------------------------------------------------------------
 
     async def refund(self, params: dict[str, Any], idempotency_key: str) -> RefundFact:
-        call = self._client.v1.refunds.create_async(cast("Any", params), {"idempotency_key": idempotency_key})
-        return _refund(_plain(await _answer(call)))
+        call = self._client.v1.refunds.create_async(cast("Any", params), _key(idempotency_key))
+        return _parsed(parse.refund, await _answer(call))
 
     async def find_refund(self, payment_intent_id: str, reference: str) -> RefundFact | None:
         refunds = await self._refunds(payment_intent_id)
@@ -135,27 +182,116 @@ class StripePayments:
 
     async def _refunds(self, payment_intent_id: str) -> tuple[RefundFact, ...]:
         call = self._client.v1.refunds.list_async({"payment_intent": payment_intent_id, "limit": PAGE})
-        return tuple(_refund(one) for one in _plain(await _answer(call))["data"])
+        return _parsed(lambda page: tuple(parse.refund(one) for one in page["data"]), await _answer(call))
 
     async def _dispute(self, payment_intent_id: str) -> Dispute:
         call = self._client.v1.disputes.list_async({"payment_intent": payment_intent_id, "limit": PAGE})
-        states = {_DISPUTES.get(one["status"], "none") for one in _plain(await _answer(call))["data"]}
-        return next((state for state in _DISPUTE_ORDER if state in states), "none")
+        return _parsed(lambda page: parse.worst_dispute(page["data"]), await _answer(call))
 
-    # --- events -------------------------------------------------------------------------------------------
+    # --- subscriptions ------------------------------------------------------------------------------------
+
+    async def fetch_subscription(self, subscription_id: str) -> SubscriptionFact:
+        call = self._client.v1.subscriptions.retrieve_async(subscription_id)
+        return _parsed(parse.subscription, await _answer(call))
+
+    async def cancel_subscription(self, subscription_id: str, idempotency_key: str) -> SubscriptionFact:
+        call = self._client.v1.subscriptions.cancel_async(
+            subscription_id, {"prorate": False, "invoice_now": False}, _key(idempotency_key)
+        )
+        return _parsed(parse.subscription, await _answer(call))
+
+    async def update_subscription(
+        self, subscription_id: str, params: dict[str, Any], idempotency_key: str
+    ) -> SubscriptionFact:
+        subscriptions = self._client.v1.subscriptions
+        call = subscriptions.update_async(subscription_id, cast("Any", params), _key(idempotency_key))
+        return _parsed(parse.subscription, await _answer(call))
+
+    async def list_invoices(self, subscription_id: str) -> list[InvoiceFact]:
+        params = {"subscription": subscription_id, "expand": ["data.payments"]}
+        listing = _pages(self._client.v1.invoices.list_async, params)
+        return [_parsed(parse.invoice, one) async for one in listing]
+
+    async def create_portal(self, params: dict[str, Any], idempotency_key: str) -> str:
+        sessions = self._client.v1.billing_portal.sessions
+        call = sessions.create_async(cast("Any", params), _key(idempotency_key))
+        return _parsed(lambda portal: str(portal["url"]), await _answer(call))
+
+    # --- connected accounts and transfers -----------------------------------------------------------------
+
+    async def create_account(self, params: dict[str, Any], idempotency_key: str) -> ConnectedAccount:
+        included: Any = {**params, "include": INCLUDE}
+        call = self._client.v2.core.accounts.create_async(included, _key(idempotency_key))
+        return _parsed(parse.account, await _answer(call))
+
+    async def fetch_account(self, account_id: str) -> ConnectedAccount:
+        include: Any = {"include": INCLUDE}
+        return _parsed(
+            parse.account, await _answer(self._client.v2.core.accounts.retrieve_async(account_id, include))
+        )
+
+    async def create_account_link(self, params: dict[str, Any], idempotency_key: str) -> str:
+        links = self._client.v2.core.account_links
+        call = links.create_async(cast("Any", params), _key(idempotency_key))
+        return _parsed(lambda link: str(link["url"]), await _answer(call))
+
+    async def create_transfer(self, params: dict[str, Any], idempotency_key: str) -> TransferFact:
+        call = self._client.v1.transfers.create_async(cast("Any", params), _key(idempotency_key))
+        return _parsed(parse.transfer, await _answer(call))
+
+    async def fetch_transfer(self, transfer_id: str) -> TransferFact:
+        return _parsed(parse.transfer, await _answer(self._client.v1.transfers.retrieve_async(transfer_id)))
+
+    async def find_transfers(
+        self, reference: str, created_from_s: int, transfer_group: str | None = None
+    ) -> list[TransferFact]:
+        group = {} if transfer_group is None else {"transfer_group": transfer_group}
+        params = {"created": {"gte": created_from_s}, **group}
+        listing = _pages(self._client.v1.transfers.list_async, params)
+        found = [_parsed(parse.transfer, one) async for one in listing]
+        return [transfer for transfer in found if transfer.reference == reference]
+
+    async def reverse_transfer(
+        self, transfer_id: str, params: dict[str, Any], idempotency_key: str
+    ) -> ReversalFact:
+        reversals = self._client.v1.transfers.reversals
+        call = reversals.create_async(transfer_id, cast("Any", params), _key(idempotency_key))
+        return _parsed(parse.reversal, await _answer(call))
+
+    async def list_reversals(self, transfer_id: str) -> tuple[ReversalFact, ...]:
+        call = self._client.v1.transfers.reversals.list_async(transfer_id, {"limit": PAGE})
+        return _parsed(lambda page: tuple(parse.reversal(one) for one in page["data"]), await _answer(call))
+
+    # --- what happened ------------------------------------------------------------------------------------
+
+    async def balance_entries(self, created_from_s: int) -> AsyncIterator[BalanceEntry]:
+        params = {"created": {"gte": created_from_s}, "expand": ["data.source"]}
+        listing = _pages(self._client.v1.balance_transactions.list_async, params, at_most=BALANCE_MAX)
+        async for one in listing:
+            yield _parsed(parse.balance_entry, one)
 
     async def events_since(self, created_from_s: int) -> AsyncIterator[ServiceEvent]:
-        after: str | None = None
+        for kinds in EVENT_LISTINGS:
+            params = {"created": {"gte": created_from_s}, "types": list(kinds)}
+            async for one in _pages(self._client.v1.events.list_async, params, complete=False):
+                yield _parsed(parse.event, one)
+        async for one in self._account_events(created_from_s):
+            yield _parsed(parse.event, one)
+
+    async def _account_events(self, created_from_s: int) -> AsyncIterator[Json]:
+        since = datetime.fromtimestamp(created_from_s, UTC).isoformat().replace("+00:00", "Z")
+        params: Any = {"created": {"gte": since}, "types": list(ACCOUNT_EVENTS), "limit": PAGE}
+        try:
+            page: Any = await _answer(self._client.v2.core.events.list_async(params))
+        except RefusedByServiceError:
+            return  # an account without Connect has none
         for _ in range(LIST_MAX // PAGE):
-            params: Any = {"limit": PAGE, "created": {"gte": created_from_s}, "types": list(EVENT_TYPES)}
-            if after is not None:
-                params["starting_after"] = after
-            page = _plain(await _answer(self._client.v1.events.list_async(params)))
-            for one in page["data"]:
-                yield _event(one)
-            if not page["has_more"]:
+            for one in _plain(page)["data"]:
+                yield one
+            if page.next_page_url is None:
                 return
-            after = page["data"][-1]["id"]
+            answer = await _answer(self._client.raw_request_async("get", page.next_page_url))
+            page = self._client.deserialize(answer, api_mode="V2")
 
     def verify_webhook(self, body: bytes, signature: str | None, now_s: float) -> ServiceEvent:
         try:
@@ -166,55 +302,20 @@ class StripePayments:
         if abs(now_s - _signed_at_s(signature or "")) > WEBHOOK_AGE_MAX_S:
             raise BadWebhookError("bad_signature", "signed too long ago, or in the future")
         try:
-            return _event(json.loads(body))
+            return parse.event(json.loads(body))
         except (ValueError, KeyError, TypeError):
             raise BadWebhookError("bad_event", "not an event") from None
 
-    # --- parsing ------------------------------------------------------------------------------------------
 
-    def _checkout(
-        self, session: dict[str, Any], dispute: Dispute = "none", refunds: tuple[RefundFact, ...] = ()
-    ) -> Checkout:
-        try:
-            fact = self._fact(session, dispute)
-        except (KeyError, TypeError) as error:
-            raise OutcomeUnknownError(f"a Checkout Session that we cannot read: {error!r}") from None
-        return Checkout(
-            fact=fact,
-            url=session.get("url"),
-            client_secret=session.get("client_secret"),
-            failure=_failure(session),
-            refunds=refunds,
-        )
-
-    def _fact(self, session: dict[str, Any], dispute: Dispute) -> PaymentFact:
-        intent, charge = _intent(session), _charge(session)
-        return PaymentFact(
-            reference=session["client_reference_id"],
-            checkout_session_id=session["id"],
-            amount_minor=_amount_minor(session),
-            currency=session["currency"],
-            mode=self._mode_of(livemode=session["livemode"]),
-            account=self._account,
-            session_status=session["status"],
-            payment_status=session["payment_status"],
-            intent_status=None if intent is None else intent["status"],
-            refunded_minor=0 if charge is None else charge["amount_refunded"],
-            dispute=dispute,
-            payment_intent_id=_intent_id(session) or None,
-        )
-
-    def _mode_of(self, *, livemode: bool) -> Mode:
-        if livemode:
-            return "live"
-        return "test" if self._mode == "live" else self._mode
+def _key(idempotency_key: str) -> Any:
+    return {"idempotency_key": idempotency_key}
 
 
 async def _answer(call: Awaitable[T]) -> T:
     try:
         return await call
-    except (stripe.InvalidRequestError, stripe.CardError) as error:
-        raise RefusedByServiceError(_code(error), str(error.user_message or error)[:300]) from error
+    except _REFUSALS as error:
+        raise _refused(error) from error
     except stripe.StripeError as error:
         answered = (error.http_status or 0) >= 500  # noqa: PLR2004 - HTTP server errors
         raise OutcomeUnknownError(f"{type(error).__name__}: {error}"[:300], answered=answered) from error
@@ -223,67 +324,49 @@ async def _answer(call: Awaitable[T]) -> T:
         raise OutcomeUnknownError(f"{type(error).__name__}: {error}"[:300]) from error
 
 
-def _code(error: stripe.StripeError) -> str:
-    return str(error.code or getattr(error, "param", None) or "refused")
-
-
-def _plain(answer: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", answer.to_dict())  # a StripeObject is no dict
-
-
-def _intent(session: dict[str, Any]) -> dict[str, Any] | None:
-    intent = session.get("payment_intent")
-    return intent if isinstance(intent, dict) else None
-
-
-def _intent_id(session: dict[str, Any]) -> str:
-    intent = session.get("payment_intent")
-    return str(intent["id"] if isinstance(intent, dict) else intent or "")
-
-
-def _charge(session: dict[str, Any]) -> dict[str, Any] | None:
-    charge = (_intent(session) or {}).get("latest_charge")
-    return charge if isinstance(charge, dict) else None
-
-
-def _amount_minor(session: dict[str, Any]) -> int:
-    """What was asked for, or what really came in once something did."""
-    intent = _intent(session)
-    if intent is not None and intent["status"] == "succeeded":
-        return int(intent["amount_received"])
-    return int(session["amount_total"])
-
-
-def _failure(session: dict[str, Any]) -> str | None:
-    error = (_intent(session) or {}).get("last_payment_error")
-    if not isinstance(error, dict):
-        return None
-    return str(error.get("decline_code") or error.get("code") or "declined")[:64]
-
-
-def _refund(refund: dict[str, Any]) -> RefundFact:
-    return RefundFact(
-        refund_id=refund["id"],
-        amount_minor=refund["amount"],
-        currency=refund["currency"],
-        status=refund["status"] or "pending",
-        created_s=refund["created"],
-        reference=(refund.get("metadata") or {}).get("refund_id"),
+def _refused(error: stripe.StripeError) -> RefusedByServiceError:
+    said: Any = error.json_body if isinstance(error.json_body, dict) else {}
+    details: Any = said.get("error") or {}
+    return RefusedByServiceError(
+        str(error.code or getattr(error, "param", None) or "refused"),
+        str(error.user_message or error)[:300],
+        decline_code=details.get("decline_code"),
+        payment_intent_id=parse.id_of(details.get("payment_intent")),
     )
 
 
-def _event(event: dict[str, Any]) -> ServiceEvent:
-    inner = event["data"]["object"]
-    if event["object"] != "event" or not isinstance(inner, dict) or not isinstance(event["id"], str):
-        raise ValueError("not an event")
-    return ServiceEvent(
-        event_id=event["id"],
-        type=str(event["type"]),
-        created_s=int(event["created"]),
-        livemode=bool(event["livemode"]),
-        account=event.get("account"),
-        object=inner,
-    )
+async def _pages(
+    call: Callable[[Any], Awaitable[Any]], params: Json, *, at_most: int = LIST_MAX, complete: bool = True
+) -> AsyncIterator[Json]:
+    """Every object of a listing, newest first. Raises OutcomeUnknownError where `complete` and there are more than
+    `at_most`: what was not looked through may hold what is sought."""
+    after: str | None = None
+    for _ in range(at_most // PAGE):
+        asked = {"limit": PAGE, **params, **({} if after is None else {"starting_after": after})}
+        page = _plain(await _answer(call(asked)))
+        for one in page["data"]:
+            yield one
+        if not page["has_more"]:
+            return
+        after = page["data"][-1]["id"]
+    if complete:
+        raise OutcomeUnknownError("more objects than one listing looks through")
+
+
+def _parsed(reader: Callable[[Json], T], answer: Any) -> T:
+    return _read(lambda: reader(answer if isinstance(answer, dict) else _plain(answer)))
+
+
+def _read(read: Callable[[], T]) -> T:
+    """Raises OutcomeUnknownError for an answer that is not what it should be."""
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError) as error:
+        raise OutcomeUnknownError(f"an answer that we cannot read: {error!r}") from None
+
+
+def _plain(answer: Any) -> Json:
+    return cast("Json", answer.to_dict())  # a StripeObject is no dict
 
 
 def _signed_at_s(signature: str) -> int:

@@ -1,4 +1,4 @@
-"""The `/v1` API over HTTP: key, version, idempotency, faults, and Stripe's error envelope around each operation."""
+"""The API (`/v1`, `/v2`) over HTTP: key, version, idempotency, faults, and Stripe's error envelope around each operation."""
 
 import hashlib
 import hmac
@@ -13,8 +13,9 @@ from aiohttp import web
 from . import checkout
 from .errors import StripeError
 from .faults import Faults, Switch
-from .params import Json, Params, parse_form
-from .resources import ROUTES, Call, Handler, Operation, Route, expand
+from .params import Json, Params, flatten, parse_form
+from .resources import ROUTES, expand
+from .routing import Call, Handler, Operation, Route
 from .serving import Answering
 from .store import API_VERSION, Origin, Store, Transaction
 
@@ -42,7 +43,7 @@ class Keyed:
 
 
 class Api:
-    """The `/v1` routes. Knows one secret key; answers 401 to every other."""
+    """Every route. Knows one secret key; answers 401 to every other."""
 
     def __init__(self, store: Store, faults: Faults, *, secret_key: str, public_url: str) -> None:
         self._store = store
@@ -53,7 +54,8 @@ class Api:
     def add_routes(self, app: web.Application) -> None:
         for route in ROUTES:
             app.router.add_route(route.method, route.path, self._serve(route))
-        app.router.add_route("*", "/v1/{rest:.*}", self._unknown)
+        for half in ("v1", "v2"):
+            app.router.add_route("*", f"/{half}/{{rest:.*}}", self._unknown)
 
     def _serve(self, route: Route) -> Answering:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -91,7 +93,7 @@ class Api:
         keyed = _read_key(request, pairs)
         params = Params(parse_form(pairs))
         paths = params.texts("expand")
-        call = Call(request.match_info.get("id", ""), params, self._public_url)
+        call = Call(request.match_info.get("id", ""), params, self._public_url, request.query_string)
 
         def run(tx: Transaction) -> Answer:
             checkout.expire_due(tx)
@@ -116,9 +118,12 @@ def _refuse_by(fault: Switch | None) -> None:
 
 
 async def _read_pairs(request: web.Request) -> list[tuple[str, str]]:
-    raw = (
-        request.query_string if request.method == "GET" else (await request.read()).decode("utf-8", "replace")
-    )
+    if request.method in ("GET", "DELETE"):
+        raw = request.query_string
+    else:
+        raw = (await request.read()).decode("utf-8", "replace")
+        if request.path.startswith("/v2/"):
+            return flatten(raw)
     return parse_qsl(raw, keep_blank_values=True, max_num_fields=2000)
 
 

@@ -224,12 +224,12 @@ def _events(tx: Transaction) -> Json:
 
 
 def _event_row(tx: Transaction, event_id: str, state: str, attempts: int, outcome: str | None) -> Json:
-    event = tx.get("event", event_id)
-    subject = event["data"]["object"]
+    event = tx.event(event_id)
+    subject = event.get("related_object") or event["data"]["object"]
     return {
         "id": event_id,
         "type": event["type"],
-        "created": event["created"],
+        "created": tx.created_s(event_id),
         "subject": subject["id"],
         "state": state,
         "attempts": attempts,

@@ -3,52 +3,35 @@
 A handler reads all parameters first and refuses bad ones; what it returns runs later, inside the transaction.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from . import checkout, objects, payments, refunds
 from .currencies import check_amount, read_currency
 from .errors import StripeError
-from .params import Json, Params
+from .params import Json
+from .routing import Call, Operation, Route, envelope_v2, equals, listing, read_page, read_page_v2, retrieve
 from .store import Page, Transaction
 
-Operation = Callable[[Transaction], Json]
 EVENTS_KEPT_S = 30 * 86400
 EVENT_TYPES_MAX = 20
 EXPAND_DEPTH_MAX = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request: the id in its path (empty when there is none), its parameters, where pages are."""
-
-    object_id: str
-    params: Params
-    public_url: str
-
-
-Handler = Callable[[Call], Operation]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    method: str
-    path: str
-    name: str
-    handler: Handler
-
 
 # What a bare id in each field stands for, for `expand`.
 EXPANDABLE = {
     "balance_transaction": "balance_transaction",
     "charge": "charge",
     "customer": "customer",
+    "default_payment_method": "payment_method",
     "failure_balance_transaction": "balance_transaction",
+    "invoice": "invoice",
     "latest_charge": "charge",
+    "latest_invoice": "invoice",
     "payment_intent": "payment_intent",
     "payment_method": "payment_method",
     "product": "product",
+    "setup_intent": "setup_intent",
     "source": None,
+    "source_transaction": "charge",
+    "subscription": "subscription",
+    "transfer": "transfer",
 }
 
 
@@ -85,54 +68,8 @@ def _value_to_expand(tx: Transaction, node: Json, step: str, path: str) -> objec
 
 
 def _refunds_of(tx: Transaction, charge_id: str) -> Json:
-    where, values = _equals(charge=charge_id)
+    where, values = equals(charge=charge_id)
     return tx.page("refund", Page(), f"/v1/charges/{charge_id}/refunds", where=where, values=values)
-
-
-def _equals(**fields: str | None) -> tuple[str, tuple[str, ...]]:
-    """A condition on fields of the body. Their names come from the route table, the values are bound."""
-    chosen = {name: value for name, value in fields.items() if value is not None}
-    where = " AND ".join(f"json_extract(body, '$.{name}') = ?" for name in chosen) or "1"
-    return where, tuple(chosen.values())
-
-
-def read_page(params: Params) -> Page:
-    return Page(
-        limit=params.integer("limit", low=1, high=100) or 10,
-        starting_after=params.text("starting_after"),
-        ending_before=params.text("ending_before"),
-        created=_read_created(params),
-    )
-
-
-def _read_created(params: Params) -> tuple[tuple[str, int], ...]:
-    try:
-        group = params.group("created")
-    except StripeError:  # `created=1700000000`: exactly then
-        raise StripeError("Pass created as a range, such as created[gte]", param="created") from None
-    if group is None:
-        return ()
-    limits = [(name, group.integer(name)) for name in ("gt", "gte", "lt", "lte")]
-    group.finish()
-    return tuple((name, value) for name, value in limits if value is not None)
-
-
-def _retrieve(kind: str) -> Handler:
-    def handler(call: Call) -> Operation:
-        call.params.finish()
-        return lambda tx: tx.get(kind, call.object_id)
-
-    return handler
-
-
-def _list(kind: str, url: str, *filters: str) -> Handler:
-    def handler(call: Call) -> Operation:
-        page = read_page(call.params)
-        where, values = _equals(**{name: call.params.text(name) for name in filters})
-        call.params.finish()
-        return lambda tx: tx.page(kind, page, url, where=where, values=values)
-
-    return handler
 
 
 def _create_session(call: Call) -> Operation:
@@ -297,15 +234,39 @@ def _events_page(tx: Transaction, page: Page, kinds: list[str], delivered: bool 
     return tx.page("event", page, "/v1/events", where=" AND ".join(where), values=tuple(values))
 
 
+def _list_thin_events(call: Call) -> Operation:
+    page = read_page_v2(call.params)
+    kinds = call.params.texts("types")
+    about = call.params.text("object_id")
+    call.params.finish()
+    if len(kinds) > EVENT_TYPES_MAX:
+        raise StripeError(f"At most {EVENT_TYPES_MAX} types", param="types")
+    where = ["created_s >= ?"]
+    values: list[str] = []
+    if kinds:
+        where.append(f"json_extract(body, '$.type') IN ({', '.join('?' for _ in kinds)})")
+        values += kinds
+    if about is not None:
+        where.append("json_extract(body, '$.related_object.id') = ?")
+        values.append(about)
+
+    def operation(tx: Transaction) -> Json:
+        bound = (tx.now_s - EVENTS_KEPT_S, *values)
+        found = tx.page("v2.core.event", page, "", where=" AND ".join(where), values=bound)
+        return envelope_v2(found, f"/v2/core/events?{call.query}")
+
+    return operation
+
+
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/checkout/sessions", "checkout.sessions.create", _create_session),
     Route(
         "GET",
         "/v1/checkout/sessions",
         "checkout.sessions.list",
-        _list("checkout.session", "/v1/checkout/sessions", "customer", "payment_intent", "status"),
+        listing("checkout.session", "/v1/checkout/sessions", "customer", "payment_intent", "status"),
     ),
-    Route("GET", "/v1/checkout/sessions/{id}", "checkout.sessions.retrieve", _retrieve("checkout.session")),
+    Route("GET", "/v1/checkout/sessions/{id}", "checkout.sessions.retrieve", retrieve("checkout.session")),
     Route("POST", "/v1/checkout/sessions/{id}/expire", "checkout.sessions.expire", _expire_session),
     Route("GET", "/v1/checkout/sessions/{id}/line_items", "checkout.sessions.line_items", _session_lines),
     Route("POST", "/v1/payment_intents", "payment_intents.create", _create_intent),
@@ -313,37 +274,41 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/v1/payment_intents",
         "payment_intents.list",
-        _list("payment_intent", "/v1/payment_intents", "customer"),
+        listing("payment_intent", "/v1/payment_intents", "customer"),
     ),
-    Route("GET", "/v1/payment_intents/{id}", "payment_intents.retrieve", _retrieve("payment_intent")),
+    Route("GET", "/v1/payment_intents/{id}", "payment_intents.retrieve", retrieve("payment_intent")),
     Route("POST", "/v1/payment_intents/{id}/confirm", "payment_intents.confirm", _confirm_intent),
     Route("POST", "/v1/payment_intents/{id}/capture", "payment_intents.capture", _capture_intent),
     Route("POST", "/v1/payment_intents/{id}/cancel", "payment_intents.cancel", _cancel_intent),
     Route("POST", "/v1/refunds", "refunds.create", _create_refund),
-    Route("GET", "/v1/refunds", "refunds.list", _list("refund", "/v1/refunds", "charge", "payment_intent")),
-    Route("GET", "/v1/refunds/{id}", "refunds.retrieve", _retrieve("refund")),
+    Route("GET", "/v1/refunds", "refunds.list", listing("refund", "/v1/refunds", "charge", "payment_intent")),
+    Route("GET", "/v1/refunds/{id}", "refunds.retrieve", retrieve("refund")),
     Route("POST", "/v1/refunds/{id}", "refunds.update", _update_refund),
-    Route("GET", "/v1/charges", "charges.list", _list("charge", "/v1/charges", "customer", "payment_intent")),
-    Route("GET", "/v1/charges/{id}", "charges.retrieve", _retrieve("charge")),
+    Route(
+        "GET", "/v1/charges", "charges.list", listing("charge", "/v1/charges", "customer", "payment_intent")
+    ),
+    Route("GET", "/v1/charges/{id}", "charges.retrieve", retrieve("charge")),
     Route("POST", "/v1/customers", "customers.create", _create_customer),
-    Route("GET", "/v1/customers/{id}", "customers.retrieve", _retrieve("customer")),
-    Route("GET", "/v1/payment_methods/{id}", "payment_methods.retrieve", _retrieve("payment_method")),
+    Route("GET", "/v1/customers/{id}", "customers.retrieve", retrieve("customer")),
+    Route("GET", "/v1/payment_methods/{id}", "payment_methods.retrieve", retrieve("payment_method")),
     Route("GET", "/v1/events", "events.list", _list_events),
-    Route("GET", "/v1/events/{id}", "events.retrieve", _retrieve("event")),
+    Route("GET", "/v1/events/{id}", "events.retrieve", retrieve("event")),
+    Route("GET", "/v2/core/events", "v2.core.events.list", _list_thin_events),
+    Route("GET", "/v2/core/events/{id}", "v2.core.events.retrieve", retrieve("v2.core.event")),
     Route(
         "GET",
         "/v1/balance_transactions",
         "balance_transactions.list",
-        _list("balance_transaction", "/v1/balance_transactions", "source", "type", "currency"),
+        listing("balance_transaction", "/v1/balance_transactions", "source", "type", "currency"),
     ),
     Route(
         "GET",
         "/v1/balance_transactions/{id}",
         "balance_transactions.retrieve",
-        _retrieve("balance_transaction"),
+        retrieve("balance_transaction"),
     ),
     Route(
-        "GET", "/v1/disputes", "disputes.list", _list("dispute", "/v1/disputes", "charge", "payment_intent")
+        "GET", "/v1/disputes", "disputes.list", listing("dispute", "/v1/disputes", "charge", "payment_intent")
     ),
-    Route("GET", "/v1/disputes/{id}", "disputes.retrieve", _retrieve("dispute")),
+    Route("GET", "/v1/disputes/{id}", "disputes.retrieve", retrieve("dispute")),
 )

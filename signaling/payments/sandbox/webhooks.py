@@ -87,7 +87,7 @@ class Deliverer:
             raise StripeError("There is no webhook address to send to")
 
         def again(tx: Transaction) -> None:
-            tx.get("event", event_id)
+            tx.event(event_id)
             tx.db.execute(
                 "UPDATE deliveries SET state = 'pending', attempts = 1, next_s = ? WHERE event_id = ?",
                 (tx.now_exact_s, event_id),
@@ -133,7 +133,7 @@ class Deliverer:
 
     async def _post(self, delivery: Delivery, kind: str | None) -> tuple[str, bool]:
         assert self._url is not None
-        payload = json.dumps(delivery.event | {"pending_webhooks": 1}, indent=2)
+        payload = json.dumps(_as_sent(delivery.event), indent=2)
         timestamp_s = int(self._now()) - (STALE_S if kind == "stale_signature" else 0)
         secret = WRONG_SECRET if kind == "bad_signature" else self._secret
         headers = {
@@ -162,12 +162,18 @@ class Deliverer:
             log.warning("webhook given up: %s %s (%s)", delivery.event["type"], delivery.event_id, outcome)
 
 
+def _as_sent(event: Json) -> Json:
+    if event["object"] == "event":
+        return event | {"pending_webhooks": 1}
+    return {name: value for name, value in event.items() if name not in ("changes", "data")}
+
+
 def _due(tx: Transaction) -> list[Delivery]:
     rows = tx.db.execute(
         "SELECT event_id, attempts FROM deliveries WHERE state = 'pending' AND next_s <= ? ORDER BY seq LIMIT ?",
         (tx.now_exact_s, BATCH),
     ).fetchall()
-    return [Delivery(tx.get("event", event_id), attempts) for event_id, attempts in rows]
+    return [Delivery(tx.event(event_id), attempts) for event_id, attempts in rows]
 
 
 def next_expiry_s(tx: Transaction) -> float | None:

@@ -12,7 +12,7 @@ README = (Path(sandbox.__file__).parent / "README.md").read_text()
 
 
 def test_every_operation_is_listed_with_its_path():
-    listed = re.findall(r"^\| `([a-z_.]+)` \| `([A-Z]+) (/v1/[^`]+)`", README, re.MULTILINE)
+    listed = re.findall(r"^\| `([a-z0-9_.]+)` \| `([A-Z]+) (/v[12]/[^`]+)`", README, re.MULTILINE)
     assert sorted(listed) == sorted((route.name, route.method, route.path) for route in ROUTES)
 
 
