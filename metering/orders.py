@@ -11,6 +11,8 @@ Rules:
   books read the same in whatever order the facts come.
 - A partial refund made outside (in Stripe's dashboard) is recorded and leaves the access as it is: it is a gesture, and
   how many minutes it stands for is nobody's guess. A full one ends the access.
+- An order that is paid for by use (`metered`) is granted when its amount is held; what is captured in the end is at
+  most that, and booked by who settles the stay. Until then nothing of it can be refunded.
 - A fact that does not match reference, Checkout Session, amount, currency, mode and account grants nothing and is
   quarantined. An order that was granted before keeps its state and gets the reason; one that was not is held until the
   operator has looked at it.
@@ -44,7 +46,8 @@ class OrderState(StrEnum):
 class OrderSnapshot:
     """What we hold about one purchase. `seconds` None: unlimited. `granted`: its pass was granted or extended, once.
     `granted_before_ms`: what the pass had been granted when this order extended it (time is used in the order in
-    which it was bought). `paid_ms`: when we first saw it paid (wall clock)."""
+    which it was bought). `paid_ms`: when we first saw it paid (wall clock). `by_use`: `amount_minor` is only held;
+    `charged_minor` is what was taken of it in the end (None: not settled)."""
 
     order_id: str
     state: OrderState
@@ -61,6 +64,13 @@ class OrderSnapshot:
     granted_before_ms: int = 0
     paid_ms: int | None = None
     quarantine_reason: str | None = None
+    by_use: bool = False
+    charged_minor: int | None = None
+
+    @property
+    def paid_minor(self) -> int:
+        """What the payer has paid and can get back: of what is paid for by use, what was charged in the end."""
+        return (self.charged_minor or 0) if self.by_use else self.amount_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +203,18 @@ def mismatch(order: OrderSnapshot, fact: PaymentFact) -> str | None:
     pairs = {
         "reference": (order.order_id, fact.reference),
         "checkout_session": (order.checkout_session_id or fact.checkout_session_id, fact.checkout_session_id),
-        "amount": (order.amount_minor, fact.amount_minor),
+        "amount": (order.amount_minor, _expected_minor(order, fact)),
         "currency": (order.currency, fact.currency),
         "mode": (order.mode, fact.mode),
         "account": (order.account, fact.account),
     }
     return next((name for name, (ours, theirs) in pairs.items() if ours != theirs), None)
+
+
+def _expected_minor(order: OrderSnapshot, fact: PaymentFact) -> int:
+    """What the fact says was asked for. Once a hold is captured it says what was captured, which may be less."""
+    is_captured = order.by_use and fact.intent_status == "succeeded"
+    return max(order.amount_minor, fact.amount_minor) if is_captured else fact.amount_minor
 
 
 def _is_paid(fact: PaymentFact) -> bool:
@@ -233,6 +249,8 @@ def _grant(order: OrderSnapshot) -> tuple[Decision, ...]:
 
 
 def _refund(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
+    if order.by_use:
+        return ()  # seen window by window: the order's Checkout knows only the first payment
     delta_minor = min(fact.refunded_minor, order.amount_minor) - order.refunded_minor
     return (RecordRefund(delta_minor),) if delta_minor > 0 else ()
 
@@ -242,8 +260,8 @@ def _dispute(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
         return ()
     if fact.dispute != "lost":
         return (RecordDispute(fact.dispute),)
-    refunded_minor = min(max(order.refunded_minor, fact.refunded_minor), order.amount_minor)
-    return (RecordDispute("lost", order.amount_minor - refunded_minor),)
+    refunded_minor = min(max(order.refunded_minor, fact.refunded_minor), order.paid_minor)
+    return (RecordDispute("lost", order.paid_minor - refunded_minor),)
 
 
 def _access(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
@@ -258,7 +276,7 @@ def _access(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
 
 
 def _access_ended(order: OrderSnapshot) -> Literal["refunded", "disputed"] | None:
-    if order.refunded_minor >= order.amount_minor > 0:
+    if order.refunded_minor >= order.paid_minor > 0:
         return "refunded"
     return "disputed" if order.dispute in ("open", "lost") else None
 
@@ -372,7 +390,10 @@ def refund_due(
 
 
 def unused_of(order: OrderSnapshot, pass_: PassSnapshot | None) -> int:
-    """Minor units to give back for what is unused of this order. Time that was bought first is used first."""
+    """Minor units to give back for what is unused of this order. Time that was bought first is used first. Of what is
+    paid for by use nothing is unused: it was never charged."""
+    if order.by_use:
+        return 0
     own_ms = None if order.seconds is None else order.seconds * 1000
     used_ms = 0 if pass_ is None else max(0, pass_.used_ms - order.granted_before_ms)
     return unused_part(order.amount_minor, own_ms, used_ms, order.refunded_minor, order.currency)

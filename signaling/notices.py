@@ -15,7 +15,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class OrderPaid:
-    """A payment was applied; `extends` when it added time to an earlier pass (then that pass's id)."""
+    """A payment was applied; `extends` when it added time to an earlier pass (then that pass's id). `by_use`: the
+    amount is held, and charged only in part."""
 
     order_id: str
     room_id: str
@@ -25,6 +26,7 @@ class OrderPaid:
     currency: str
     seconds: int | None
     extends: bool
+    by_use: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ FundingKind = Literal["balance_low", "funding_failed", "funded", "action_needed"
 @dataclass(frozen=True, slots=True)
 class Funding:
     """To be told to the payer inside. `balance_minor`: what is left in the wallet. `client_secret`: of the payment
-    that the payer must confirm; `seconds`: time that was added, or that is left."""
+    that the payer must confirm, in the sandbox at `action_url`; `seconds`: time that was added, or that is left."""
 
     pass_id: str
     room_id: str
@@ -80,6 +82,7 @@ class Funding:
     seconds: int | None = None
     failure: str | None = None
     client_secret: str | None = field(default=None, repr=False)
+    action_url: str | None = field(default=None, repr=False)
 
 
 Notice = OrderPaid | PassChanged | RoomChanged | OutboxFilled | StayLow | StayEnded | Funding

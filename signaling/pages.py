@@ -49,11 +49,15 @@ class PageFacts:
 def price_text(card: dict[str, Any]) -> str:
     """The price for previews, without a locale: `5.00 EUR · 30 minutes`, `1.00 EUR per minute`."""
     tariff = card["tariff"]
-    if tariff["kind"] == "per_minute":
-        return f"{_money(tariff['rate_minor_per_min'], tariff['currency'])} per minute"
+    if "rate_minor_per_min" in tariff:
+        rate = f"{_money(tariff['rate_minor_per_min'], tariff['currency'])} per minute"
+        return f"{rate}, paid for what you use" if tariff["kind"] == "metered" else rate
+    if tariff["kind"] == "subscription":
+        return f"{_money(tariff['price_minor'], tariff['currency'])} each {tariff['interval']}"
     seconds = tariff["seconds"]
     length = "no time limit" if seconds is None else f"{seconds // 60} minutes"
-    return f"{_money(tariff['price_minor'], tariff['currency'])} · {length}"
+    price = "free" if tariff["kind"] == "free" else _money(tariff["price_minor"], tariff["currency"])
+    return f"{price} · {length}"
 
 
 def _money(amount_minor: int, currency: str) -> str:

@@ -1,10 +1,11 @@
 """Decisions of `metering.orders` turned into rows, inside one transaction."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from metering import ledger as books
+from metering.funding import Ask
 from metering.orders import (
     Decision,
     EndAccess,
@@ -23,10 +24,10 @@ from metering.orders import (
 )
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged, RoomChanged
 from signaling.payments.port import Checkout, RefundFact
-from signaling.stores import outbox, passes, refunds, rooms
+from signaling.stores import outbox, passes, refunds, rooms, windows
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import Entry, post_transfer
-from signaling.stores.orders import UNPAID, Order, later_orders, update_order
+from signaling.stores.orders import BY_USE, UNPAID, Order, later_orders, update_order
 
 _REFUND_STATES: Mapping[str, refunds.RefundState] = {
     "succeeded": "succeeded",
@@ -118,7 +119,11 @@ class Application:
             "paid_at": self._stamp.now_text,
             "paid_at_s": self._stamp.now_s,
         }
-        await self._book(books.payment_captured(order.id, order.room, order.amount_minor, order.currency))
+        await rooms.mark_sold(self._tx, order.room)
+        if order.funding == "metered":
+            await self._open_first_window(pass_, granted_before_ms)
+        else:
+            await self._book(books.payment_captured(order.id, order.room, order.amount_minor, order.currency))
         extends = order.extends_pass_id is not None
         self.notices.append(
             OrderPaid(
@@ -130,9 +135,44 @@ class Application:
                 currency=order.currency,
                 seconds=order.seconds,
                 extends=extends,
+                by_use=order.funding == "metered",
             )
         )
         self.notices.append(PassChanged(pass_.id, order.room))
+
+    async def _open_first_window(self, pass_: passes.Pass, begins_ms: int) -> None:
+        """The hold that the Checkout Session made; charged when the stay is settled, booked when it is charged."""
+        order, intent = self._order, self._checkout.intent
+        charge = None if intent is None else intent.charge
+        card = None if charge is None else charge.card
+        ask = Ask(1, begins_ms, (order.seconds or 0) * 1000, order.amount_minor)
+        asked = windows.asked(
+            ask,
+            pass_id=pass_.id,
+            mode=order.mode,
+            account=order.account,
+            kind="card",
+            currency=order.currency,
+            created_at=self._stamp.now_text,
+        )
+        await windows.insert_window(
+            self._tx,
+            replace(
+                asked,
+                state="held",
+                payment_intent_id=self._checkout.fact.payment_intent_id,
+                capture_before_s=None if charge is None else charge.capture_before_s,
+            ),
+        )
+        await passes.set_funding(self._tx, pass_.id, order.funding)
+        self._values |= {
+            "capture_before_s": None if charge is None else charge.capture_before_s,
+            "charge_id": None if charge is None else charge.charge_id,
+            "fingerprint": None if card is None else card.fingerprint,
+            "customer_id": self._checkout.customer_id,
+            # Without a customer it cannot be used a second time.
+            "payment_method_id": card.payment_method_id if card and self._checkout.customer_id else None,
+        }
 
     async def record_refund(self, decision: RecordRefund) -> None:
         order, delta_minor = self._order, decision.amount_minor_delta
@@ -144,9 +184,20 @@ class Application:
     async def record_dispute(self, decision: RecordDispute) -> None:
         order = self._order
         self._values["dispute"] = decision.dispute
-        self._values["lost_minor"] = decision.lost_minor
-        if decision.lost_minor > 0:
-            await self._book(books.dispute_lost(order.id, order.room, decision.lost_minor, order.currency))
+        sale_id, lost_minor = order.id, decision.lost_minor
+        if order.funding in BY_USE and lost_minor > 0:
+            sale_id, lost_minor = await self._first_charge()
+        self._values["lost_minor"] = lost_minor
+        if lost_minor > 0:
+            await self._book(books.dispute_lost(sale_id, order.room, lost_minor, order.currency))
+
+    async def _first_charge(self) -> tuple[str, int]:
+        """Of an order that is paid for by use, its Checkout's own payment is the first window's: its id, and what is left
+        of what it was charged."""
+        found = await passes.pass_of_order(self._tx, self._order)
+        assert found is not None, "granted before"
+        first = (await windows.windows_of(self._tx, found.id))[0]
+        return first.id, (first.charged_minor or 0) - first.refunded_minor
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""

@@ -10,16 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from metering.errors import RefusedError
 from metering.money import Money
 from metering.orders import OrderState
-from metering.tariff import Entrance, Tariff, parse_tariff, price_of
+from metering.tariff import Entrance, Free, Metered, PerMinute, Tariff, length_of, parse_tariff, price_of
 from signaling.errors import ApiError
 from signaling.http import Line
 from signaling.ids import secret_hash
-from signaling.notices import RoomChanged
+from signaling.notices import Notice, RoomChanged
 from signaling.payments import reconcile
+from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
+from signaling.payments.granting import insert_granted
 from signaling.stores import passes, rooms
 from signaling.stores.database import Transaction
 from signaling.stores.orders import (
+    BY_USE,
+    Funding,
     Order,
     get_opened,
     get_order,
@@ -47,6 +51,7 @@ class NewOrder(BaseModel):
     extends: Annotated[str, StringConstraints(max_length=64)] | None = None
     extends_secret: Annotated[str, StringConstraints(max_length=256)] | None = None
     accept_terms: bool = False
+    goes_on: bool = False  # of what is paid for by use: further holds on the same card may follow
     ui: Literal["hosted", "embedded"] | None = None
 
     def content_hash(self, slug: str) -> str:
@@ -57,10 +62,12 @@ class NewOrder(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`is_new` false: the same request came before, and this is its answer."""
+    """`is_new` false: the same request came before, and this is its answer. `notices`: to be published once the order
+    is committed."""
 
     order: Order
     is_new: bool
+    notices: tuple[Notice, ...] = ()
 
 
 def require_secret(secret: str | None) -> str:
@@ -79,12 +86,15 @@ async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None
     if not body.accept_terms:
         raise ApiError(422, "terms_not_accepted", "the terms must be accepted", field="accept_terms")
     now_s, now_text = ctx.now_s(), ctx.now_text()
-    maker = _Maker(ctx, slug, body, secret_hash(secret), now_s, now_text)
+    stamp = Stamp(ctx.new_id("pass"), now_s, now_text)
+    maker = _Maker(ctx, slug, body, secret_hash(secret), stamp)
     made = await ctx.db.write(maker.run)
     ctx.step("ordered")
     if made.is_new:
-        ctx.notices.publish(RoomChanged(made.order.room))
-        await reconcile.attempt_call(ctx, made.order.id)
+        for notice in (*made.notices, RoomChanged(made.order.room)):
+            ctx.notices.publish(notice)
+        if not made.order.granted:
+            await reconcile.attempt_call(ctx, made.order.id)
     async with ctx.db.read() as tx:
         order = await get_order(tx, made.order.id)
     assert order is not None, "stored above"
@@ -96,15 +106,14 @@ async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None
 class _Maker:
     """One transaction: the checks and the rows of a new order."""
 
-    def __init__(  # noqa: PLR0917 - one caller, just above
-        self, ctx: Context, slug: str, body: NewOrder, hashed: str, now_s: int, now_text: str
-    ) -> None:
+    def __init__(self, ctx: Context, slug: str, body: NewOrder, hashed: str, stamp: Stamp) -> None:
         self._ctx = ctx
         self._slug = slug
         self._body = body
         self._hashed = hashed
-        self._now_s = now_s
-        self._now_text = now_text
+        self._stamp = stamp
+        self._now_s = stamp.now_s
+        self._now_text = stamp.now_text
 
     async def run(self, tx: Transaction) -> Made:
         existing = await get_order(tx, self._body.order_id)
@@ -116,6 +125,9 @@ class _Maker:
         else:
             await self._require_extendable(tx, room, self._body.extends)
         order = self._order(room, await terms_version(tx, room.id))
+        if order.funding == "free":
+            granted, notices = await insert_granted(tx, order, room, self._stamp)
+            return Made(granted, is_new=True, notices=notices)
         await insert_order(tx, order)
         await reconcile.begin_call(tx, self._ctx.settings, order, slug=room.slug, now_s=self._now_s)
         return Made(order, is_new=True)
@@ -151,12 +163,14 @@ class _Maker:
         known = any(order.opened_by(secret) for order in behind)
         if found is None or found.room_id != room.id or not known:
             raise ApiError(404, "unknown_pass", "no such pass in this room, or not your secret")
-        if found.state not in EXTENDABLE or found.granted_ms is None:
+        is_by_use = found.funding in BY_USE  # grows by itself, as long as its card or wallet carries it
+        if found.state not in EXTENDABLE or found.granted_ms is None or is_by_use:
             raise ApiError(409, "not_extendable", "time cannot be added to this pass")
 
     def _order(self, room: rooms.Room, version: str | None) -> Order:
         body, settings = self._body, self._ctx.settings
-        seconds, price = _price(room, body.seconds)
+        tariff = parse_tariff(room.tariff)
+        seconds, price = _price(tariff, body.seconds)
         return Order(
             id=body.order_id,
             room_id=room.id,
@@ -181,13 +195,23 @@ class _Maker:
             reserved_until_s=self._now_s + settings.reservation_s,
             created_at=self._now_text,
             created_at_s=self._now_s,
+            funding=_funding(tariff),
+            goes_on=body.goes_on and isinstance(tariff, Metered),
         )
 
 
-def _price(room: rooms.Room, seconds: int | None) -> tuple[int | None, Money]:
-    tariff: Tariff = parse_tariff(room.tariff)
-    if seconds is None and isinstance(tariff, Entrance):
-        seconds = tariff.seconds  # there is nothing to choose
+def _funding(tariff: Tariff) -> Funding:
+    """Raises ApiError 409 `not_for_sale` for a tariff whose orders are not made here."""
+    if isinstance(tariff, Entrance | PerMinute):
+        return "payment"
+    if isinstance(tariff, Metered | Free):
+        return "metered" if isinstance(tariff, Metered) else "free"
+    raise ApiError(409, "not_for_sale", "this room cannot be paid for in this way")
+
+
+def _price(tariff: Tariff, seconds: int | None) -> tuple[int | None, Money]:
+    if seconds is None and not isinstance(tariff, PerMinute):
+        seconds = length_of(tariff)  # there is nothing to choose
     try:
         return seconds, price_of(tariff, seconds)
     except RefusedError as error:

@@ -8,7 +8,7 @@ import structlog
 
 from metering.orders import PassSnapshot, unused_of
 from signaling.notices import Notice, PassChanged
-from signaling.payments import reconcile
+from signaling.payments import reconcile, stays
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError, RefundFact, RefusedByServiceError
 from signaling.payments.settle import settle
@@ -196,7 +196,7 @@ async def _amount_minor(tx: Transaction, order: Order, row: OutboxRow, found: pa
     wanted = row.payload["amount_minor"]
     # What was asked for and not yet booked counts as given back.
     gone_minor = max(order.refunded_minor, await refunds.asked_minor(tx, order.id))
-    left_minor = order.amount_minor - order.lost_minor - gone_minor
+    left_minor = (order.paid_minor or 0) - order.lost_minor - gone_minor
     if order.dispute in {"open", "lost"}:
         return 0  # the bank has taken it already
     if wanted == "unused":
@@ -290,7 +290,24 @@ async def _unknown(
     await ctx.write(work)
 
 
+async def _charge_window(ctx: Context, row: OutboxRow) -> None:
+    await _soon(stays.charge_window(ctx, row))
+
+
+async def _release_window(ctx: Context, row: OutboxRow) -> None:
+    await _soon(stays.release_window(ctx, row))
+
+
+async def _soon(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except stays.NotYetError as error:
+        raise LaterError(str(error), 5) from error
+
+
 _KINDS: Mapping[str, Callable[[Context, OutboxRow], Awaitable[None]]] = {
+    "charge_window": _charge_window,
+    "release_window": _release_window,
     "expire_checkout": _expire,
     "refund": _refund,
 }

@@ -9,6 +9,7 @@ import structlog
 
 from metering.orders import OrderState
 from signaling.notices import Notice, RoomChanged
+from signaling.payments import wording
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.settings import PaymentsSettings
@@ -42,11 +43,13 @@ def checkout_params(settings: PaymentsSettings, order: Order, slug: str, now_s: 
         "payment_method_types": ["card"],
         "adaptive_pricing": {"enabled": False},
         "metadata": metadata,
-        "payment_intent_data": {"metadata": metadata, "description": order.title},
+        "payment_intent_data": {"metadata": metadata, "description": order.title} | _hold(order),
         "expires_at": now_s + settings.checkout_life_s,
     }
     if order.email:
         params["customer_email"] = order.email
+    if order.goes_on:
+        params["customer_creation"] = "always"
     back = f"{settings.public_url}/orders/{order.id}?return=1"
     if order.ui == "embedded":
         embedded = {
@@ -59,21 +62,25 @@ def checkout_params(settings: PaymentsSettings, order: Order, slug: str, now_s: 
     return params | {"ui_mode": "hosted_page", "success_url": back, "cancel_url": cancel}
 
 
+def _hold(order: Order) -> dict[str, Any]:
+    """What is paid for by use is held now and charged at the end; the card is kept only for who wants to go on."""
+    if order.funding != "metered":
+        return {}
+    kept = {"setup_future_usage": "on_session"} if order.goes_on else {}
+    return {"capture_method": "manual"} | kept
+
+
 def _price_data(order: Order) -> dict[str, Any]:
-    minutes = "" if order.seconds is None else f" ({_length(order.seconds)})"
+    up_to = "up to " if order.funding == "metered" else ""
+    minutes = "" if order.seconds is None else f" ({up_to}{wording.length(order.seconds)})"
     return {
         "currency": order.currency,
         "unit_amount": order.amount_minor,
         "product_data": {
             "name": f"{order.title}{minutes}",
-            "description": order.description[:DESCRIPTION_MAX],
+            "description": (wording.of_use(order) or order.description)[:DESCRIPTION_MAX],
         },
     }
-
-
-def _length(seconds: int) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes} min" if not rest else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 async def begin_call(

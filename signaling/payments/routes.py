@@ -25,6 +25,14 @@ class Wait(BaseModel):
     wait: bool
 
 
+class GoesOn(BaseModel):
+    """The body of `POST /api/orders/{id}/goes_on`."""
+
+    model_config = ConfigDict(strict=True)
+
+    goes_on: bool
+
+
 class PaymentRoutes:
     """Handlers; each finds the caller's own order by its secret first."""
 
@@ -41,6 +49,7 @@ class PaymentRoutes:
             web.post(f"{order}/refresh", self.refresh),
             web.post(f"{order}/cancel", self.cancel),
             web.post(f"{order}/wait", self.wait),
+            web.post(f"{order}/goes_on", self.goes_on),
             web.post(f"{order}/link", self.link),
             web.get(f"{order}/receipt", self.receipt),
             web.post("/stripe/webhook", self.webhook),
@@ -72,6 +81,12 @@ class PaymentRoutes:
         order = await self._own(request)
         body = await parse_body(request, Wait)
         await self._payments.set_waits(order, waits=body.wait)
+        return await self._shown(order)
+
+    async def goes_on(self, request: web.Request) -> web.Response:
+        order = await self._own(request)
+        body = await parse_body(request, GoesOn)
+        await self._payments.set_goes_on(order, goes_on=body.goes_on)
         return await self._shown(order)
 
     async def link(self, request: web.Request) -> web.Response:

@@ -9,9 +9,9 @@ from metering.orders import OrderState
 from signaling.clock import Clock
 from signaling.errors import ApiError
 from signaling.ids import RandomBytes, new_secret, secret_hash
-from signaling.notices import Notice, Notices, OutboxFilled
-from signaling.payments import checkout, outbox, sweeper, views, webhook, worker
-from signaling.payments.context import Context
+from signaling.notices import Notice, Notices, OutboxFilled, StayEnded, StayLow
+from signaling.payments import checkout, funding, outbox, stays, sweeper, views, webhook, worker
+from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError, PaymentService
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.settle import settle
@@ -48,12 +48,16 @@ class Payments:
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._unsubscribe: Callable[[], None] | None = None
+        # What rooms have told, by pass: to be funded, to be settled, and low while its payer has not agreed to go on.
+        self._low: set[str] = set()
+        self._over: set[str] = set()
+        self._undecided: set[str] = set()
 
     # --- background ---------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Starts applying; what was missed while the server was down is caught up in the background."""
-        self._unsubscribe = self.ctx.notices.subscribe(self._hear)
+        self._unsubscribe = self.ctx.notices.subscribe(self.hear)
         await sweeper.forget_waiting(self.ctx)
         self._tasks = [
             asyncio.create_task(self._apply_for_ever(), name="payments-worker"),
@@ -74,16 +78,35 @@ class Payments:
         """There is something to apply or to send."""
         self._woken.set()
 
-    def _hear(self, notice: Notice) -> None:
-        if isinstance(notice, OutboxFilled):
+    def hear(self, notice: Notice) -> None:
+        """A hint from another feature; the next round acts on it."""
+        if isinstance(notice, StayLow):
+            self._low.add(notice.pass_id)
+        elif isinstance(notice, StayEnded):
+            self._undecided.discard(notice.pass_id)
+            if notice.code in stays.FINAL:
+                self._over.add(notice.pass_id)
+        if isinstance(notice, OutboxFilled | StayLow | StayEnded):
             self.wake()
 
     async def work_once(self) -> int:
         """One round of the worker; how much there was to do."""
+        await self._fund()
         await sweeper.sweep(self.ctx)
         done = await worker.apply_inbox(self.ctx)
         done += await outbox.empty_outbox(self.ctx)
         return done + await sweeper.look_after_calls(self.ctx)
+
+    async def _fund(self) -> None:
+        """What rooms have told since the last round: holds first, a call is waiting for them."""
+        low, self._low = self._low, set()
+        over, self._over = self._over, set()
+        await side_by_side(self._place(pass_id) for pass_id in low)
+        await side_by_side(stays.settle_stay(self.ctx, pass_id) for pass_id in over)
+
+    async def _place(self, pass_id: str) -> None:
+        if await funding.place(self.ctx, pass_id) == "not_agreed":
+            self._undecided.add(pass_id)
 
     async def _apply_for_ever(self) -> None:
         while True:
@@ -134,6 +157,7 @@ class Payments:
     async def refresh(self, order: Order) -> None:
         """Asks the payment service now. When it does not answer, the order stays as it is known."""
         try:
+            await funding.look_again(self.ctx, order)
             await settle(self.ctx, order.id)
         except OutcomeUnknownError as error:
             log.warning("refresh_postponed", order_id=order.id, error=str(error))
@@ -166,6 +190,28 @@ class Payments:
             return ()
 
         await self.ctx.write(work)
+
+    async def set_goes_on(self, order: Order, *, goes_on: bool) -> None:
+        """Whether further holds on the same card may follow. Raises ApiError 409 `not_by_use`, `no_saved_card`,
+        `settled`."""
+
+        async def work(tx: Transaction) -> str:
+            found = await passes.pass_of_order(tx, order) if order.granted else None
+            stay = None if found is None else await funding.find_stay(tx, found.id)
+            if stay is None or stay.order.funding != "metered":
+                raise ApiError(409, "not_by_use", "this order is not paid for by use")
+            if stay.pass_.settled:
+                raise ApiError(409, "settled", "this call is over")
+            if goes_on and stay.order.payment_method_id is None:
+                raise ApiError(409, "no_saved_card", "the card was not kept for this call")
+            await update_order(tx, stay.order.id, goes_on=goes_on)
+            return stay.pass_.id
+
+        pass_id = await self.ctx.db.write(work)
+        if goes_on and pass_id in self._undecided:  # its minute has begun already
+            self._undecided.discard(pass_id)
+            self._low.add(pass_id)
+            self.wake()
 
     async def new_link(self, order: Order) -> str:
         """For going on on another device: its secret is in the fragment; the link before opens nothing any more."""

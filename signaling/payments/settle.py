@@ -9,12 +9,12 @@ from dataclasses import asdict
 
 from metering.orders import OrderState, Quarantine, decide
 from signaling.notices import Notice, RoomChanged
-from signaling.payments import apply, reconcile
+from signaling.payments import apply, funding, reconcile
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
 from signaling.stores import inbox
 from signaling.stores.database import Transaction
-from signaling.stores.orders import UNPAID, Order, get_order, update_order
+from signaling.stores.orders import BY_USE, UNPAID, Order, get_order, update_order
 
 UNKNOWN_OBJECT = "resource_missing"
 
@@ -31,6 +31,8 @@ async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> 
     if order.checkout_session_id is None:
         await _close_events(ctx, event_ids)
         return order
+    if order.funding in BY_USE:
+        await funding.look_at_charged(ctx, order)
     checkout = await _fetch(ctx, order, order.checkout_session_id)
     ctx.step("fetched")
     if checkout is not None:

@@ -2,7 +2,7 @@
 whose outcome is unknown, and events that were missed while the server was down.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from metering.orders import PassSnapshot, refund_due
 from signaling.notices import Notice, OutboxFilled
-from signaling.payments import reconcile
+from signaling.payments import funding, reconcile, stays
 from signaling.payments.context import Context
 from signaling.payments.port import OutcomeUnknownError, ServiceEvent
 from signaling.payments.settle import settle
@@ -31,6 +31,7 @@ STORE_CHUNK = 100
 async def sweep(ctx: Context) -> bool:
     """One round of what is decided by rows alone. True when the outbox has something new."""
     asked = await _expire_unpaid(ctx) + await _refund_unserved(ctx)
+    asked += await stays.settle_stale(ctx)
     if asked:
         ctx.notices.publish(OutboxFilled())
     return asked > 0
@@ -121,20 +122,28 @@ def _away_since_ms(room: rooms.Room) -> int | None:
 
 async def look_after_calls(ctx: Context) -> int:
     """Reconciles the calls that are due; how many."""
+    due: list[calls.StripeCall] = []
     async with ctx.db.read() as tx:
-        due = await calls.open_calls(tx, ctx.now_s(), reconcile.OPERATION)
+        for operation in _RECONCILERS:
+            due += await calls.open_calls(tx, ctx.now_s(), operation)
     for call in due:
         await _look_after(ctx, call)
     return len(due)
 
 
+_RECONCILERS: Mapping[str, Callable[[Context, str], Awaitable[None]]] = {
+    reconcile.OPERATION: reconcile.reconcile,
+    funding.OPERATION: funding.reconcile,
+}
+
+
 async def _look_after(ctx: Context, call: calls.StripeCall) -> None:
     try:
-        await reconcile.reconcile(ctx, call.subject_id)
+        await _RECONCILERS[call.operation](ctx, call.subject_id)
     except OutcomeUnknownError as error:
         await reconcile.postpone(ctx, call, str(error))
     except Exception as error:
-        log.exception("reconciling_failed", order_id=call.subject_id)
+        log.exception("reconciling_failed", subject_id=call.subject_id)
         await reconcile.postpone(ctx, call, repr(error))
 
 

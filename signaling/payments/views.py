@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy import select
 
+from metering.funding import BACKED
 from metering.money import Money
 from metering.orders import OrderState
 from signaling.payments.settings import PaymentsSettings
-from signaling.stores import passes, refunds, rooms
+from signaling.stores import passes, refunds, rooms, windows
 from signaling.stores.database import Transaction
-from signaling.stores.orders import UNPAID, Order
+from signaling.stores.orders import BY_USE, UNPAID, Order
 from signaling.stores.schema import segments, sessions
 
 Json = dict[str, Any]
@@ -85,14 +86,46 @@ async def order_view(tx: Transaction, settings: PaymentsSettings, order: Order) 
         "currency": order.currency,
         "seconds": order.seconds,
         "waits": order.waits,
+        "funding": order.funding,
     }
     optional = {
         "checkout": checkout_view(settings, order),
         "failure": order.failure,
         "pass": pass_view(found) if found else None,
         "refund": _refund_view(given_back[-1]) if given_back else None,
+        "use": await use_view(tx, order, found),
     }
     return view | {name: value for name, value in optional.items() if value is not None}
+
+
+async def use_view(tx: Transaction, order: Order, found: passes.Pass | None) -> Json | None:
+    """What is held and what was charged of a call that is paid for by use; None for one that was bought whole.
+    `charged_minor` null: not settled yet."""
+    if order.funding not in BY_USE or found is None:
+        return None
+    all_windows = await windows.windows_of(tx, found.id)
+    backed = [window for window in all_windows if window.state in BACKED]
+    held_minor = sum(window.held_minor for window in backed)
+    return {
+        "used_ms": found.used_ms,
+        "held_minor": held_minor,
+        "charged_minor": order.charged_minor,
+        "released_minor": None if order.charged_minor is None else held_minor - order.charged_minor,
+        "settled": found.settled,
+        "goes_on": order.goes_on,
+        "can_go_on": order.payment_method_id is not None,
+        "windows": [
+            {
+                "number": window.number,
+                "seconds": window.length_ms // 1000,
+                "held_minor": window.held_minor,
+                "charged_minor": window.charged_minor,
+                "state": window.state,
+                "failure": window.failure,
+            }
+            for window in all_windows
+        ],
+    }
 
 
 async def receipt_view(tx: Transaction, order: Order) -> Json:
@@ -100,8 +133,9 @@ async def receipt_view(tx: Transaction, order: Order) -> Json:
     room = await rooms.by_id(tx, order.room)
     found = await passes.pass_of_order(tx, order) if order.granted else None
     given_back = await refunds.refunds_of(tx, order.id)
-    price = Money(order.amount_minor, order.currency)
-    left_minor = max(0, order.amount_minor - order.refunded_minor - order.lost_minor)
+    paid_minor = order.paid_minor or 0
+    price = Money(paid_minor, order.currency)
+    left_minor = max(0, paid_minor - order.refunded_minor - order.lost_minor)
     return {
         "order_id": order.id,
         "state": state_view(order),
@@ -125,6 +159,7 @@ async def receipt_view(tx: Transaction, order: Order) -> Json:
         "pass": pass_view(found) if found else None,
         "stays": await _stays(tx, found.id) if found else [],
         "refunds": [_refund_view(one) for one in given_back],
+        "use": await use_view(tx, order, found),
         "total": Money(left_minor if order.granted else 0, order.currency).to_json(),
     }
 

@@ -14,6 +14,7 @@ from signaling.stores.database import Transaction
 BODY_BYTES_MAX = 512 * 1024
 ID_CHARS_MAX = 255
 TYPE_CHARS_MAX = 64
+NAMED = ("order_id", "reference")  # our own words in the metadata
 KEPT = ("id", "object", "client_reference_id", "payment_intent", "payment_status", "status")
 
 
@@ -58,8 +59,9 @@ def _what_we_need(thing: dict[str, Any]) -> dict[str, Any]:
     """An event is a hint, so names, addresses and cards in it are not kept."""
     kept = {name: thing[name] for name in KEPT if isinstance(thing.get(name), str)}
     metadata = thing.get("metadata")
-    named = metadata.get("order_id") if isinstance(metadata, dict) else None
-    return kept | ({"metadata": {"order_id": named}} if isinstance(named, str) else {})
+    ours = metadata if isinstance(metadata, dict) else {}
+    named = {name: ours[name] for name in NAMED if isinstance(ours.get(name), str)}
+    return kept | ({"metadata": named} if named else {})
 
 
 def _mode(ctx: Context, event: ServiceEvent) -> Mode:

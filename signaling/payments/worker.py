@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 
 from signaling.notices import Notice
+from signaling.payments import funding
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError
 from signaling.payments.settle import settle
@@ -34,6 +35,8 @@ async def apply_inbox(ctx: Context) -> int:
 
 async def _settle(ctx: Context, order_id: str, events: Sequence[InboxEvent]) -> None:
     try:
+        for intent_id, reference in _intents(events):
+            await funding.look_at_intent(ctx, intent_id, reference)
         await settle(ctx, order_id, [event.event_id for event in events])
     except OutcomeUnknownError as error:
         log.warning("settling_postponed", order_id=order_id, error=str(error))
@@ -42,6 +45,17 @@ async def _settle(ctx: Context, order_id: str, events: Sequence[InboxEvent]) -> 
         # One order that cannot be applied must not hold up the others.
         log.exception("settling_failed", order_id=order_id)
         await _retry(ctx, events, repr(error))
+
+
+def _intents(events: Sequence[InboxEvent]) -> list[tuple[str, str]]:
+    """The payments that the events are about, with our reference where they carry it."""
+    found: dict[str, str] = {}
+    for event in events:
+        if event.payload.get("object") != "checkout.session":
+            metadata = event.payload.get("metadata") or {}
+            intent = str(event.payload.get("payment_intent") or event.object_id)
+            found[intent] = found.get(intent) or str(metadata.get("reference") or "")
+    return list(found.items())
 
 
 async def _retry(ctx: Context, events: Sequence[InboxEvent], note: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from metering.tariff import choices, parse_tariff
+from metering.funding import smallest_charge
+from metering.tariff import Metered, choices, parse_tariff
 from signaling.errors import ApiError
 from signaling.stores import rooms as store
 from signaling.stores.database import Database, Transaction
@@ -43,6 +44,7 @@ async def read_card(tx: Transaction, room: store.Room, origin: str) -> dict[str,
         "currency": room.currency,
         "privacy": room.privacy,
         "choices": offers,
+        "smallest_charge": _smallest_charge(room),
         "live": room.live and room.state == "open",
         "state": card_state(room, seats_left),
         "seats_left": seats_left,
@@ -50,6 +52,12 @@ async def read_card(tx: Transaction, room: store.Room, origin: str) -> dict[str,
         "mode": room.mode,
         "share_url": f"{origin}/r/{room.slug}",
     }
+
+
+def _smallest_charge(room: store.Room) -> dict[str, Any] | None:
+    """What a call costs at least that is paid for by use, once the day's free one was had."""
+    tariff = parse_tariff(room.tariff)
+    return smallest_charge(tariff).to_json() if isinstance(tariff, Metered) else None
 
 
 class Cards:

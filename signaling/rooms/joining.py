@@ -212,11 +212,13 @@ class Joining:
 
 
 async def paid_for(tx: Transaction, pass_id: str) -> dict[str, Any] | None:
-    """What was paid for the pass and for the time added to it."""
+    """What was paid for the pass and for the time added to it. Of use that is not settled yet, nothing is known."""
     found = await orders_of_pass(tx, pass_id)
-    if not found:
+    amounts = [order.paid_minor for order in found]
+    known = [amount for amount in amounts if amount is not None]
+    if not found or len(known) < len(amounts):
         return None
-    return {"amount_minor": sum(order.amount_minor for order in found), "currency": found[0].currency}
+    return {"amount_minor": sum(known), "currency": found[0].currency}
 
 
 def _ending(code: str) -> str:

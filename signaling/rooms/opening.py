@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from metering.errors import RefusedError
-from metering.tariff import Entrance, Tariff, choices, parse_tariff
+from metering.tariff import Entrance, Free, Tariff, choices, parse_tariff
 from signaling.clock import Clock, rfc3339
 from signaling.errors import ApiError
 from signaling.http import Line, Prose
@@ -18,6 +18,7 @@ from signaling.stores.database import Database, Transaction
 CAPACITY = {"confidential": 11, "conference": 200}  # when the host does not say; payers
 CAPACITY_MAX = {"confidential": 11, "conference": 1000}
 REFUSALS = {"below_minimum", "unknown_currency"}
+RATES = ("per_minute", "metered", "wallet")  # sold by the minute: `max_seconds` of the room bounds them
 
 
 class NewRoom(BaseModel):
@@ -55,22 +56,32 @@ class Opened:
 def read_tariff(body: NewRoom) -> Tariff:
     """The tariff bounded by `max_seconds`. Raises ApiError 422 `bad_tariff`, `below_minimum`, `unknown_currency`,
     `invalid`."""
-    wanted = body.tariff
-    if wanted.get("kind") == "per_minute" and body.max_seconds is not None:
-        wanted = wanted | {"max_seconds": body.max_seconds, "presets_s": _bounded(wanted, body.max_seconds)}
     try:
-        tariff = parse_tariff(wanted)
+        tariff = parse_tariff(_within(body))
         choices(tariff)
     except RefusedError as error:
         code = error.code if error.code in REFUSALS else "bad_tariff"
         raise ApiError(422, code, str(error), field="tariff") from None
-    if (
-        isinstance(tariff, Entrance)
-        and body.max_seconds is not None
-        and (tariff.seconds or 0) > body.max_seconds
-    ):
+    if body.max_seconds is not None and _sold_s(tariff) > body.max_seconds:
         raise ApiError(422, "invalid", "the length is over the longest that may be sold", field="max_seconds")
     return tariff
+
+
+def _within(body: NewRoom) -> dict[str, Any]:
+    """The tariff that was asked for, no longer than `max_seconds`; what is no tariff is left for its parser to refuse."""
+    wanted, longest = body.tariff, body.max_seconds
+    if longest is None or wanted.get("kind") not in RATES:
+        return wanted
+    bounded = {"max_seconds": longest} | wanted
+    for name in ("max_seconds", "window_s"):
+        if isinstance(bounded.get(name), int):
+            bounded[name] = min(longest, bounded[name])
+    return bounded | ({"presets_s": _bounded(wanted, longest)} if "presets_s" in wanted else {})
+
+
+def _sold_s(tariff: Tariff) -> int:
+    """The length that is sold as a whole; 0 where it is chosen, bounded already, or without limit."""
+    return tariff.seconds or 0 if isinstance(tariff, Entrance | Free) else 0
 
 
 def _bounded(tariff: dict[str, Any], max_seconds: int) -> object:

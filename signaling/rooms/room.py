@@ -15,6 +15,7 @@ from signaling.clock import Clock, now_ms, rfc3339
 from signaling.rooms import wire
 from signaling.rooms.socket import Channel
 from signaling.rooms.tokens import Role
+from signaling.stores.orders import Funding
 from signaling.stores.rooms import Room
 
 TELL_AFTER_S = 0.05  # changes that come together are told together
@@ -66,6 +67,7 @@ class Participant:
     joined_ms: int
     pass_id: str | None = None
     granted_ms: int | None = None
+    funding: Funding = "payment"
     channel: Channel | None = None
     detached_ms: int | None = None
     media: wire.MediaFlags = field(default_factory=wire.MediaFlags)
@@ -188,7 +190,7 @@ class LiveRoom:
         reception = participant.reception
         return replace(
             info,
-            meter=self.meter_info(participant.show),
+            meter=self.meter_info(participant.show, participant.granted_ms),
             paid=participant.paid,
             reception=None if reception is None else reception.state,
         )
@@ -206,7 +208,8 @@ class LiveRoom:
 
     # --- the meter as it is told --------------------------------------------------------------------------
 
-    def meter_info(self, show: Show | None) -> wire.MeterInfo | None:
+    def meter_info(self, show: Show | None, granted_ms: int | None) -> wire.MeterInfo | None:
+        """`granted_ms`: of the pass, from which follows what was used of it (None: unlimited)."""
         if show is None:
             return None
         wall_s = self._clock.wall_s()
@@ -215,9 +218,14 @@ class LiveRoom:
         if show.ends_at_ms is not None:
             remaining_ms = max(0, show.ends_at_ms - now_ms(self._clock))
             ends_at = rfc3339(wall_s + remaining_ms / 1000)
-        return wire.MeterInfo(show.state, show.reason, remaining_ms, ends_at, rfc3339(wall_s))
+        used_ms = None
+        if granted_ms is not None and remaining_ms is not None:
+            used_ms = max(0, granted_ms - remaining_ms)
+        return wire.MeterInfo(show.state, show.reason, remaining_ms, used_ms, ends_at, rfc3339(wall_s))
 
-    def meter_message(self, show: Show) -> wire.Meter:
-        info = self.meter_info(show)
+    def meter_message(self, show: Show, granted_ms: int | None) -> wire.Meter:
+        info = self.meter_info(show, granted_ms)
         assert info is not None
-        return wire.Meter(info.state, info.reason, info.remaining_ms, info.ends_at, info.server_time)
+        return wire.Meter(
+            info.state, info.reason, info.remaining_ms, info.used_ms, info.ends_at, info.server_time
+        )

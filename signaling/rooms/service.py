@@ -28,10 +28,19 @@ from mediaserver.events import (
 )
 from mediaserver.server import MediaDoor
 from metering.events import EndCode, Extended, Finish, Show
-from metering.session import Session
+from metering.session import Policy, Session
 from signaling.clock import Clock, now_ms
 from signaling.ids import RandomBytes, new_id, new_secret
-from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RoomChanged
+from signaling.notices import (
+    Funding,
+    Notice,
+    Notices,
+    OrderPaid,
+    PassChanged,
+    RoomChanged,
+    StayEnded,
+    StayLow,
+)
 from signaling.rooms import wire
 from signaling.rooms.endings import Ending, conclude, meter_code
 from signaling.rooms.joining import Entry, Joining, RefusedJoinError, paid_for
@@ -60,6 +69,10 @@ _SOURCES: Mapping[wire.Muteable, tuple[Source, ...]] = {
 }
 GONE_STATES = {"refunded", "disputed", "revoked"}
 MEDIA_LEFT_S = 1.0
+# Passes whose time comes in windows: at this mark the next one is asked for, instead of a warning.
+WINDOWED_FUNDING = ("metered", "wallet")
+LOW_MS = 60_000
+WINDOWED = Policy(warnings_ms=(LOW_MS,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +254,7 @@ class Rooms:
         may_publish = stream is None and (room.row.privacy == "confidential" or pass_.may_publish)
         payer = self._participant(room, "payer", pass_.name, may_publish=may_publish, stream=stream)
         payer.pass_id, payer.granted_ms, payer.paid = pass_.id, pass_.granted_ms, entry.paid
+        payer.funding = pass_.funding
         self._by_pass[pass_.id] = payer
         session = Session(
             entry.session_id,
@@ -248,6 +262,7 @@ class Rooms:
             used_ms=pass_.used_ms,
             purchased_ms=None,
             forgiven_ms=pass_.forgiven_ms,
+            policy=WINDOWED if pass_.funding in WINDOWED_FUNDING else None,
         )
         stay = Stay(session, payer.id, room.id, pass_.id, entry.epoch)
         payer.show = session.view(now_ms(self.clock))
@@ -340,7 +355,7 @@ class Rooms:
                     self._config.video_codecs,
                 ),
                 ice_servers=self._ice_servers(participant),
-                meter=room.meter_info(participant.show),
+                meter=room.meter_info(participant.show, participant.granted_ms),
                 resumed=resumed,
             )
         )
@@ -429,12 +444,16 @@ class Rooms:
         payer = self.participants.get(stay.participant_id)
         if payer is not None:
             payer.show = show
-            payer.send(payer.room.meter_message(show))
+            payer.send(payer.room.meter_message(show, payer.granted_ms))
             payer.room.changed(host_only=True)
 
     def on_warn(self, stay: Stay, remaining_ms: int) -> None:
         payer = self.participants.get(stay.participant_id)
         if payer is None:
+            return
+        if payer.funding in WINDOWED_FUNDING:  # what there is to say follows from the next hold
+            if remaining_ms <= LOW_MS:
+                self.notices.publish(StayLow(stay.pass_id, stay.room_id))
             return
         notice = payer.room.make_notice(
             "warning", name=payer.name, participant_id=payer.id, remaining_ms=remaining_ms
@@ -444,10 +463,15 @@ class Rooms:
             payer.room.host.send(notice)
 
     def on_end(self, stay: Stay, code: EndCode, used_ms: int) -> None:
+        self.spawn(self._tell_ended(stay, stay.word(code)))
         payer = self.participants.get(stay.participant_id)
         if payer is not None:
             refund = given_back(payer.refundable, stay.pass_id, payer.granted_ms, used_ms)
             self._gone(payer, Ending(stay.word(code), used_ms=used_ms, charged=payer.paid, refund=refund))
+
+    async def _tell_ended(self, stay: Stay, code: str) -> None:
+        await self.writer.flushed()
+        self.notices.publish(StayEnded(stay.pass_id, stay.room_id, code))
 
     def on_poll(self, liveness: Mapping[str, Liveness], at_ms: int) -> None:
         """Four times a second: whose host is live, and who has been gone for too long."""
@@ -569,6 +593,27 @@ class Rooms:
             self._order_paid(notice)
         elif isinstance(notice, PassChanged):
             self.spawn(self._pass_changed(notice.pass_id, notice.room_id))
+        elif isinstance(notice, Funding):
+            self._funding(notice)
+
+    def _funding(self, notice: Funding) -> None:
+        """About the payer's own money: nobody else hears of it."""
+        payer = self._by_pass.get(notice.pass_id)
+        if payer is None:
+            return
+        balance = None
+        if notice.balance_minor is not None:
+            balance = {"amount_minor": notice.balance_minor, "currency": notice.currency}
+        payer.send(
+            payer.room.make_notice(
+                notice.kind,
+                seconds=notice.seconds,
+                balance=balance,
+                failure=notice.failure,
+                client_secret=notice.client_secret,
+                action_url=notice.action_url,
+            )
+        )
 
     def _order_paid(self, notice: OrderPaid) -> None:
         room = self.rooms.get(notice.room_id)
@@ -580,7 +625,9 @@ class Rooms:
         payer_id = None if payer is None else payer.id
         about: dict[str, Any] = {"name": notice.name, "participant_id": payer_id, "seconds": notice.seconds}
         for participant in tuple(room.participants.values()):
-            if participant.role == "host":  # what somebody paid is nobody else's business
+            if (
+                participant.role == "host" and not notice.by_use
+            ):  # what somebody paid is nobody else's business
                 participant.send(room.make_notice(kind, amount=amount, **about))
             else:
                 participant.send(room.make_notice(kind, **about))
@@ -593,7 +640,7 @@ class Rooms:
             behind = await orders_behind(tx, pass_id)
         payer = self._by_pass.get(pass_id)
         if pass_ is not None and payer is not None:
-            payer.paid = paid
+            payer.paid, payer.funding = paid, pass_.funding
             if pass_.state == "refunded":
                 payer.refundable = behind
             self._apply_pass(payer, pass_)
@@ -606,11 +653,13 @@ class Rooms:
         stay = self.runner.stays.get(payer.id)
         if pass_.state in GONE_STATES:
             self.end(payer, pass_.state)
+        elif pass_.state == "used_up" and pass_.remaining_ms:
+            self.end(payer, "used_up")  # closed with time left: its holds are about to lapse
         elif stay is not None and pass_.granted_ms != payer.granted_ms:
             before_ms, payer.granted_ms = payer.granted_ms, pass_.granted_ms
             by_ms = None if pass_.granted_ms is None or before_ms is None else pass_.granted_ms - before_ms
             self.runner.feed(stay, Extended(by_ms))
-            payer.send(payer.room.meter_message(stay.session.view(now_ms(self.clock))))
+            payer.send(payer.room.meter_message(stay.session.view(now_ms(self.clock)), payer.granted_ms))
 
     async def tell_earnings(self, room: LiveRoom) -> None:
         if room.host is None:

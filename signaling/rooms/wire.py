@@ -235,7 +235,17 @@ MoneyJson = dict[str, Any]
 OPTIONAL = {
     "Joined": {"resumed"},
     "ParticipantInfo": {"via", "meter", "paid", "reception"},
-    "Notice": {"name", "participant_id", "amount", "seconds", "remaining_ms"},
+    "Notice": {
+        "name",
+        "participant_id",
+        "amount",
+        "seconds",
+        "remaining_ms",
+        "balance",
+        "failure",
+        "client_secret",
+        "action_url",
+    },
     "Ended": {"refund"},
 }
 
@@ -266,6 +276,7 @@ class MeterInfo:
     state: str
     reason: str | None
     remaining_ms: int | None
+    used_ms: int | None
     ends_at: str | None
     server_time: str
 
@@ -311,6 +322,7 @@ class Meter:
     state: str
     reason: str | None
     remaining_ms: int | None
+    used_ms: int | None
     ends_at: str | None
     server_time: str
 
@@ -383,6 +395,11 @@ NoticeKind = Literal[
     "unlocked",
     "host_away",
     "host_back",
+    "balance_low",
+    "funding_failed",
+    "funded",
+    "action_needed",
+    "lapsing",
 ]
 
 
@@ -396,6 +413,10 @@ class Notice:
     amount: MoneyJson | None = None
     seconds: int | None = None
     remaining_ms: int | None = None
+    balance: MoneyJson | None = None
+    failure: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    action_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,23 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Select, and_, exists, func, literal, or_, select
+from sqlalchemy import Select, and_, case, exists, func, literal, or_, select
 
 from metering.ledger import Ledger, check_invariants
 from signaling.stores import ledger
 from signaling.stores.database import Database, Transaction
-from signaling.stores.orders import UNPAID
-from signaling.stores.schema import orders, outbox, passes, quarantine, refunds, rooms, segments, transfers
+from signaling.stores.orders import BY_USE, UNPAID
+from signaling.stores.schema import (
+    orders,
+    outbox,
+    passes,
+    quarantine,
+    refunds,
+    rooms,
+    segments,
+    transfers,
+    windows,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +72,42 @@ def _booked(code: str) -> Any:
     return total.where(transfers.c.subject_id == orders.c.id, transfers.c.code == code).scalar_subquery()
 
 
+def _paid() -> Any:
+    """What an order was paid: its amount, or what the holds of its call were charged."""
+    of_order = or_(passes.c.order_id == orders.c.id, passes.c.id == orders.c.extends_pass_id)
+    charged = (
+        select(func.coalesce(func.sum(windows.c.charged_minor), 0))
+        .join(passes, passes.c.id == windows.c.pass_id)
+        .where(of_order, windows.c.state == "settled")
+        .scalar_subquery()
+    )
+    return case((orders.c.funding.in_(BY_USE), charged), else_=orders.c.amount_minor)
+
+
+async def _windows_hold(tx: Transaction) -> list[Problem]:
+    """Nothing is charged above what was held, and a settled pass has no hold left to settle for long."""
+    above = select(windows.c.id).where(windows.c.charged_minor > windows.c.held_minor)
+    uncharged = select(windows.c.id).where(windows.c.state == "settled", windows.c.charged_minor.is_(None))
+    forgotten = (
+        select(windows.c.id)
+        .join(passes, passes.c.id == windows.c.pass_id)
+        .where(passes.c.settled, windows.c.state == "held")
+    )
+    return [
+        *await _broken(tx, "charged_above_hold", "more was charged than was held", above),
+        *await _broken(tx, "settled_without_charge", "settled, and nobody knows for how much", uncharged),
+        *await _broken(
+            tx, "hold_forgotten", "its call is settled, and it is neither charged nor let go", forgotten
+        ),
+    ]
+
+
 async def _orders_are_booked(tx: Transaction) -> list[Problem]:
     """Captured minus refunded minus lost is the order's price with its adjustments."""
-    charged = select(orders.c.id).where(
-        orders.c.granted, _booked("payment_captured") != orders.c.amount_minor
-    )
+    charged = select(orders.c.id).where(orders.c.granted, _booked("payment_captured") != _paid())
     given_back = select(orders.c.id).where(_booked("refund") != orders.c.refunded_minor)
     lost = select(orders.c.id).where(_booked("dispute_lost") != orders.c.lost_minor)
-    too_much = select(orders.c.id).where(
-        orders.c.refunded_minor + orders.c.lost_minor > orders.c.amount_minor
-    )
+    too_much = select(orders.c.id).where(orders.c.refunded_minor + orders.c.lost_minor > _paid())
     uncharged = select(orders.c.id).where(~orders.c.granted, _booked("payment_captured") != 0)
     return [
         *await _broken(tx, "payment_not_booked", "the ledger holds another payment than the order", charged),
@@ -151,6 +187,7 @@ _CHECKS: tuple[Check, ...] = (
     _orders_are_booked,
     _money_and_access_agree,
     _passes_hold,
+    _windows_hold,
     _books_are_apart,
     _seats_are_released,
     _left_to_people,

@@ -19,6 +19,8 @@ Purpose = Literal["access", "topup", "setup"]
 # Where the time of an order and its pass comes from.
 Funding = Literal["payment", "metered", "wallet", "subscription", "free"]
 
+BY_USE = ("metered", "wallet")
+
 UNPAID = (OrderState.NEW, OrderState.OPEN)
 PASS_ALIVE = ("waiting", "active")
 
@@ -92,6 +94,11 @@ class Order:
         assert self.room_id is not None, "a top-up outside any room"
         return self.room_id
 
+    @property
+    def paid_minor(self) -> int | None:
+        """What the payer paid: of time that is paid for by use, what was charged; None: not settled yet."""
+        return self.charged_minor if self.funding in BY_USE else self.amount_minor
+
     def opened_by(self, secret: str) -> bool:
         """Whether this is the order's secret, or the one in its link to another device. Constant-time."""
         return secret_matches(secret, self.secret_hash) or secret_matches(secret, self.link_hash)
@@ -114,6 +121,8 @@ class Order:
             granted_before_ms=self.granted_before_ms,
             paid_ms=None if self.paid_at_s is None else self.paid_at_s * 1000,
             quarantine_reason=self.quarantine_reason,
+            by_use=self.funding in BY_USE,
+            charged_minor=self.charged_minor,
         )
 
 
@@ -232,6 +241,7 @@ async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Ord
         select(*_COLUMNS)
         .join(rooms, rooms.c.id == orders.c.room_id)
         .where(orders.c.granted, ~orders.c.access_ended, kept, gone, alive)
+        .where(orders.c.funding.not_in(BY_USE))  # what was not used was never charged
     )
     return await _all(tx, query.order_by(orders.c.paid_at_s).limit(limit))
 

@@ -87,6 +87,11 @@ async def grant_pass(
     return await insert_once(tx, passes, values)
 
 
+async def set_funding(tx: Transaction, pass_id: str, funding: Funding) -> None:
+    """Free minutes that are paid for from now on."""
+    await _set(tx, pass_id, funding=funding)
+
+
 async def extend_pass(tx: Transaction, pass_id: str, seconds: int | None) -> None:
     """Adds time (None: the pass becomes unlimited). A used-up pass can be entered again."""
     found = await _require(tx, pass_id)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, exists, func, or_, select, update
+from sqlalchemy import RowMapping, case, exists, func, or_, select, update
 
 from signaling.stores.database import Transaction
 from signaling.stores.schema import orders, passes, rooms, runs
@@ -108,6 +108,11 @@ async def close_room(tx: Transaction, room_id: str, now_s: int, now_text: str) -
     return done.rowcount == 1
 
 
+async def mark_sold(tx: Transaction, room_id: str) -> None:
+    """From now on its currency stays."""
+    await tx.execute(update(rooms).where(rooms.c.id == room_id, ~rooms.c.sold).values(sold=True))
+
+
 async def usable_passes(tx: Transaction, room_id: str) -> list[str]:
     query = select(passes.c.id).where(passes.c.room_id == room_id, passes.c.state.in_(("waiting", "active")))
     return list((await tx.execute(query)).scalars())
@@ -123,8 +128,11 @@ class Earnings:
 
 
 async def earnings(tx: Transaction, room_id: str) -> Earnings:
+    # What is paid for by use is earned when it is charged, not when it is held.
+    by_use = orders.c.funding.in_(("metered", "wallet"))
+    earned = case((by_use, func.coalesce(orders.c.charged_minor, 0)), else_=orders.c.amount_minor)
     query = select(
-        func.coalesce(func.sum(orders.c.amount_minor), 0),
+        func.coalesce(func.sum(earned), 0),
         func.coalesce(func.sum(orders.c.refunded_minor + orders.c.lost_minor), 0),
         func.count().filter(orders.c.extends_pass_id.is_(None)),
     ).where(orders.c.room_id == room_id, orders.c.granted)

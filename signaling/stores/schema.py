@@ -268,6 +268,7 @@ windows = Table(
     Column("length_ms", BigInteger, nullable=False),
     Column("held_minor", BigInteger, nullable=False),
     Column("charged_minor", BigInteger),  # NULL: not settled
+    Column("refunded_minor", BigInteger, nullable=False, server_default="0"),  # of what was charged
     Column("currency", String(3), nullable=False),
     # asked | action (the payer must confirm) | held | settling | settled | failed | released
     Column("state", String(12), nullable=False),

@@ -53,22 +53,32 @@ const enc = encodeURIComponent;
 /** @typedef {{mode: string, sandbox: boolean, room_creation: string, checkout_ui: string, publishable_key: string | null, currencies: CurrencyRule[]}} Config */
 /** @typedef {{kind: "entrance", price_minor: number, currency: string, seconds: number | null}} EntranceTariff */
 /** @typedef {{kind: "per_minute", rate_minor_per_min: number, currency: string, presets_s: number[]}} PerMinuteTariff */
-/** @typedef {EntranceTariff | PerMinuteTariff} Tariff */
+/** @typedef {{kind: "metered", rate_minor_per_min: number, currency: string, window_s: number, max_seconds?: number}} MeteredTariff */
+/** @typedef {{kind: "wallet", rate_minor_per_min: number, currency: string, max_seconds?: number}} WalletTariff */
+/** @typedef {{kind: "subscription", price_minor: number, currency: string, interval: "month" | "year", trial_days: number}} SubscriptionTariff */
+/** @typedef {{kind: "free", currency: string, seconds: number | null}} FreeTariff */
+/** @typedef {EntranceTariff | PerMinuteTariff | MeteredTariff | WalletTariff | SubscriptionTariff | FreeTariff} Tariff */
+/** @typedef {{number: number, seconds: number, held_minor: number, charged_minor: number | null, state: string, failure: string | null}} UseWindow */
+/**
+ * What is held and what was charged of a call that is paid for by use; null: not settled.
+ * @typedef {{used_ms: number, held_minor: number, charged_minor: number | null, released_minor: number | null, settled: boolean, goes_on: boolean,
+ *   can_go_on: boolean, windows: UseWindow[]}} Use
+ */
 /** @typedef {{seconds: number | null, price: Money | number}} Choice */
 /**
  * @typedef {{slug: string, title: string, description: string, host_name: string, tariff: Tariff, currency: string, privacy: "confidential" | "conference",
- *   choices: Choice[], live: boolean, state: "away" | "live" | "full" | "locked" | "closed", seats_left: number | null, terms_url: string | null,
+ *   choices: Choice[], smallest_charge?: Money | null, live: boolean, state: "away" | "live" | "full" | "locked" | "closed", seats_left: number | null, terms_url: string | null,
  *   mode: string, share_url: string}} Card
  */
 /** @typedef {{ui: "hosted", url: string} | {ui: "embedded", client_secret: string, publishable_key: string} | {ui: "frame", url: string}} Checkout */
 /** @typedef {{id: string, state: "waiting" | "active" | "used_up" | "refunded" | "disputed" | "revoked", granted_ms: number | null, used_ms: number, remaining_ms: number | null}} Pass */
 /**
  * @typedef {{order_id: string, state: string, room: {slug: string, title: string}, amount_minor: number, currency: string, seconds: number | null,
- *   checkout?: Checkout | null, failure?: any, pass?: Pass | null, refund?: any, waits?: boolean}} Order
+ *   checkout?: Checkout | null, failure?: any, pass?: Pass | null, refund?: any, waits?: boolean, funding?: string, use?: Use | null}} Order
  */
 /** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string}} NewRoom */
 /** @typedef {{id: string, slug: string, share_url: string, host_url: string, host_key: string}} CreatedRoom */
-/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, ui?: "hosted" | "embedded"}} NewOrder */
+/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, goes_on?: boolean, ui?: "hosted" | "embedded"}} NewOrder */
 
 /** @returns {Promise<Config>} */
 export const getConfig = () => call("GET", "/api/config");
@@ -99,6 +109,9 @@ export const cancelOrder = (id, secret) => call("POST", `/api/orders/${enc(id)}/
 
 /** @param {string} id @param {string} secret @param {boolean} wait @returns {Promise<Order>} */
 export const setWait = (id, secret, wait) => call("POST", `/api/orders/${enc(id)}/wait`, { secret, body: { wait } });
+
+/** Whether further holds on the same card may follow. @param {string} id @param {string} secret @param {boolean} goes_on @returns {Promise<Order>} */
+export const setGoesOn = (id, secret, goes_on) => call("POST", `/api/orders/${enc(id)}/goes_on`, { secret, body: { goes_on } });
 
 /** @param {string} id @param {string} secret @returns {Promise<{url: string}>} */
 export const makeLink = (id, secret) => call("POST", `/api/orders/${enc(id)}/link`, { secret, body: {} });

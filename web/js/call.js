@@ -3,7 +3,7 @@
 import { byId, button, dataBlock, linkButton, toast } from "./dom.js";
 import { getOrder, makeLink, orderToken, setWait } from "./api.js";
 import { currentOrder } from "./orders.js";
-import { formatClock, formatLength } from "./format.js";
+import { formatClock, formatLength, formatMoney } from "./format.js";
 import { RoomClient } from "./roomclient.js";
 import { LocalMedia } from "./localmedia.js";
 import { CallView, endingFacts, hideEnding, showEnding } from "./callview.js";
@@ -11,6 +11,7 @@ import { MeterView } from "./meter.js";
 import { AddTime } from "./addtime.js";
 import { askToSpeak } from "./calldialogs.js";
 import { isRefundable } from "./cardstate.js";
+import { BankPanel, UsePanel, costOf, failureText, fundedText, goesFurther, untilSettled, useFacts } from "./usepanel.js";
 import { call as text } from "./strings/call.en.js";
 import { errorText } from "./strings/en.js";
 
@@ -19,6 +20,8 @@ import { errorText } from "./strings/en.js";
 
 /** Endings after which the same pass may go in again, by a press of a button. */
 const BACK_IN = new Set(["left", "replaced", "room_full", "room_locked", "media_failed", "bad_token", "protocol_error", "unknown", "connection_lost"]);
+/** Endings that settle a call that is paid for by use. @type {Record<string, string[]>} */
+const USE_ENDS = { left: text.use.left, used_up: text.use.usedUp, host_ended: text.use.hostEnded, kicked: text.ended.kicked, revoked: text.ended.revoked };
 const PAY_AGAIN = new Set(["used_up", "pass_used_up", "refunded", "revoked", "kicked"]);
 
 class CallPage {
@@ -32,12 +35,25 @@ class CallPage {
     this.over = null;
     this.media = new LocalMedia();
     this.client = new RoomClient({ media: this.media, getToken: () => orderToken(order.order_id, order.secret) });
-    this.meter = new MeterView({ onAddTime: () => this.addTime() });
+    /** Of a room where use is paid for. @type {import("./api.js").MeteredTariff|null} */
+    this.metered = card.tariff.kind === "metered" ? card.tariff : null;
+    const { metered } = this;
+    this.meter = new MeterView({ onAddTime: () => this.addTime(), costOf: metered && ((usedMs) => formatMoney(costOf(metered, usedMs))) });
     byId("top-meter").replaceChildren(this.meter.element);
     this.view = new CallView({ client: this.client, role: "payer", overlayFor: () => this.overlay(), makeLink: () => makeLink(order.order_id, order.secret) });
     this.payment = new AddTime({ card, pass: order, sandbox: card.mode === "sandbox", name: () => this.ownName, onDone: () => this.view.panel.close() });
     this.view.panel.add("pay", { title: text.pay.title, element: this.payment.element, closed: () => this.payment.close() });
+    if (metered) this.addUse(metered);
     this.listen();
+  }
+
+  /** @param {import("./api.js").MeteredTariff} tariff */
+  addUse(tariff) {
+    const { order } = this;
+    this.use = new UsePanel({ tariff, order, leftMs: () => this.meter.leftMs, changed: (bought) => this.know(bought) });
+    this.bank = new BankPanel({ order, onDone: () => this.view.panel.close() });
+    this.view.panel.add("use", { title: text.use.title, element: this.use.element });
+    this.view.panel.add("bank", { title: text.use.bankTitle, element: this.bank.element, closed: () => this.bank?.close() });
   }
 
   listen() {
@@ -60,12 +76,24 @@ class CallPage {
 
   /** What the overlay says of money; without an answer it says nothing. */
   async ask() {
-    this.bought = await getOrder(this.order.order_id, this.order.secret).catch(() => this.bought);
-    this.meter.setWhole(this.bought?.pass?.granted_ms);
+    this.know(await getOrder(this.order.order_id, this.order.secret).catch(() => this.bought));
+  }
+
+  /** @param {import("./api.js").Order|null} bought */
+  know(bought) {
+    this.bought = bought;
+    this.meter.setWhole(bought?.pass?.granted_ms);
+    this.use?.set(bought?.use);
+    if (this.metered) this.meter.endsHere = !goesFurther(bought?.use, this.metered);
     this.view.refresh();
   }
 
   addTime() {
+    if (this.use) {
+      this.use.draw();
+      this.view.panel.toggle("use");
+      return;
+    }
     this.payment.open();
     this.view.panel.show("pay");
   }
@@ -74,6 +102,26 @@ class CallPage {
   noticed(notice) {
     if (notice.kind === "warning") toast(text.notices.warning(formatLength(Math.round((notice.remaining_ms ?? 0) / 60_000) * 60)), { icon: "clock", duration_ms: 8_000 });
     if (notice.kind === "host_away") this.ask();
+    if (notice.kind === "action_needed") this.askBank(notice);
+    if (notice.kind === "funded" || notice.kind === "funding_failed") this.funded(notice);
+  }
+
+  /** @param {import("./protocol.js").Notice} notice */
+  askBank(notice) {
+    this.view.panel.show("bank");
+    this.bank?.ask(notice);
+  }
+
+  /** What became of the next hold. @param {import("./protocol.js").Notice} notice */
+  funded(notice) {
+    if (this.view.panel.open === "bank") this.view.panel.close();
+    const failed = notice.kind === "funding_failed";
+    // Who did not agree, or has had the longest call, is told by the clock alone.
+    const quiet = notice.failure === "not_agreed" || notice.failure === "at_the_end";
+    if (failed && !quiet) toast(text.use.fundingFailed(failureText(notice.failure)), { kind: "danger", duration_ms: 10_000 });
+    if (!failed) toast(fundedText(notice.seconds), { icon: "check" });
+    document.body.dataset.funding = failed ? notice.failure ?? "failed" : "funded";
+    this.ask();
   }
 
   /** In a conference the host lets one speak: asked then, not before. @param {boolean} publish */
@@ -118,6 +166,7 @@ class CallPage {
 
   /** @param {boolean} before */
   hostAwayNote(before) {
+    if (this.metered) return text.use.hostAway;
     if (!this.refundable(before)) return this.client.meter?.remaining_ms === null ? text.pausedHostUnlimited : text.pausedNote;
     if (this.bought?.waits) return text.keptTime;
     return before && this.bought?.pass?.used_ms === 0 ? text.waitingHostNote : text.pausedHostNote;
@@ -131,7 +180,7 @@ class CallPage {
 
   /** Then the payer decides. @param {boolean} before */
   hostAwayActions(before) {
-    if (!this.bought || !this.refundable(before)) return [];
+    if (!this.bought || this.metered || !this.refundable(before)) return [];
     const waits = this.bought.waits === true;
     return [button(waits ? text.refundInstead : text.keepTime, { kind: "small", onClick: () => this.keepTime(!waits) })];
   }
@@ -164,16 +213,33 @@ class CallPage {
     this.view.panel.close();
     this.view.refresh();
     const code = ended.code in text.ended ? ended.code : "unknown";
+    if (this.metered && code in USE_ENDS) { this.settled(ended, USE_ENDS[code]); return; }
     const [title, note] = /** @type {Record<string, string[]>} */ (text.ended)[code];
     const stays = left !== null && left > 0 && ["left", "replaced", "room_full", "room_locked"].includes(code);
     showEnding({ title, note, code: ended.code, actions: this.ways(code),
       facts: [...endingFacts(ended), ...(stays ? [/** @type {[string, string]} */ ([text.meter.counting, formatClock(left)])] : [])] });
   }
 
+  /** The end of a call that is paid for by use: what was charged of the hold, as soon as it is known. @param {Ended} ended @param {string[]} words */
+  async settled(ended, [title, note]) {
+    const actions = () => [linkButton(text.roomPage, `/r/${encodeURIComponent(this.card.slug)}`, { kind: "primary" }), this.receipt()];
+    const facts = endingFacts({ ...ended, charged: null, refund: null });
+    showEnding({ title, note: text.use.settling, code: ended.code, facts, actions: actions() });
+    const use = await untilSettled(this.order);
+    if (this.over !== ended) return;
+    const known = use ? useFacts(use, this.card.currency) : [];
+    if (use) document.body.dataset.settled = "true";
+    showEnding({ title, note: use ? note : text.use.settleLater, code: ended.code, facts: [...facts, ...known], actions: actions() });
+  }
+
+  receipt() {
+    return linkButton(text.receipt, `/orders/${encodeURIComponent(this.order.order_id)}`, { icon: "receipt" });
+  }
+
   /** @param {string} code */
   ways(code) {
     const page = `/r/${encodeURIComponent(this.card.slug)}`;
-    const receipt = linkButton(text.receipt, `/orders/${encodeURIComponent(this.order.order_id)}`, { icon: "receipt" });
+    const receipt = this.receipt();
     if (code === "replaced") return [button(text.useHere, { kind: "primary", onClick: () => this.again() }), receipt];
     if (BACK_IN.has(code)) return [button(text.goBack, { kind: "primary", onClick: () => this.again() }), receipt];
     if (code === "not_paid") return [linkButton(text.roomPage, page, { kind: "primary" })];

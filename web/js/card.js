@@ -126,11 +126,25 @@ class CardPage {
     const pass = this.order?.pass;
     const seconds = this.order?.seconds ?? null;
     const left = pass?.remaining_ms ?? null;
-    const text = seconds === null ? t.paidUnlimited : t.paidText(formatLength(seconds));
+    if (this.order?.use) return this.#heldPanel(this.order.use);
+    const free = this.order?.funding === "free";
+    const text = free ? t.freeText : seconds === null ? t.paidUnlimited : t.paidText(formatLength(seconds));
     return [
-      h("div", { class: "stack" }, h("h2", { class: "row" }, icon("check-circle"), t.paidTitle), h("p", null, text),
+      h("div", { class: "stack" }, h("h2", { class: "row" }, icon("check-circle"), free ? t.freeTitle : t.paidTitle), h("p", null, text),
         left !== null && h("p", { class: "large numbers", id: "time-left" }, t.left(formatClock(left))),
         !this.card.live && banner("info", { icon: "pause", text: t.goInLater })),
+      this.card.privacy === "confidential" && this.#deviceCheck(),
+      linkButton(t.goIn, this.#callUrl(), { kind: "primary wide", icon: "arrow-right", id: "go-in" }),
+      this.#receiptLink(t.moreWays),
+    ];
+  }
+
+  /** Held, and paid for what is used. @param {import("./api.js").Use} use */
+  #heldPanel({ held_minor }) {
+    const held = formatMoney({ amount_minor: held_minor, currency: this.card.currency });
+    return [
+      h("div", { class: "stack" }, h("h2", { class: "row" }, icon("check-circle"), t.heldTitle), h("p", null, t.heldText(held)),
+        !this.card.live && banner("info", { icon: "pause", text: t.goInLaterUse })),
       this.card.privacy === "confidential" && this.#deviceCheck(),
       linkButton(t.goIn, this.#callUrl(), { kind: "primary wide", icon: "arrow-right", id: "go-in" }),
       this.#receiptLink(t.moreWays),
@@ -158,10 +172,19 @@ class CardPage {
     expired: () => ({ kind: "info", title: t.expiredTitle, text: t.expiredText }),
     canceled: () => ({ kind: "info", title: t.canceledTitle, text: t.canceledText }),
     refunded: () => ({ kind: "success", title: t.refundedTitle, text: refundText(this.order), receipt: true }),
-    used_up: () => ({ kind: "info", title: t.usedUpTitle, text: t.usedUpText, receipt: true }),
+    used_up: () => this.#overNotice() ?? ({ kind: "info", title: t.usedUpTitle, text: t.usedUpText, receipt: true }),
     revoked: () => ({ kind: "warning", title: t.revokedTitle, text: t.revokedText, receipt: true }),
     disputed: () => ({ kind: "warning", title: t.disputedTitle, text: t.disputedText, receipt: true }),
   };
+
+  /** A call that was paid for by use: what was charged of the hold. */
+  #overNotice() {
+    const use = this.order?.use;
+    if (!use) return null;
+    const words = (/** @type {number | null} */ amount_minor) => formatMoney({ amount_minor: amount_minor ?? 0, currency: this.card.currency });
+    const text = use.charged_minor === null ? t.settlingText : t.settledText(words(use.charged_minor), words(use.released_minor));
+    return { kind: /** @type {"info"} */ ("info"), title: t.settledTitle, text, receipt: true };
+  }
 
   #callUrl() {
     return `/r/${encodeURIComponent(this.card.slug)}/call`;
@@ -249,7 +272,8 @@ class CardPage {
       byId("main").dataset.panel = "checkout";
       // The sandbox's frame has a way back of its own, Stripe's form has none.
       const own = checkout.ui === "embedded" && [lockLine(this.sandbox), back];
-      replace(this.panel, h("h2", null, t.payHeading(formatMoney(order))), holder, own);
+      const heading = this.card.tariff.kind === "metered" ? t.holdHeading : t.payHeading;
+      replace(this.panel, h("h2", null, heading(formatMoney(order))), holder, own);
     } else {
       replace(this.panel, holder);
     }
@@ -320,8 +344,8 @@ class CardPage {
 }
 
 /** @param {OrderValues} values */
-function bodyOf({ name, email, seconds, accept_terms }) {
-  return { name, accept_terms, ...(email ? { email } : {}), ...(seconds === null ? {} : { seconds }) };
+function bodyOf({ name, email, seconds, accept_terms, goes_on }) {
+  return { name, accept_terms, ...(goes_on ? { goes_on } : {}), ...(email ? { email } : {}), ...(seconds === null ? {} : { seconds }) };
 }
 
 /** @param {any} failure a code, or an object with code or message */

@@ -47,7 +47,8 @@ function readForm() {
   return {
     kind, title: text("title"), description: text("description"), host_name: text("host_name"), price: text("price"),
     minutes: text("entrance_minutes"), presets: new FormData(form).getAll("preset_minutes").map(String),
-    other: text(kind === "entrance" ? "entrance_other" : "preset_other"),
+    other: text(kind === "per_minute" ? "preset_other" : "entrance_other"),
+    window: text("window_minutes"), interval: text("interval"), trial: text("trial_days"),
     privacy: /** @type {RoomForm["privacy"]} */ (text("privacy")), capacity: text("capacity"), terms_url: text("terms_url"),
   };
 }
@@ -78,8 +79,9 @@ function mayOpen() {
 
 /** @param {RoomForm} values */
 function showKind({ kind, minutes, privacy }) {
-  byId("entrance-length").hidden = kind !== "entrance";
-  byId("per_minute-length").hidden = kind !== "per_minute";
+  byId("entrance-length").hidden = kind !== "entrance" && kind !== "free";
+  for (const one of ["per_minute", "metered", "subscription"]) byId(`${one}-length`).hidden = kind !== one;
+  byId("price-field").hidden = kind === "free";
   byId("entrance-other").hidden = minutes !== "other";
   byId("price-label").textContent = t.priceLabels[kind];
   const price = /** @type {HTMLInputElement} */ (byId("price"));
@@ -90,7 +92,8 @@ function showKind({ kind, minutes, privacy }) {
 /** Sample prices in the chosen currency, a little above its smallest charge. @param {RoomForm["kind"]} kind */
 function samplePrice(kind) {
   const { exponent, minimum_minor } = currencyRule();
-  const factor = { entrance: 10, per_minute: 1, unlimited: 40 }[kind];
+  const factor = { entrance: 10, per_minute: 1, unlimited: 40, metered: 1, wallet: 1, subscription: 40, free: 0 }[kind];
+  if (factor === 0) return 0;
   const rough = minimum_minor * factor;
   const digits = 10 ** Math.max(0, Math.floor(Math.log10(rough)) - (exponent === 0 ? 1 : 0));
   return Math.max(minimum_minor, Math.round(rough / digits) * digits);
@@ -109,6 +112,9 @@ function showExamples() {
   byId("example-unlimited").textContent = t.entranceUnlimitedExample(money(samplePrice("unlimited")));
   const rate = samplePrice("per_minute");
   byId("example-per_minute").textContent = t.perMinuteExample(money(rate), formatLength(1800), money(rate * 30));
+  byId("example-metered").textContent = t.meteredExample(money(rate), formatLength(420), money(rate * 7));
+  byId("example-wallet").textContent = t.walletExample(money(rate));
+  byId("example-subscription").textContent = t.subscriptionExample(money(samplePrice("subscription")));
 }
 
 const PROBLEM_FIELDS = ["price", "lengths", "capacity", "terms_url"];
@@ -149,6 +155,10 @@ function showPreview(values) {
 function sampleTariff(kind) {
   const currency = currencyRule().code;
   if (kind === "per_minute") return { kind, rate_minor_per_min: samplePrice(kind), currency, presets_s: [900, 1800, 3600] };
+  if (kind === "metered") return { kind, rate_minor_per_min: samplePrice(kind), currency, window_s: 900 };
+  if (kind === "wallet") return { kind, rate_minor_per_min: samplePrice(kind), currency };
+  if (kind === "subscription") return { kind, price_minor: samplePrice(kind), currency, interval: "month", trial_days: 0 };
+  if (kind === "free") return { kind, currency, seconds: 1800 };
   return { kind: "entrance", price_minor: samplePrice(kind), currency, seconds: kind === "unlimited" ? null : 1800 };
 }
 

@@ -1,8 +1,8 @@
 // The payer's clock as a ring. The server decides; this only counts down what it said, on the page's monotonic clock.
 
 import { h, meterRing, announce } from "./dom.js";
-import { formatClock, formatLength } from "./format.js";
-import { remainingMs } from "./protocol.js";
+import { formatClock, formatLength, formatUsed } from "./format.js";
+import { remainingMs, usedMs } from "./protocol.js";
 import { call as text } from "./strings/call.en.js";
 
 /** @typedef {import("./protocol.js").MeterInfo} MeterInfo */
@@ -20,8 +20,11 @@ export function levelOf(meter, leftMs) {
 }
 
 export class MeterView {
-  /** @param {{onAddTime: () => void, now?: () => number}} options */
-  constructor({ onAddTime, now = () => performance.now() }) {
+  /** @param {{onAddTime: () => void, costOf?: ((usedMs: number) => string)|null, now?: () => number}} options `costOf`: where use is paid for, the price of it */
+  constructor({ onAddTime, costOf = null, now = () => performance.now() }) {
+    this._costOf = costOf;
+    /** Where use is paid for: will no further hold follow? */
+    this.endsHere = true;
     this._now = now;
     /** @type {MeterInfo|null} */
     this._meter = null;
@@ -31,7 +34,7 @@ export class MeterView {
     this._spoken = "";
     this.ring = meterRing();
     this.caption = h("p", { class: "meter__caption" });
-    this.addTime = h("button", { type: "button", class: "button button--small meter__add", on: { click: onAddTime }, hidden: true }, text.meter.addTime);
+    this.addTime = h("button", { type: "button", class: "button button--small meter__add", on: { click: onAddTime }, hidden: true }, costOf ? text.use.open : text.meter.addTime);
     this.element = h("div", { class: "meter", dataset: { meterState: "waiting" } }, this.ring.element, this.caption, this.addTime);
     this._draw();
     setInterval(() => this._draw(), 250);
@@ -67,11 +70,17 @@ export class MeterView {
     return this._meter ? remainingMs(this._meter, this._receivedMs, this._now()) : null;
   }
 
+  /** @returns {number} of the pass, as of now */
+  get usedMs() {
+    return this._meter ? usedMs(this._meter, this.leftMs) : 0;
+  }
+
   get limited() {
     return this._meter !== null && this._meter.remaining_ms !== null && this._meter.remaining_ms !== undefined;
   }
 
   _draw() {
+    if (this._costOf && this._meter) return this._drawUse(this._costOf(this.usedMs));
     const left = this.leftMs;
     const level = this._meter ? levelOf(this._meter, left) : "paused";
     const clock = left === null ? (this._meter ? text.meter.endless : text.meter.none) : formatClock(left);
@@ -83,6 +92,31 @@ export class MeterView {
     this.addTime.classList.toggle("button--primary", level === "warning" || level === "urgent");
     document.body.dataset.meterLevel = level;
     this._speak(level);
+  }
+
+  /** Time used and its price; the time left matters only when the call ends with it. @param {string} cost */
+  _drawUse(cost) {
+    const left = this.leftMs;
+    const meter = /** @type {MeterInfo} */ (this._meter);
+    const isEnding = this.endsHere && left !== null && left <= URGENT_MS;
+    const level = meter.state === "waiting" || meter.state === "paused" ? "paused" : isEnding ? "urgent" : "calm";
+    const used = formatUsed(this.usedMs);
+    const share = left === null || this._wholeMs === 0 ? null : left / this._wholeMs;
+    this.ring.set({ share, label: isEnding ? formatClock(left) : used, level, spoken: text.use.spoken(formatLength(Math.floor(this.usedMs / 1000)), cost) });
+    this.caption.textContent = isEnding ? text.meter.counting : level === "paused" ? this._caption(left) : text.use.used;
+    this._showCost(cost);
+    document.body.dataset.meterLevel = level;
+    document.body.dataset.meterCost = cost;
+    if (level === "urgent" && this._spoken !== "urgent") announce(text.use.lastMinute, "assertive");
+    if (level !== "paused") this._spoken = level;
+  }
+
+  /** The price is the button's text: on a phone there is room for nothing else. @param {string} cost */
+  _showCost(cost) {
+    this.addTime.hidden = false;
+    if (this.addTime.textContent === cost) return;
+    this.addTime.textContent = cost;
+    this.addTime.setAttribute("aria-label", text.use.openCost(cost));
   }
 
   /** @param {number|null} left */

@@ -22,8 +22,18 @@ export function priceLines(tariff) {
   if (tariff.kind === "per_minute") {
     return [amount(tariff.rate_minor_per_min, tariff.currency, en.price.perMinute), h("p", { class: "muted" }, tariff.presets_s.map((s) => formatLength(s)).join(" · "))];
   }
+  if (tariff.kind === "metered") return [amount(tariff.rate_minor_per_min, tariff.currency, en.price.perMinute), h("p", { class: "muted" }, en.price.forUse)];
+  if (tariff.kind === "wallet") return [amount(tariff.rate_minor_per_min, tariff.currency, en.price.perMinute), h("p", { class: "muted" }, en.price.fromCredits)];
+  if (tariff.kind === "subscription") return subscriptionLines(tariff);
+  if (tariff.kind === "free") return [h("p", { class: "offer__amount" }, en.price.free), h("p", { class: "muted" }, tariff.seconds === null ? en.price.unlimited : en.price.upTo(formatLength(tariff.seconds)))];
   const text = tariff.seconds === null ? en.price.entranceUnlimited : en.price.entrance(formatLength(tariff.seconds));
   return [amount(tariff.price_minor, tariff.currency, en.price.toEnter), h("p", { class: "muted" }, text)];
+}
+
+/** @param {import("./api.js").SubscriptionTariff} tariff */
+function subscriptionLines({ price_minor, currency, interval, trial_days }) {
+  const note = trial_days ? en.price.trial(trial_days) : en.price.subscription;
+  return [amount(price_minor, currency, interval === "year" ? en.price.perYear : en.price.perMonth), h("p", { class: "muted" }, note)];
 }
 
 /** @param {number} amount_minor @param {string} currency @param {string} unit */
@@ -33,12 +43,18 @@ function amount(amount_minor, currency, unit) {
 
 /** @param {{host_name: string, privacy: string, tariff: Tariff}} card @returns {HTMLElement[]} */
 export function factLines({ host_name, privacy, tariff }) {
-  const counted = tariff.kind === "per_minute" || tariff.seconds !== null;
+  const counted = "rate_minor_per_min" in tariff || ("seconds" in tariff && tariff.seconds !== null);
   return [
     counted && fact("clock", en.price.clock(host_name)),
     privacy === "confidential" ? fact("people", en.card.confidential) : fact("sound", en.card.conference),
-    fact("refresh", en.card.refundLine),
+    refundFact(tariff),
   ].filter((line) => line !== false);
+}
+
+/** What becomes of the money when the host does not come. @param {Tariff} tariff */
+function refundFact(tariff) {
+  if (tariff.kind === "metered" || tariff.kind === "wallet") return fact("refresh", en.card.useLine);
+  return tariff.kind !== "free" && tariff.kind !== "subscription" && fact("refresh", en.card.refundLine);
 }
 
 /** @param {string} iconName @param {string} text */

@@ -8,7 +8,7 @@ import { rememberedPayer } from "./orders.js";
 import { en } from "./strings/en.js";
 
 /** @typedef {import("./api.js").Card} Card */
-/** @typedef {{name: string, email: string, seconds: number | null, accept_terms: boolean}} OrderValues */
+/** @typedef {{name: string, email: string, seconds: number | null, accept_terms: boolean, goes_on: boolean}} OrderValues */
 
 const t = en.card;
 /** Enough to catch a slip; the mail itself is the proof. */
@@ -23,13 +23,14 @@ export class OrderForm {
     this.name = h("input", { class: "field__input", id: "payer-name", name: "name", autocomplete: "name", maxlength: 80, required: true, value: payer.name, "aria-describedby": "payer-name-help payer-name-error" });
     this.email = h("input", { class: "field__input", id: "payer-email", name: "email", type: "email", autocomplete: "email", maxlength: 254, value: payer.email, "aria-describedby": "payer-email-error" });
     this.terms = h("input", { type: "checkbox", id: "payer-terms", name: "terms", required: true, "aria-describedby": "payer-terms-error" });
+    this.goesOn = h("input", { type: "checkbox", id: "goes-on", name: "goes_on" });
     this.payText = h("span");
     this.pay = h("button", { class: "button button--primary button--wide", type: "submit", id: "pay" }, icon("lock"), this.payText);
     this.lengths = this.#lengths();
     this.problem = h("div", { role: "alert" });
     this.element = h("form", { novalidate: true, id: "order-form", on: { submit: (/** @type {Event} */ event) => this.#submit(event), change: () => this.#showPrice() } },
-      this.#nameField(), this.#emailField(), this.lengths, this.#termsField(),
-      h("div", { class: "till-panel__pay" }, this.problem, this.pay, lockLine(sandbox)));
+      this.#nameField(), this.#emailField(), this.lengths, this.#useField(), this.#termsField(),
+      h("div", { class: "till-panel__pay" }, this.problem, this.pay, card.tariff.kind !== "free" && lockLine(sandbox)));
     this.#showPrice();
   }
 
@@ -58,21 +59,38 @@ export class OrderForm {
           h("span", { class: "choice__note numbers" }, formatMoney(choicePrice(choice, currency))))))));
   }
 
+  /** How a call is paid for that is paid for by use: said before the card is asked. */
+  #useField() {
+    const { tariff, smallest_charge } = this.card;
+    if (tariff.kind !== "metered") return null;
+    const price = formatMoney(this.price);
+    const length = formatLength(this.card.choices[0].seconds ?? tariff.window_s);
+    const longer = !tariff.max_seconds || tariff.max_seconds > tariff.window_s;
+    return h("section", { class: "use-note stack stack--tight", "aria-labelledby": "use-title" },
+      h("h3", { class: "field__label", id: "use-title" }, t.useTitle),
+      h("ul", { class: "use-note__lines" }, [t.useHold(price, length), t.useCharge, smallest_charge && t.useLeast(formatMoney(smallest_charge))]
+        .map((line) => line && h("li", null, line))),
+      longer && h("label", { class: "check" }, this.goesOn, h("span", null, t.goesOn(price))),
+      longer && h("p", { class: "field__help" }, t.useEnd(length)));
+  }
+
   #termsField() {
     const { terms_url } = this.card;
     const words = terms_url
       ? h("span", null, t.termsBefore, h("a", { href: terms_url, target: "_blank", rel: "noopener noreferrer nofollow" }, t.termsLink), ".")
-      : h("span", null, t.termsNone);
+      : h("span", null, this.card.tariff.kind === "metered" ? t.termsUse : t.termsNone);
     return h("div", { class: "field" }, h("label", { class: "check" }, this.terms, words), errorLine("payer-terms"));
   }
 
   #choice() {
     const picked = /** @type {HTMLInputElement | null} */ (this.element?.querySelector("input[name=choice]:checked"));
-    return this.card.choices[picked ? Number(picked.value) : 0];
+    return this.card.choices[picked ? Number(picked.value) : 0] ?? { seconds: null, price: 0 };
   }
 
   #showPrice() {
-    this.payText.textContent = t.pay(formatMoney(choicePrice(this.#choice(), this.card.currency)));
+    const { kind } = this.card.tariff;
+    const price = formatMoney(this.price);
+    this.payText.textContent = kind === "free" ? t.join : kind === "metered" ? t.hold(price) : t.pay(price);
   }
 
   /** The price now chosen. */
@@ -90,7 +108,7 @@ export class OrderForm {
       showError(this.terms, this.terms.checked ? "" : t.termsMissing),
     ].filter(Boolean);
     if (wrong.length) { /** @type {HTMLElement} */ (wrong[0]).focus(); return; }
-    this.onPay({ name, email, seconds: this.#choice().seconds, accept_terms: true });
+    this.onPay({ name, email, seconds: this.#choice().seconds, accept_terms: true, goes_on: this.goesOn.checked });
   }
 
   /** Show a refusal above the button; none clears it. @param {Node | null} problem */

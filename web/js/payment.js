@@ -52,6 +52,27 @@ function mountFrame(element, { url }, { onComplete, onCancel }) {
   return { destroy: () => { removeEventListener("message", listen); frame.remove(); } };
 }
 
+/**
+ * The bank's question about a hold that was asked for during a call: in a frame of the sandbox's, or by Stripe's script over the page.
+ * @param {HTMLElement} element @param {{client_secret: string, action_url?: string, publishable_key: string}} hold
+ * @param {PaymentEvents} events @returns {{destroy: () => void}}
+ */
+export function confirmHold(element, { client_secret, action_url, publishable_key }, events) {
+  if (action_url) return mountFrame(element, { url: action_url }, events);
+  const start = async () => {
+    replace(element, banner("info", { busy: true, text: en.payment.bank }));
+    try {
+      const Stripe = await loadStripe();
+      await Stripe(publishable_key).handleNextAction({ clientSecret: client_secret });
+      events.onComplete?.();
+    } catch (error) {
+      showStripeError(element, start, events, /** @type {Error} */ (error));
+    }
+  };
+  start();
+  return { destroy: () => replace(element) };
+}
+
 /** @param {HTMLIFrameElement} frame @param {{height?: unknown, height_px?: unknown}} message */
 function setFrameHeight(frame, { height, height_px }) {
   const asked = Number(height_px ?? height);

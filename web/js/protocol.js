@@ -11,6 +11,7 @@
  * @property {"waiting"|"counting"|"paused"|"holding"|"ended"} state
  * @property {string|null} [reason]
  * @property {number|null} remaining_ms null: no limit
+ * @property {number|null} [used_ms] of the pass, as of `server_time`
  * @property {string|null} [ends_at] only while counting
  * @property {string} [server_time]
  */
@@ -54,12 +55,16 @@
 /** @typedef {{code: string, used_ms?: number|null, charged?: Money|null, refund?: Money|null, message?: string}} Ended */
 /**
  * @typedef {object} Notice
- * @property {"paid"|"joined"|"left"|"warning"|"extended"|"granted"|"muted"|"locked"|"unlocked"|"host_away"|"host_back"} kind
+ * @property {"paid"|"joined"|"left"|"warning"|"extended"|"granted"|"muted"|"locked"|"unlocked"|"host_away"|"host_back"|"balance_low"|"funding_failed"|"funded"|"action_needed"|"lapsing"} kind
  * @property {string} [name]
  * @property {string} [participant_id]
  * @property {Money} [amount]
  * @property {number} [seconds]
  * @property {number} [remaining_ms]
+ * @property {Money} [balance] of the wallet
+ * @property {string} [failure]
+ * @property {string} [client_secret] of the payment that the payer must confirm
+ * @property {string} [action_url] where they do so in the sandbox
  * @property {string} [sent_at]
  */
 /** @typedef {{token: string, ws_url: string}} Ticket */
@@ -94,6 +99,11 @@ const AFTER_END = {
 /** @param {string} code @returns {AfterEnd} */
 export function afterEnd(code) {
   return AFTER_END[code] ?? "never";
+}
+
+/** What the pass has used by now, from a meter message and what is left now. @param {MeterInfo} meter @param {number|null} leftMs @returns {number} */
+export function usedMs(meter, leftMs) {
+  return (meter.used_ms ?? 0) + Math.max(0, (meter.remaining_ms ?? 0) - (leftMs ?? 0));
 }
 
 /** The wait before attempt number `attempt` (from 0). @param {number} attempt */

@@ -7,15 +7,19 @@ import { en } from "./strings/en.js";
 /** @typedef {import("./api.js").NewRoom} NewRoom */
 /** @typedef {import("./api.js").Tariff} Tariff */
 /**
- * The form as typed. Lengths are minutes as text; `presets` those ticked, `other` the one typed beside them.
- * @typedef {{title: string, description: string, host_name: string, kind: "entrance" | "per_minute" | "unlimited", price: string,
- *   minutes: string, presets: string[], other: string, privacy: "confidential" | "conference", capacity: string, terms_url: string}} RoomForm
+ * The form as typed. Lengths are minutes as text; `presets` those ticked, `other` the one typed beside them, `window` what is held
+ * at a time; `interval` and `trial` are a subscription's.
+ * @typedef {{title: string, description: string, host_name: string, kind: "entrance" | "per_minute" | "unlimited" | "metered" | "wallet" | "subscription" | "free",
+ *   price: string, minutes: string, presets: string[], other: string, window: string, interval: string, trial: string, privacy: "confidential" | "conference", capacity: string, terms_url: string}} RoomForm
  */
 /** @typedef {{room: NewRoom | null, tariff: Tariff | null, missing: string[], problems: Record<string, string>}} Reading
  *   `room` only when nothing is missing or wrong; `problems` by field */
 
 export const AMOUNT_MAX_MINOR = 99_999_999;
 const MINUTES_MAX = 1440;
+const TRIAL_DAYS_MAX = 90;
+/** Sold by the minute: the price is a rate, which may be below what one card payment can be. @type {Set<RoomForm["kind"]>} */
+const RATES = new Set(["per_minute", "metered", "wallet"]);
 const CAPACITY_MAX = { confidential: 11, conference: 1000 };
 
 /** @param {RoomForm} form @param {CurrencyRule} rule the chosen currency's @returns {Reading} */
@@ -33,14 +37,36 @@ export function readRoomForm(form, rule) {
 
 /** @param {RoomForm} form @param {CurrencyRule} rule @param {string[]} missing @param {Record<string, string>} problems @returns {Tariff | null} */
 function readTariff(form, rule, missing, problems) {
-  const minor = readPrice(form.price, rule, form.kind !== "per_minute", missing, problems);
-  const lengths = form.kind === "unlimited" ? [] : readLengths(form, missing, problems);
-  if (minor === null || (form.kind !== "unlimited" && lengths.length === 0)) return null;
   const currency = rule.code;
+  const timed = form.kind === "entrance" || form.kind === "per_minute" || form.kind === "free";
+  const minor = form.kind === "free" ? 0 : readPrice(form.price, rule, !RATES.has(form.kind), missing, problems);
+  const lengths = timed ? readLengths(form, missing, problems) : [];
+  if (minor === null || (timed && lengths.length === 0)) return null;
+  if (form.kind === "free") return { kind: "free", currency, seconds: lengths[0] };
+  if (form.kind === "metered") return readMetered(form, minor, rule, missing, problems);
+  if (form.kind === "wallet") return { kind: "wallet", rate_minor_per_min: minor, currency };
+  if (form.kind === "subscription") return readSubscription(form, minor, currency, missing, problems);
   if (form.kind === "unlimited") return { kind: "entrance", price_minor: minor, currency, seconds: null };
   if (form.kind === "entrance") return { kind: "entrance", price_minor: minor, currency, seconds: lengths[0] };
   checkPresets(lengths[0], minor, rule, missing, problems);
   return { kind: "per_minute", rate_minor_per_min: minor, currency, presets_s: lengths };
+}
+
+/** @param {RoomForm} form @param {number} rate @param {CurrencyRule} rule @param {string[]} missing @param {Record<string, string>} problems @returns {Tariff} */
+function readMetered(form, rate, rule, missing, problems) {
+  const window_s = Number(form.window || 15) * 60;
+  checkPresets(window_s, rate, rule, missing, problems);
+  return { kind: "metered", rate_minor_per_min: rate, currency: rule.code, window_s };
+}
+
+/** @param {RoomForm} form @param {number} price_minor @param {string} currency @param {string[]} missing @param {Record<string, string>} problems @returns {Tariff} */
+function readSubscription({ interval, trial }, price_minor, currency, missing, problems) {
+  const days = trial.trim();
+  if (days && (!/^\d+$/.test(days) || Number(days) > TRIAL_DAYS_MAX)) {
+    problems.lengths = en.landing.trialRange(TRIAL_DAYS_MAX);
+    missing.push("lengths");
+  }
+  return { kind: "subscription", price_minor, currency, interval: interval === "year" ? "year" : "month", trial_days: Number(days) || 0 };
 }
 
 /**
@@ -68,7 +94,7 @@ function priceProblem(minor, rule, whole) {
 
 /** @param {RoomForm} form @param {string[]} missing @param {Record<string, string>} problems @returns {number[]} seconds, ascending */
 function readLengths(form, missing, problems) {
-  const typed = form.kind === "entrance" ? [form.minutes === "other" ? form.other : form.minutes] : [...form.presets, form.other];
+  const typed = form.kind !== "per_minute" ? [form.minutes === "other" ? form.other : form.minutes] : [...form.presets, form.other];
   const minutes = typed.map((text) => text.trim()).filter(Boolean);
   const wrong = minutes.some((text) => !/^\d+$/.test(text) || Number(text) < 1 || Number(text) > MINUTES_MAX);
   if (wrong) problems.lengths = en.landing.lengthRange;

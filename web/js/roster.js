@@ -3,8 +3,8 @@
 import { h, replace, openDialog } from "./dom.js";
 import { icon } from "./icons.js";
 import { lineBars, speakingSign } from "./signs.js";
-import { formatClock, formatMoney, initial } from "./format.js";
-import { remainingMs } from "./protocol.js";
+import { formatClock, formatMoney, formatUsed, initial } from "./format.js";
+import { remainingMs, usedMs } from "./protocol.js";
 import { levelOf } from "./meter.js";
 import { call, studio as text } from "./strings/call.en.js";
 
@@ -21,9 +21,10 @@ import { call, studio as text } from "./strings/call.en.js";
 const TICK_MS = 500;
 
 export class Roster {
-  /** @param {RosterActions} actions @param {{now?: () => number}} [options] */
-  constructor(actions, { now = () => performance.now() } = {}) {
+  /** @param {RosterActions} actions @param {{now?: () => number, byUse?: boolean}} [options] `byUse`: time is paid for as it is used */
+  constructor(actions, { now = () => performance.now(), byUse = false } = {}) {
     this._actions = actions;
+    this._byUse = byUse;
     this._now = now;
     this._receivedMs = 0;
     this._conference = false;
@@ -120,8 +121,11 @@ export class Roster {
     const words = /** @type {Record<string, string>} */ (text.meter);
     const left = meter ? remainingMs(meter, this._receivedMs, this._now()) : null;
     const clock = !meter ? "" : left === null ? words.unlimited : formatClock(left);
-    time.textContent = clock;
-    element.dataset.level = meter ? levelOf(meter, left) : "paused";
+    const level = meter ? levelOf(meter, left) : "paused";
+    const used = this._byUse && meter ? usedMs(meter, left) : null;
+    time.textContent = used === null ? clock : text.used(formatUsed(used));
+    // Where another hold may follow, little left is no reason to worry.
+    element.dataset.level = used === null || level === "paused" ? level : "calm";
     element.dataset.meterState = meter?.state ?? "";
     this._drawLine(line, person);
   }

@@ -43,7 +43,7 @@ class Studio {
       mute: (id) => this.client.mute(id, "microphone"),
       grant: (id, publish) => this.client.grant(id, publish),
       kick: (id, refund) => this.client.kick(id, refund),
-    });
+    }, { byUse: ["metered", "wallet"].includes(room.card.tariff.kind) });
     this.people = new Control({ name: "people", onClick: () => this.view.panel.toggle("people") });
     this.lock = new Control({ name: "lock", onClick: () => this.client.lock(!this.locked) });
     this.view = new CallView({ client: this.client, role: "host", overlayFor: () => this.overlay(), extra: [this.people, this.lock],

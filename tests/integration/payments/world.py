@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from signaling.clock import rfc3339
 from signaling.http import errors_middleware
 from signaling.ids import new_id, new_secret
 from signaling.notices import Notice, Notices, OrderPaid
@@ -260,6 +261,9 @@ class World:
         return who, await self.show(who)
 
     # --- what happens by itself ---------------------------------------------------------------------------
+
+    def now_text(self) -> str:
+        return rfc3339(self.clock.at_s)
 
     def later(self, seconds: float) -> None:
         self.clock.at_s += seconds

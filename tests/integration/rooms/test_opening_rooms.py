@@ -19,6 +19,7 @@ PER_MINUTE = {
     "currency": "eur",
     "presets_s": [900, 1800, 3600],
 }
+METERED = {"kind": "metered", "rate_minor_per_min": 100, "currency": "eur", "window_s": 900}
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,10 @@ PER_MINUTE = {
         ({"capacity": 0}, "invalid"),
         ({"capacity": 12}, "invalid"),
         ({"terms_url": "javascript:alert(1)"}, "invalid"),
-        ({"tariff": {"kind": "free"}}, "bad_tariff"),
+        ({"tariff": {"kind": "free", "currency": "eur"}}, "bad_tariff"),
+        ({"tariff": {"kind": "free", "currency": "eur", "seconds": 120}, "max_seconds": 60}, "invalid"),
+        ({"tariff": METERED | {"rate_minor_per_min": 1}}, "below_minimum"),
+        ({"tariff": METERED | {"max_seconds": "long"}, "max_seconds": 600}, "bad_tariff"),
         ({"tariff": ROOM["tariff"] | {"price_minor": 1}}, "below_minimum"),
         ({"tariff": ROOM["tariff"] | {"currency": "xxx"}}, "unknown_currency"),
         ({"tariff": ROOM["tariff"] | {"price_minor": 5.5}}, "bad_tariff"),
@@ -67,6 +71,42 @@ async def test_the_public_card_tells_what_can_be_bought_and_no_secret(tmp_path: 
         assert room.id not in json.dumps(card)
         with pytest.raises(RefusedError, match="404 unknown_room"):
             await app.call("GET", "/api/rooms/nothing")
+
+
+@pytest.mark.parametrize(
+    ("tariff", "bounded", "offered"),
+    [
+        (METERED, METERED | {"window_s": 600, "max_seconds": 600}, [(600, 1000)]),
+        (
+            {"kind": "wallet", "rate_minor_per_min": 50, "currency": "eur", "max_seconds": 300},
+            {"kind": "wallet", "rate_minor_per_min": 50, "currency": "eur", "max_seconds": 300},
+            [],
+        ),
+        (
+            {"kind": "subscription", "price_minor": 900, "currency": "eur", "interval": "year"},
+            {
+                "kind": "subscription",
+                "price_minor": 900,
+                "currency": "eur",
+                "interval": "year",
+                "trial_days": 0,
+            },
+            [(None, 900)],
+        ),
+        (
+            {"kind": "free", "currency": "eur", "seconds": 300},
+            {"kind": "free", "currency": "eur", "seconds": 300},
+            [(300, 0)],
+        ),
+    ],
+)
+async def test_every_way_to_charge_is_on_the_card(
+    tmp_path: Path, tariff: dict[str, Any], bounded: dict[str, Any], offered: list[tuple[int | None, int]]
+) -> None:
+    async with running_app(tmp_path) as app:
+        card = await app.card(await app.create_room(tariff=tariff, max_seconds=600))
+        assert card["tariff"] == bounded
+        assert [(one["seconds"], one["price"]["amount_minor"]) for one in card["choices"]] == offered
 
 
 async def test_a_host_key_opens_its_room_alone_and_can_be_changed(tmp_path: Path) -> None:

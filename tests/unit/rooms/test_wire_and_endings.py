@@ -48,7 +48,7 @@ def test_optional_fields_are_left_out_and_the_others_are_null() -> None:
     notice = json.loads(wire.encode(wire.Notice("left", "2026-01-01T00:00:00.000Z", name="Ben")))
     assert notice == {"type": "notice", "kind": "left", "sent_at": "2026-01-01T00:00:00.000Z", "name": "Ben"}
     meter = json.loads(
-        wire.encode(wire.Meter("waiting", "connecting", None, None, "2026-01-01T00:00:00.000Z"))
+        wire.encode(wire.Meter("waiting", "connecting", None, None, None, "2026-01-01T00:00:00.000Z"))
     )
     assert meter["remaining_ms"] is None
     assert meter["ends_at"] is None

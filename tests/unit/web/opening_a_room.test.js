@@ -9,7 +9,7 @@ const EUR = { code: "eur", exponent: 2, step: 1, minimum_minor: 50 };
 const KWD = { code: "kwd", exponent: 3, step: 10, minimum_minor: 350 };
 const FORM = {
   title: " Italian ", description: "We talk.", host_name: "Ana", kind: "entrance", price: "5", minutes: "30", presets: ["15", "30"], other: "",
-  privacy: "confidential", capacity: "", terms_url: "",
+  window: "15", interval: "month", trial: "", privacy: "confidential", capacity: "", terms_url: "",
 };
 const read = (changes, rule = EUR) => readRoomForm({ ...FORM, ...changes }, rule);
 
@@ -69,4 +69,26 @@ test("seats and terms are checked only when given", () => {
   assert.equal(read({ capacity: "12", privacy: "conference" }).room.capacity, 12);
   assert.ok(read({ terms_url: "javascript:alert(1)" }).problems.terms_url);
   assert.equal(read({ terms_url: "https://example.org/terms" }).room.terms_url, "https://example.org/terms");
+});
+
+test("pay for use asks for a rate, and holds fifteen minutes unless told otherwise", () => {
+  assert.deepEqual(read({ kind: "metered", price: "0.50", window: "" }).tariff, { kind: "metered", rate_minor_per_min: 50, currency: "eur", window_s: 900 });
+  assert.equal(read({ kind: "metered", price: "0.50", window: "30" }).tariff.window_s, 1800);
+});
+
+test("a hold that no card would take is refused", () => {
+  const { room, problems } = read({ kind: "metered", price: "0.05", window: "5" });
+  assert.equal(room, null);
+  assert.match(problems.price, /0\.50/);
+});
+
+test("credits, subscriptions and free rooms say what they need and no more", () => {
+  assert.deepEqual(read({ kind: "wallet", price: "0.20" }).tariff, { kind: "wallet", rate_minor_per_min: 20, currency: "eur" });
+  assert.deepEqual(read({ kind: "subscription", price: "9", interval: "year", trial: "7" }).tariff,
+    { kind: "subscription", price_minor: 900, currency: "eur", interval: "year", trial_days: 7 });
+  assert.deepEqual(read({ kind: "free", price: "" }).room.tariff, { kind: "free", currency: "eur", seconds: 1800 });
+});
+
+test("a subscription's free days are whole and not too many", () => {
+  for (const trial of ["91", "x", "1.5"]) assert.ok(read({ kind: "subscription", price: "9", trial }).problems.lengths, trial);
 });
