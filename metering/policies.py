@@ -13,9 +13,8 @@ Whoever chose to wait is waited for; a closed room serves nobody and gives back 
 beforehand (metered, from a wallet, by subscription, free) has nothing unused to give back: it is priced by what was used.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from metering.errors import RefusedError
 from metering.money import round_refund_up
@@ -31,20 +30,11 @@ LITTLE_PART = 4
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """Which refunds are made by themselves."""
+    """Which refunds are made by themselves: the figures `refund_*` of the rates."""
 
     host_absent: bool = True
     host_left: bool = True
     technical: bool = True
-
-
-def parse_policies(figures: Mapping[str, Any] | None) -> Policies:
-    """From the rates' figure `refunds`; what is absent or null is on. Raises RefusedError for anything but booleans."""
-    given = {name: value for name, value in (figures or {}).items() if value is not None}
-    known = set(Policies.__dataclass_fields__)
-    if not set(given) <= known or not all(isinstance(value, bool) for value in given.values()):
-        raise RefusedError("bad_policies", f"refunds are switched by {', '.join(sorted(known))}")
-    return Policies(**given)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,9 @@ async def _link(ctx: Context, user_id: str, connected_id: str) -> str:
     try:
         url = await ctx.service.create_account_link(call.params, call.idempotency_key)
     except (RefusedByServiceError, OutcomeUnknownError) as error:
-        await _close_call(ctx, call, "refused", note=str(error))  # a lost link is worth nothing: the next one is new
+        await _close_call(
+            ctx, call, "refused", note=str(error)
+        )  # a lost link is worth nothing: the next one is new
         raise
     await _close_call(ctx, call, "done", result_id=connected_id)
     return url

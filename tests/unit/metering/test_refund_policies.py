@@ -17,7 +17,6 @@ from metering.policies import (
     Wanted,
     automatic_refund,
     is_little,
-    parse_policies,
     refund_minor,
 )
 
@@ -81,14 +80,6 @@ def test_little_is_under_five_minutes_or_under_a_quarter() -> None:
     assert is_little(899_999, 3_600_000)
     assert not is_little(900_000, 3_600_000)
     assert not is_little(300_000, None)
-
-
-def test_switches_fall_through_to_on_and_are_booleans() -> None:
-    assert parse_policies(None) == ON
-    assert parse_policies({"technical": False, "host_left": None}) == Policies(technical=False)
-    for bad in ({"technical": 0}, {"everything": True}):
-        with pytest.raises(RefusedError):
-            parse_policies(bad)
 
 
 @pytest.mark.parametrize(
