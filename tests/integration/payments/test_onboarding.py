@@ -60,7 +60,13 @@ async def service() -> Service:
 async def ctx(tmp_path: Path, service: Service) -> AsyncIterator[Context]:
     db = Database(f"sqlite:///{tmp_path}/tollroom.db")
     await db.create_schema()
-    ana = {"id": ANA.user_id, "email": ANA.email, "name": ANA.name, "role": "host", "created_at": "2026-01-01"}
+    ana = {
+        "id": ANA.user_id,
+        "email": ANA.email,
+        "name": ANA.name,
+        "role": "host",
+        "created_at": "2026-01-01",
+    }
     await db.write(lambda tx: tx.execute(users.insert().values(ana)))
     settings = PaymentsSettings("sandbox", "sandbox", "http://localhost:8080", connect=True)
     yield Context(db, InventedClock(), os.urandom, Notices(), service, settings)  # type: ignore[arg-type]

@@ -177,7 +177,7 @@ async def _story(world: World, who: Customer) -> None:
     await _rounds(world)
 
 
-STEPS = 22
+STEPS = 24
 
 
 async def _assert_ended_well(world: World, who: Customer) -> None:
