@@ -8,6 +8,7 @@ from signaling.http import Network, answer, bearer, client_address, parse_body
 from signaling.payments import attention, refunds
 from signaling.payments.service import Payments
 from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.stores.rooms import Room
 
 HOST_RULE = Rule(burst=30, refill_s=2.0)
 
@@ -33,7 +34,10 @@ class RefundRoutes:
 
     def routes(self) -> list[web.RouteDef]:
         """Without an `operator` only the host's."""
-        mine = [web.post("/api/host/rooms/{id}/refunds", self.by_host)]
+        mine = [
+            web.get("/api/host/rooms/{id}/sales", self.sales),
+            web.post("/api/host/rooms/{id}/refunds", self.by_host),
+        ]
         if self._operator is None:
             return mine
         return [
@@ -43,9 +47,13 @@ class RefundRoutes:
             web.post("/api/admin/attention/outbox/{id}/retry", self.retry),
         ]
 
+    async def sales(self, request: web.Request) -> web.Response:
+        room = await self._hosted(request)
+        before = request.query.get("before")
+        return answer(await refunds.sales(self._payments.ctx, room.id, before))
+
     async def by_host(self, request: web.Request) -> web.Response:
-        await require(self._limiter, f"host-refunds:{client_address(request, self._trusted)}", HOST_RULE)
-        room = await refunds.room_of_host(self._payments.ctx, request.match_info["id"], bearer(request))
+        room = await self._hosted(request)
         body = await parse_body(request, refunds.NewHostRefund)
         asked = await refunds.ask(
             self._payments.ctx, body.order_id, body, by=f"host of {room.id}", room_id=room.id
@@ -65,6 +73,11 @@ class RefundRoutes:
         who = await self._require_operator(request)
         await attention.retry(self._payments.ctx, request.match_info["id"], by=who)
         return answer({"retried": True})
+
+    async def _hosted(self, request: web.Request) -> Room:
+        """The caller's own room; guessing keys is slowed down by address."""
+        await require(self._limiter, f"host-refunds:{client_address(request, self._trusted)}", HOST_RULE)
+        return await refunds.room_of_host(self._payments.ctx, request.match_info["id"], bearer(request))
 
     async def _require_operator(self, request: web.Request) -> str:
         assert self._operator is not None, "these routes exist only with one"

@@ -16,11 +16,12 @@ from signaling.payments import refunding
 from signaling.payments.context import Context
 from signaling.stores import outbox, passes, refunds, rooms
 from signaling.stores.database import Transaction
-from signaling.stores.orders import Order, get_order
+from signaling.stores.orders import Order, get_order, sales_of_room
 
 log = structlog.get_logger()
 
 Json = dict[str, Any]
+PAGE = 50
 
 
 class NewRefund(BaseModel):
@@ -102,6 +103,30 @@ async def room_of_host(ctx: Context, room_id: str, host_key: str | None) -> room
     if room is None or host_key is None or not secret_matches(host_key, stored):
         raise ApiError(403, "bad_host_key", "this host link does not open the room")
     return room
+
+
+async def sales(ctx: Context, room_id: str, before: str | None) -> Json:
+    """What was sold in a room and what of it went back, 50 a page; `next`: the `before` of the next page."""
+    async with ctx.db.read() as tx:
+        sold = await sales_of_room(tx, room_id, before=before, limit=PAGE + 1)
+    shown = sold[:PAGE]
+    return {
+        "sales": [_sale_view(order) for order in shown],
+        "next": shown[-1].id if len(sold) > PAGE else None,
+    }
+
+
+def _sale_view(order: Order) -> Json:
+    return {
+        "order_id": order.id,
+        "name": order.name,
+        "state": order.state.value,
+        "paid_at": order.paid_at,
+        "paid_minor": order.paid_minor,
+        "refunded_minor": order.refunded_minor,
+        "lost_minor": order.lost_minor,
+        "currency": order.currency,
+    }
 
 
 def _is_ours(ctx: Context, order: Order) -> bool:

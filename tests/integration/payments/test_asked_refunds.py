@@ -152,6 +152,27 @@ async def test_a_host_gives_back_in_their_own_room_only(world: World) -> None:
     await world.assert_books_agree()
 
 
+async def test_a_host_sees_what_was_sold_page_by_page(world: World) -> None:
+    key = new_secret(os.urandom)
+    await world.add_room(host_key_hash=secret_hash(key), capacity=100)
+    await world.add_room("other")
+    await world.buy("other")
+    await world.order(world.customer())  # not paid
+    bought = []
+    for number in range(52):
+        if number % 5 == 0:
+            world.later(1)
+        bought.append((await world.buy())[0].order_id)
+    host, path = Customer("", key), "/api/host/rooms/room_talk/sales"
+    assert (await world.call("GET", path, world.customer()))[0] == 403
+    _, first = await world.call("GET", path, host)
+    _, second = await world.call("GET", f"{path}?before={first['next']}", host)
+    seen = [sale["order_id"] for sale in (*first["sales"], *second["sales"])]
+    assert (len(first["sales"]), second["next"]) == (50, None)
+    assert sorted(seen) == sorted(bought)
+    assert first["sales"][0]["paid_minor"] == 1500
+
+
 async def test_of_a_call_paid_by_use_nothing_goes_back_before_it_is_charged(world: World) -> None:
     await world.add_room(tariff=METERED)
     ana = await caller(world)
