@@ -26,7 +26,7 @@ def test_a_goodwill_refund_stands_on_the_receipt(server: Server, person: NewPers
     server.call("POST", f"/api/host/rooms/{room.id}/refunds", asked, bearer=room.host_key)
     bo.page.goto(f"{server.url}/orders/{order.id}#secret={order.secret}")
     receipt = bo.page.locator("#receipt-page")
-    expect(receipt).to_contain_text("a gesture of the host")
+    expect(receipt).to_contain_text("a gesture of goodwill")
     expect(receipt).to_contain_text("€1.50")
     expect(receipt).to_contain_text("€3.50")
     look(bo.page, "receipt-goodwill")
