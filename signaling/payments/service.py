@@ -10,7 +10,7 @@ from signaling.clock import Clock
 from signaling.errors import ApiError
 from signaling.ids import RandomBytes, new_secret, secret_hash
 from signaling.notices import Notice, Notices, OutboxFilled, StayEnded, StayLow
-from signaling.payments import checkout, funding, outbox, stays, sweeper, views, webhook, worker
+from signaling.payments import checkout, funding, holds, outbox, stays, sweeper, views, webhook, worker
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError, PaymentService
 from signaling.payments.settings import PaymentsSettings
@@ -49,9 +49,9 @@ class Payments:
         self._tasks: list[asyncio.Task[None]] = []
         self._unsubscribe: Callable[[], None] | None = None
         # What rooms have told, by pass: to be funded, to be settled, and low while its payer has not agreed to go on.
-        self._low: set[str] = set()
+        self._low: dict[str, int | None] = {}
         self._over: set[str] = set()
-        self._undecided: set[str] = set()
+        self._undecided: dict[str, int | None] = {}
 
     # --- background ---------------------------------------------------------------------------------------
 
@@ -81,9 +81,9 @@ class Payments:
     def hear(self, notice: Notice) -> None:
         """A hint from another feature; the next round acts on it."""
         if isinstance(notice, StayLow):
-            self._low.add(notice.pass_id)
+            self._low[notice.pass_id] = notice.granted_ms
         elif isinstance(notice, StayEnded):
-            self._undecided.discard(notice.pass_id)
+            self._undecided.pop(notice.pass_id, None)
             if notice.code in stays.FINAL:
                 self._over.add(notice.pass_id)
         if isinstance(notice, OutboxFilled | StayLow | StayEnded):
@@ -99,14 +99,14 @@ class Payments:
 
     async def _fund(self) -> None:
         """What rooms have told since the last round: holds first, a call is waiting for them."""
-        low, self._low = self._low, set()
+        low, self._low = self._low, {}
         over, self._over = self._over, set()
-        await side_by_side(self._place(pass_id) for pass_id in low)
+        await side_by_side(self._place(pass_id, granted_ms) for pass_id, granted_ms in low.items())
         await side_by_side(stays.settle_stay(self.ctx, pass_id) for pass_id in over)
 
-    async def _place(self, pass_id: str) -> None:
-        if await funding.place(self.ctx, pass_id) == "not_agreed":
-            self._undecided.add(pass_id)
+    async def _place(self, pass_id: str, granted_ms: int | None) -> None:
+        if await funding.place(self.ctx, pass_id, granted_ms) == "not_agreed":
+            self._undecided[pass_id] = granted_ms
 
     async def _apply_for_ever(self) -> None:
         while True:
@@ -157,7 +157,7 @@ class Payments:
     async def refresh(self, order: Order) -> None:
         """Asks the payment service now. When it does not answer, the order stays as it is known."""
         try:
-            await funding.look_again(self.ctx, order)
+            await holds.look_again(self.ctx, order)
             await settle(self.ctx, order.id)
         except OutcomeUnknownError as error:
             log.warning("refresh_postponed", order_id=order.id, error=str(error))
@@ -197,7 +197,7 @@ class Payments:
 
         async def work(tx: Transaction) -> str:
             found = await passes.pass_of_order(tx, order) if order.granted else None
-            stay = None if found is None else await funding.find_stay(tx, found.id)
+            stay = None if found is None else await holds.find_stay(tx, found.id)
             if stay is None or stay.order.funding != "metered":
                 raise ApiError(409, "not_by_use", "this order is not paid for by use")
             if stay.pass_.settled:
@@ -209,8 +209,7 @@ class Payments:
 
         pass_id = await self.ctx.db.write(work)
         if goes_on and pass_id in self._undecided:  # its minute has begun already
-            self._undecided.discard(pass_id)
-            self._low.add(pass_id)
+            self._low[pass_id] = self._undecided.pop(pass_id)
             self.wake()
 
     async def new_link(self, order: Order) -> str:

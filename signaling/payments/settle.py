@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 from metering.orders import OrderState, Quarantine, decide
 from signaling.notices import Notice, RoomChanged
-from signaling.payments import apply, funding, reconcile
+from signaling.payments import apply, holds, reconcile
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
 from signaling.stores import inbox, refunds
@@ -32,7 +32,7 @@ async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> 
         await _close_events(ctx, event_ids)
         return order
     if order.funding in BY_USE:
-        await funding.look_at_charged(ctx, order)
+        await holds.look_at_charged(ctx, order)
     checkout = await _fetch(ctx, order, order.checkout_session_id)
     if checkout is not None:
         checkout = await _with_sent_back(ctx, order, checkout)

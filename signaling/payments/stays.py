@@ -13,9 +13,9 @@ import structlog
 from metering.funding import PENDING, settle
 from metering.money import currency
 from signaling.notices import Notice, OutboxFilled, PassChanged
-from signaling.payments import funding
+from signaling.payments import funding, holds
 from signaling.payments.context import Context, side_by_side
-from signaling.payments.funding import Stay, find_stay
+from signaling.payments.holds import Stay, find_stay
 from signaling.payments.port import IntentFact, RefusedByServiceError
 from signaling.stores import outbox, passes, windows
 from signaling.stores import refunds as calls
@@ -125,7 +125,7 @@ class _Closing:
             await self._charge(by_number[charge.number], charge.charged_minor)
         for window in stay.windows:
             if window.state in PENDING:
-                await funding.ask_release(self.tx, window.id, now_s=self.now_s, created_at=self.now_text)
+                await holds.ask_release(self.tx, window.id, now_s=self.now_s, created_at=self.now_text)
 
     def _waiver(self) -> dict[str, str]:
         return {
@@ -189,7 +189,7 @@ async def charge_window(ctx: Context, row: OutboxRow) -> None:
             raise NotYetError(str(error)) from error
         return
     ctx.step("window_charged")
-    await funding.apply_intent(ctx, window.id, fact, call)
+    await holds.apply_intent(ctx, window.id, fact, call)
 
 
 async def _make(ctx: Context, payment_intent_id: str, call: calls.StripeCall) -> IntentFact:
@@ -205,7 +205,7 @@ async def _still_held(ctx: Context, window: Window) -> bool:
     ctx.step("window_fetched")
     if fact.status == "requires_capture":
         return True
-    await funding.apply_intent(ctx, window.id, fact)
+    await holds.apply_intent(ctx, window.id, fact)
     if fact.status not in {"succeeded", "canceled"}:
         raise NotYetError(fact.status)
     return False
@@ -245,6 +245,6 @@ async def release_window(ctx: Context, row: OutboxRow) -> None:
     except RefusedByServiceError:
         fact = await ctx.service.fetch_intent(window.payment_intent_id)
     ctx.step("window_released")
-    await funding.apply_intent(ctx, window.id, fact)
+    await holds.apply_intent(ctx, window.id, fact)
     if fact.status != "canceled":
         raise NotYetError(fact.status)

@@ -453,7 +453,7 @@ class Rooms:
             return
         if payer.funding in WINDOWED_FUNDING:  # what there is to say follows from the next hold
             if remaining_ms <= LOW_MS:
-                self.notices.publish(StayLow(stay.pass_id, stay.room_id))
+                self.notices.publish(StayLow(stay.pass_id, stay.room_id, stay.session.limit_ms))
             return
         notice = payer.room.make_notice(
             "warning", name=payer.name, participant_id=payer.id, remaining_ms=remaining_ms

@@ -207,9 +207,9 @@ class Server:
         answer = self.call("POST", f"/api/rooms/{room.slug}/orders", body | changes, order.secret)
         return order, answer
 
-    def buy(self, room: Room, name: str, card: str = "succeeds") -> Order:
+    def buy(self, room: Room, name: str, card: str = "succeeds", **changes: Any) -> Order:
         """An order paid at the sandbox's till; the host must be live."""
-        order, answer = self.order(room, name)
+        order, answer = self.order(room, name, **changes)
         session_id = answer["checkout"]["url"].rstrip("/").rsplit("/", 1)[-1]
         self.call(
             "POST", f"/sandbox/api/checkout/{session_id}/pay", {"card": card, "email": None, "name": None}

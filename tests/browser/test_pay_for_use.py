@@ -1,6 +1,8 @@
 """Paying for what was used: a hold, a talk, the end, and what of the hold was charged."""
 
 import re
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 from playwright.sync_api import Page, expect
@@ -107,6 +109,71 @@ def test_seven_minutes_cost_seven_minutes(server: Server, person: NewPerson, loo
     assert 7.20 <= charged <= 8.00
     assert float(fact(bo.page, "Released").removeprefix("€")) == round(15 - charged, 2)
     assert server.refresh(order)["use"]["charged_minor"] == round(charged * 100)
-    bo.page.get_by_role("link", name="To the room's page").click()
+    bo.page.get_by_role("link", name="Receipt").click()
+    expect(bo.page.locator(".receipt")).to_contain_text(f"€{charged:.2f} were charged for what you used")
+    look(bo.page, "receipt-pay-for-use", schemes=("light",))
+    bo.page.goto(room.share_url)
     expect(bo.page.locator("[data-notice=used_up]")).to_contain_text(f"€{charged:.2f} were charged")
     look(bo.page, "card-pay-for-use-over", schemes=("light",))
+
+
+def goes_on_with(server: Server, order: Order, kept: str) -> None:
+    """What the kept card does when it is asked again, by the name of one of Stripe's test methods."""
+    with closing(sqlite3.connect(server.folder / "tollroom.db", timeout=10)) as db, db:
+        changed = db.execute("UPDATE orders SET payment_method_id = ? WHERE id = ?", (kept, order.id))
+        assert changed.rowcount == 1
+
+
+def windows_of(server: Server, order: Order) -> list[tuple[str, int | None]]:
+    use = server.refresh(order)["use"]
+    return [(window["state"], window["charged_minor"]) for window in use["windows"]]
+
+
+def test_a_declined_second_hold_ends_the_call_at_the_limit(
+    server: Server, person: NewPerson, look: Look
+) -> None:
+    ana, bo = person("Ana"), person("Bo")
+    room = server.create_room(tariff=METERED)
+    moves.host_enters(ana, room)
+    order = payer_has_it_held(bo, room, look, card="succeeds", goes_on=True)
+    goes_on_with(server, order, "pm_card_visa_chargeDeclined")
+    expect(bo.page.get_by_role("button", name="Cost so far")).to_be_visible()
+    bo.page.get_by_role("button", name="Cost so far").click()
+    expect(bo.page.locator("#next-hold")).to_contain_text("the next hold of €15.00 is asked for at")
+    expect(bo.page.get_by_label("Go on with a further hold")).to_be_checked()
+    look(bo.page, "call-going-on", schemes=("light",))
+
+    # The page is closed, and opened again with a quarter of a minute left.
+    bo.page.goto("about:blank")
+    row = ana.page.locator(".roster__row")
+    expect(row).to_have_attribute("data-meter-state", "paused", timeout=30_000)
+    server.leave_ms(order, 15_000)
+    other = person("Bo")
+    moves.payer_enters(other, order, server.url)
+    expect(other.page.locator(".toast")).to_contain_text("Your bank declined the next hold")
+    moves.level(other.page, "urgent")
+    look(other.page, "call-hold-declined", schemes=("light",))
+    moves.end_code(other.page, "used_up", 40_000)
+    expect(other.page.locator("body")).to_have_attribute("data-settled", "true")
+    assert windows_of(server, order) == [("settled", 1500), ("failed", None)]
+    assert fact(other.page, "Charged") == "€15.00"
+    assert fact(other.page, "Released") == "€0.00"
+
+
+def test_a_second_hold_lets_the_call_go_on(server: Server, person: NewPerson) -> None:
+    ana, bo = person("Ana"), person("Bo")
+    room = server.create_room(tariff=METERED)
+    moves.host_enters(ana, room)
+    order = server.buy(room, "Bo", goes_on=True)
+    server.leave_ms(order, 5_000)
+    moves.payer_enters(bo, order, server.url)
+    expect(bo.page.locator(".toast")).to_contain_text("Held for another 15 minutes")
+    moves.meter_state(bo.page, "counting")
+    wait_until(bo.page, "past the first hold", lambda: cost(bo.page) > 15.0, 30)
+    sees_and_hears(bo.page)
+    moves.leave(bo.page)
+    expect(bo.page.locator("body")).to_have_attribute("data-settled", "true")
+    (first, _), (second, rest) = windows_of(server, order)
+    assert (first, second) == ("settled", "settled")
+    assert rest == 50, "below the smallest charge by itself: the rest comes from the first hold"
+    assert fact(bo.page, "Held before") == "€30.00"

@@ -15,7 +15,7 @@ import { en, errorText } from "./strings/en.js";
 /** @typedef {import("./format.js").Money} Money */
 /**
  * @typedef {{order_id: string, state: string, room: {slug: string | null, title: string, description: string, host_name: string}, name: string, price: Money,
- *   seconds: number | null, computation: {rate_minor_per_min?: number, seconds: number | null, amount_minor: number}, terms_url: string | null,
+ *   seconds: number | null, computation: {rate_minor_per_min?: number, seconds: number | null, amount_minor: number}, use?: import("./api.js").Use | null, terms_url: string | null,
  *   terms_accepted_at: string | null, paid_at: string | null, payment_reference: string | null, mode: string, pass: import("./api.js").Pass | null,
  *   stays: {started_at: string, ended_at: string | null, used_ms: number, pauses_ms: number, end_code: string | null}[],
  *   refunds: (Money & {reason: string, state: string, created_at: string})[], total: Money}} Receipt
@@ -170,6 +170,7 @@ class ReceiptPage {
 
   #moneyPart() {
     const { receipt } = this;
+    if (receipt.use) return this.#usePart(receipt.use);
     const { rate_minor_per_min: rate } = receipt.computation;
     const length = receipt.seconds === null ? en.price.unlimited : formatLength(receipt.seconds);
     const line = rate === undefined ? `${t.entrance}, ${receipt.seconds === null ? length : t.lengthOnly(length)}`
@@ -177,6 +178,20 @@ class ReceiptPage {
     return part(t.bought,
       receipt.room.description && h("p", { class: "prose muted" }, receipt.room.description),
       facts([line, formatMoney(receipt.price)], ...receipt.refunds.map(refundLine), receipt.paid_at && total([receipt.refunds.length ? t.totalRefunded : t.total, formatMoney(receipt.total)])));
+  }
+
+  /** A call that was paid for by use: what was held, what of it was charged, what was released. @param {import("./api.js").Use} use */
+  #usePart({ used_ms, held_minor, charged_minor, released_minor }) {
+    const { receipt } = this;
+    const { currency } = receipt.price;
+    const words = (/** @type {number | null} */ amount_minor) => formatMoney({ amount_minor: amount_minor ?? 0, currency });
+    const rate = receipt.computation.rate_minor_per_min;
+    const line = t.perMinute(formatLength(Math.floor(used_ms / 1000)), words(rate ?? 0));
+    const known = charged_minor !== null;
+    return part(t.bought,
+      receipt.room.description && h("p", { class: "prose muted" }, receipt.room.description),
+      h("p", null, t.useHeld(words(held_minor)), " ", known ? t.useCharged(words(charged_minor), words(released_minor)) : t.useOpen),
+      facts(known && [line, words(charged_minor)], ...receipt.refunds.map(refundLine), known && total([receipt.refunds.length ? t.totalRefunded : t.total, formatMoney(receipt.total)])));
   }
 
   /** @param {import("./api.js").Pass} pass */

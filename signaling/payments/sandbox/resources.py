@@ -107,13 +107,14 @@ def _create_intent(call: Call) -> Operation:
         "transfer_group": params.text("transfer_group"),
     }
     method, confirmed = params.text("payment_method"), params.flag("confirm") or False
+    params.text("return_url")
     params.finish()
 
     def operation(tx: Transaction) -> Json:
         if fields["customer"]:
             tx.get("customer", str(fields["customer"]), param="customer", status=400)
         if method is not None:
-            payments.named_card(method)
+            payments.named_card(tx, method)
         intent = objects.payment_intent(
             tx.new_id("pi"),
             amount_minor=amount_minor,

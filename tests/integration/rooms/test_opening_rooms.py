@@ -10,6 +10,7 @@ import pytest
 
 from signaling.app import PARTS, build_app
 from signaling.cli import PREFIX, invite
+from signaling.pages import price_text
 from tests.integration.harness import ROOM, App, RefusedError, running_app, settings_for
 
 API = Path(__file__).parents[3] / "signaling" / "API.md"
@@ -107,6 +108,29 @@ async def test_every_way_to_charge_is_on_the_card(
         card = await app.card(await app.create_room(tariff=tariff, max_seconds=600))
         assert card["tariff"] == bounded
         assert [(one["seconds"], one["price"]["amount_minor"]) for one in card["choices"]] == offered
+        least = {"amount_minor": 50, "currency": "eur"} if tariff["kind"] == "metered" else None
+        assert card["smallest_charge"] == least
+
+
+@pytest.mark.parametrize(
+    ("tariff", "words"),
+    [
+        (PER_MINUTE, "1.00 EUR per minute"),
+        (METERED, "1.00 EUR per minute, paid for what you use"),
+        ({"kind": "wallet", "rate_minor_per_min": 50, "currency": "eur"}, "0.50 EUR per minute"),
+        (
+            {"kind": "subscription", "price_minor": 900, "currency": "eur", "interval": "month"},
+            "9.00 EUR each month",
+        ),
+        ({"kind": "free", "currency": "eur", "seconds": 1800}, "free · 30 minutes"),
+        (
+            {"kind": "entrance", "price_minor": 500, "currency": "eur", "seconds": None},
+            "5.00 EUR · no time limit",
+        ),
+    ],
+)
+def test_a_link_preview_says_what_it_costs(tariff: dict[str, Any], words: str) -> None:
+    assert price_text({"tariff": tariff}) == words
 
 
 async def test_a_host_key_opens_its_room_alone_and_can_be_changed(tmp_path: Path) -> None:

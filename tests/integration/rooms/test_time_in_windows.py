@@ -4,10 +4,11 @@ import asyncio
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from sqlalchemy import update
 
 from signaling.notices import Funding, Notice, StayEnded, StayLow
-from signaling.stores.schema import orders, passes, segments, sessions
+from signaling.stores.schema import orders, passes, refunds, segments, sessions, windows
 from tests.integration.harness import App, Order, running_app
 
 TARIFF = {"kind": "per_minute", "rate_minor_per_min": 100, "currency": "eur", "presets_s": [900]}
@@ -56,7 +57,7 @@ async def test_a_minute_before_the_end_payments_are_told_and_the_payer_is_not_wa
         payer = await app.payer(order)
         low = await heard.one(StayLow)
         (row,) = await app.rows(passes)
-        assert (low.pass_id, low.room_id) == (row.id, room.id)
+        assert (low.pass_id, low.room_id, low.granted_ms) == (row.id, room.id, 900_000)
         meter = await payer.wait("meter", state="counting")
         assert meter["used_ms"] + meter["remaining_ms"] == 900_000
 
@@ -88,3 +89,40 @@ async def test_when_a_stay_is_over_its_rows_are_committed_before_it_is_told(tmp_
         said = await payer.wait("ended")
         assert said["used_ms"] == row.used_ms
         assert said["charged"] is None  # not known before it is settled
+
+
+METERED = {"kind": "metered", "rate_minor_per_min": 100, "currency": "eur", "window_s": 900}
+
+
+async def _charged(app: App, order: Order) -> int:
+    """Once every hold is charged or released."""
+    async with asyncio.timeout(30):
+        while (use := (await app.state(order))["use"])["charged_minor"] is None:
+            await asyncio.sleep(0.2)
+    return int(use["charged_minor"])
+
+
+@pytest.mark.parametrize("how", ["close_room", "kick"])
+async def test_when_the_host_ends_it_what_was_used_is_charged_and_nothing_refunded(
+    tmp_path: Path, how: str
+) -> None:
+    async with running_app(tmp_path) as app:
+        room = await app.create_room(tariff=METERED)
+        host = await app.host(room)
+        order = await app.buy(room)
+        await app.leave_ms(order, 900_000 - 432_000)
+        payer = await app.payer(order)
+        await payer.wait("meter", state="counting")
+        if how == "kick":
+            joined = await payer.wait("joined")
+            await host.send("kick", participant_id=joined["participant_id"], refund=True)
+        else:
+            await host.send("close_room", refund=True)
+        ended = await payer.wait("ended")
+        assert ended["charged"] is None
+        assert "refund" not in ended
+        charged_minor = await _charged(app, order)
+        assert 720 <= charged_minor <= 760
+        assert await app.rows(refunds) == []
+        (window,) = await app.rows(windows)
+        assert (window.state, window.charged_minor) == ("settled", charged_minor)

@@ -1,0 +1,285 @@
+"""Holds behind the windows of a stay: what became of each, applied.
+
+`apply_intent` is the one function that moves a window, woken by the call that asked for it, a webhook, the payer's page,
+reconciliation or settling: any number of times, in any order.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import structlog
+
+from metering import ledger as books
+from metering.funding import BACKED, PENDING
+from metering.orders import RecordRefund, after
+from metering.tariff import Metered, Wallet, Windowed, parse_tariff
+from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
+from signaling.payments.context import Context
+from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
+from signaling.stores import inbox, outbox, passes, windows
+from signaling.stores import refunds as calls
+from signaling.stores.database import Transaction
+from signaling.stores.ledger import Entry, post_transfer
+from signaling.stores.orders import BY_USE, Order, orders_of_pass, update_order
+from signaling.stores.passes import Pass
+from signaling.stores.windows import Window
+
+log = structlog.get_logger()
+
+OPEN_STATES = ("waiting", "active", "used_up")
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A pass that is paid for by use, the order that pays for it, and its windows."""
+
+    pass_: Pass
+    order: Order
+    windows: tuple[Window, ...]
+
+    @property
+    def tariff(self) -> Windowed:
+        """As it was when the order was made."""
+        found = parse_tariff(self.order.tariff)
+        assert isinstance(found, Metered | Wallet), "orders that are paid for by use have such a tariff"
+        return found
+
+    @property
+    def may_go_on(self) -> bool:
+        return self.order.goes_on and self.order.payment_method_id is not None
+
+
+async def find_stay(tx: Transaction, pass_id: str) -> Stay | None:
+    """None for a pass that was bought whole."""
+    found = await passes.get_pass(tx, pass_id)
+    if found is None or found.funding not in BY_USE:
+        return None
+    behind = await orders_of_pass(tx, pass_id)
+    order = next((one for one in behind if one.funding == found.funding), None)
+    if order is None:
+        return None
+    return Stay(found, order, tuple(await windows.windows_of(tx, pass_id)))
+
+
+def funding_failed(pass_: Pass, failure: str) -> Funding:
+    return Funding(pass_.id, pass_.room_id, "funding_failed", failure=failure)
+
+
+async def look(ctx: Context, window: Window) -> None:
+    """Asks the service about the payment behind a window, and applies it. Raises OutcomeUnknownError."""
+    if window.payment_intent_id is None:
+        return
+    try:
+        fact = await ctx.service.fetch_intent(window.payment_intent_id)
+    except RefusedByServiceError as error:
+        raise OutcomeUnknownError(str(error)) from error
+    await apply_intent(ctx, window.id, fact)
+
+
+async def look_again(ctx: Context, order: Order) -> None:
+    """The payer's page asks: windows that wait for the bank are looked at, and what is still to be confirmed is told
+    again. Raises OutcomeUnknownError."""
+    async with ctx.db.read() as tx:
+        found = await passes.pass_of_order(tx, order) if order.granted else None
+        known = [] if found is None else await windows.windows_of(tx, found.id)
+    for window in known:
+        if window.state in PENDING:
+            await look(ctx, window)
+
+
+async def look_at_charged(ctx: Context, order: Order) -> None:
+    """What was given back of an order that was paid for by use, over all its payments. Raises OutcomeUnknownError."""
+    async with ctx.db.read() as tx:
+        found = await passes.pass_of_order(tx, order) if order.granted else None
+        known = [] if found is None else await windows.windows_of(tx, found.id)
+    for window in known:
+        if window.state == "settled" and window.charged_minor:
+            await look(ctx, window)
+
+
+async def apply_intent(
+    ctx: Context, window_id: str, fact: IntentFact, call: calls.StripeCall | None = None
+) -> None:
+    """Moves a window to where its payment is; any number of times, in any order. `call`: the one that this answers."""
+    now_s, now_text = ctx.now_s(), ctx.now_text()
+
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        window = await windows.get_window(tx, window_id)
+        stay = None if window is None else await find_stay(tx, window.pass_id)
+        assert window is not None, "windows are never deleted"
+        assert stay is not None, "the pass of a window is paid for by use"
+        if call is not None:
+            await calls.set_call(tx, call.idempotency_key, "done", result_id=fact.payment_intent_id)
+        applying = _Applying(tx, stay, window, fact, now_s=now_s, now_text=now_text)
+        await applying.run()
+        return applying.notices
+
+    await ctx.write(work)
+    ctx.step("window_applied")
+
+
+@dataclass(slots=True)
+class _Applying:
+    """One fact about one window, inside one transaction."""
+
+    tx: Transaction
+    stay: Stay
+    window: Window
+    fact: IntentFact
+    now_s: int
+    now_text: str
+    notices: list[Notice] = field(default_factory=list)
+
+    async def run(self) -> None:
+        if self.window.payment_intent_id not in {None, self.fact.payment_intent_id}:
+            return  # of an attempt that was given up
+        if self._misfit() is not None:
+            await self._put_aside(f"hold_{self._misfit()}")
+            return
+        handler = _BY_STATUS.get(self.fact.status)
+        if handler is not None:
+            await handler(self)
+
+    def _misfit(self) -> str | None:
+        window, fact = self.window, self.fact
+        pairs = {
+            "amount": (window.held_minor, fact.amount_minor),
+            "currency": (window.currency, fact.currency),
+            "mode": (window.mode, fact.mode),
+            "account": (window.account, fact.account),
+        }
+        return next((name for name, (ours, theirs) in pairs.items() if ours != theirs), None)
+
+    async def held(self) -> None:
+        if self.window.state not in PENDING:
+            return
+        if self.stay.pass_.settled or self.stay.pass_.state not in OPEN_STATES:
+            await self._let_go()
+            return
+        charge = self.fact.charge
+        await self._move("held", capture_before_s=None if charge is None else charge.capture_before_s)
+        seconds = self.window.length_ms // 1000
+        await passes.extend_pass(self.tx, self.window.pass_id, seconds)
+        self.notices.append(PassChanged(self.window.pass_id, self.stay.pass_.room_id))
+        self._tell("funded", seconds=seconds)
+
+    async def action(self) -> None:
+        if self.window.state not in PENDING:
+            return
+        if self.stay.pass_.settled:
+            await self._let_go()
+            return
+        await self._move("action")
+        self._tell("action_needed", client_secret=self.fact.client_secret, action_url=self.fact.action_url)
+
+    async def failed(self) -> None:
+        failure = self.fact.failure or "declined"
+        if self.window.state in PENDING:
+            await self._move("failed", failure=failure)
+            self._tell("funding_failed", failure=failure)
+
+    async def canceled(self) -> None:
+        if self.window.state in PENDING:
+            over = self.stay.pass_.settled
+            await self._move("released" if over else "failed", failure=None if over else "expired")
+            if not over:
+                self._tell("funding_failed", failure="expired")
+        elif self.window.state == "settling":
+            if self.window.charged_minor:
+                await self._put_aside("hold_lapsed")
+            await self._settled(0)
+
+    async def captured(self) -> None:
+        if self.window.state in PENDING:
+            await self.held()
+        elif self.window.state == "settling":
+            await self._settled(self.fact.received_minor)
+        elif self.window.state == "settled":
+            await self._refunded()
+
+    async def _refunded(self) -> None:
+        """Given back of what this window was charged, wherever that was done."""
+        window, order = self.window, self.stay.order
+        seen_minor = 0 if self.fact.charge is None else self.fact.charge.refunded_minor
+        delta_minor = min(seen_minor, window.charged_minor or 0) - window.refunded_minor
+        if delta_minor <= 0:
+            return
+        await self._move("settled", refunded_minor=window.refunded_minor + delta_minor)
+        await self._post(
+            books.refund(window.id, order.room, window.refunded_minor, delta_minor, order.currency)
+        )
+        changed = after(order.snapshot(), (RecordRefund(delta_minor),))
+        await update_order(
+            self.tx, order.id, state=changed.state, refunded_minor=order.refunded_minor + delta_minor
+        )
+        self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
+
+    async def _settled(self, charged_minor: int) -> None:
+        """What was really taken is booked, whatever was meant to be."""
+        window, order = self.window, self.stay.order
+        await self._move("settled", charged_minor=charged_minor)
+        if charged_minor:
+            await self._book(charged_minor)
+        others = [one for one in self.stay.windows if one.state in BACKED and one.id != window.id]
+        if all(one.state == "settled" for one in others):
+            total_minor = charged_minor + sum(one.charged_minor or 0 for one in others)
+            await update_order(self.tx, order.id, charged_minor=total_minor)
+        self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
+
+    async def _book(self, charged_minor: int) -> None:
+        order = self.stay.order
+        await self._post(books.payment_captured(self.window.id, order.room, charged_minor, order.currency))
+
+    async def _post(self, transfer: books.Transfer) -> None:
+        order = self.stay.order
+        entry = Entry(transfer, order.mode, order.account, order.id)
+        if await post_transfer(self.tx, entry, self.now_text) == "exists_different":
+            raise RuntimeError(f"another transfer is booked as {transfer.id}")
+
+    async def _let_go(self) -> None:
+        """Too late to be of use: nothing of it is kept."""
+        await self._move(self.window.state)
+        await ask_release(self.tx, self.window.id, now_s=self.now_s, created_at=self.now_text)
+        self.notices.append(OutboxFilled())
+
+    async def _move(self, state: Any, **values: Any) -> None:
+        known = {"payment_intent_id": self.fact.payment_intent_id}
+        await windows.move_window(self.tx, self.window, state, **known | values)
+
+    async def _put_aside(self, reason: str) -> None:
+        log.error("hold_put_aside", window_id=self.window.id, reason=reason)
+        payload = {name: value for name, value in asdict(self.fact).items() if name != "client_secret"}
+        await inbox.put_in_quarantine(
+            self.tx,
+            quarantine_id=f"{self.window.id}:{reason}",
+            reason=reason,
+            subject_id=self.window.id,
+            payload=payload,
+            created_at=self.now_text,
+        )
+
+    def _tell(self, kind: Any, **about: Any) -> None:
+        self.notices.append(Funding(self.window.pass_id, self.stay.pass_.room_id, kind, **about))
+
+
+_BY_STATUS: Mapping[str, Callable[[_Applying], Awaitable[None]]] = {
+    "requires_capture": _Applying.held,
+    "requires_action": _Applying.action,
+    "requires_payment_method": _Applying.failed,
+    "canceled": _Applying.canceled,
+    "succeeded": _Applying.captured,
+}
+
+
+async def ask_release(tx: Transaction, window_id: str, *, now_s: int, created_at: str) -> None:
+    """The payment behind a window that was never granted is to be canceled."""
+    await outbox.add(
+        tx,
+        outbox_id=f"release:{window_id}",
+        kind="release_window",
+        subject_id=window_id,
+        payload={},
+        now_s=now_s,
+        created_at=created_at,
+    )
