@@ -1,4 +1,4 @@
-.PHONY: run test slow check browser simulate bench-media bench-meter bench-lossy bench-first-frame soak certs clean install install-test system-test compiler
+.PHONY: run test slow check browser simulate kill bench-media bench-meter bench-lossy bench-first-frame soak certs clean install install-test system-test compiler
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -6,6 +6,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 FIRST ?= 1
 SEEDS ?= 1000
 MINUTES ?= 30
+RUNS ?= 100
+DATABASE ?= sqlite
 
 run: install certs
 	$(PY) -m signaling serve
@@ -25,6 +27,10 @@ browser: install-test system-test
 
 simulate: install-test
 	$(PY) -m tests.simulation --first $(FIRST) --seeds $(SEEDS)
+
+# kill -9 of the server and the sandbox at random moments, RUNS times; DATABASE=sqlite or postgresql; SEED repeats one.
+kill: install-test system-test
+	$(PY) -m tests.integration.money --runs $(RUNS) --database $(DATABASE) $(if $(SEED),--seed $(SEED))
 
 # As root with Debian's janus and ethtool: Tollroom and Janus in turn, in network namespaces. Else Tollroom alone on loopback.
 bench-media: install-test

@@ -24,7 +24,7 @@ from metering.orders import (
 )
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged, RoomChanged
 from signaling.payments.port import Checkout, RefundFact
-from signaling.stores import outbox, passes, promotions, refunds, rooms, windows
+from signaling.stores import outbox, passes, promotions, rates, refunds, rooms, windows
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import Entry, post_transfer
 from signaling.stores.orders import BY_USE, UNPAID, Order, later_orders, update_order
@@ -211,7 +211,7 @@ class Application:
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
         found = await passes.pass_of_order(self._tx, self._order)
-        if found is None:
+        if found is None or (decision.reason == "disputed" and await self._keeps_access()):
             return
         self._values["access_ended"] = True
         order = self._order
@@ -223,6 +223,12 @@ class Application:
         else:
             await self._take_time(found, before_ms, later, decision)
         self.notices.append(PassChanged(found.id, order.room))
+
+    async def _keeps_access(self) -> bool:
+        """Whether this room lets payers in while their bank disputes the payment (rates, `dispute_access`)."""
+        room = await rooms.by_id(self._tx, self._order.room)
+        assert room is not None, "orders refer to their room"
+        return bool((await rates.figures_of_room(self._tx, room)).get("dispute_access") == "keep")
 
     async def _take_time(
         self, found: passes.Pass, before_ms: int, later: Sequence[Order], decision: EndAccess

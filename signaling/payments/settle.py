@@ -5,14 +5,14 @@ It fetches the Checkout Session that is stored on the order, outside any transac
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from metering.orders import OrderState, Quarantine, decide
 from signaling.notices import Notice, RoomChanged
 from signaling.payments import apply, holds, reconcile
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
-from signaling.stores import inbox
+from signaling.stores import inbox, refunds
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, UNPAID, Order, get_order, update_order
 
@@ -34,6 +34,8 @@ async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> 
     if order.funding in BY_USE:
         await holds.look_at_charged(ctx, order)
     checkout = await _fetch(ctx, order, order.checkout_session_id)
+    if checkout is not None:
+        checkout = await _with_sent_back(ctx, order, checkout)
     ctx.step("fetched")
     if checkout is not None:
         await _apply(ctx, order_id, checkout, event_ids)
@@ -59,6 +61,26 @@ async def _fetch(ctx: Context, order: Order, checkout_session_id: str) -> Checko
             raise OutcomeUnknownError(str(error)) from error
         await _put_aside(ctx, order.id, checkout_session_id)
         return None
+
+
+async def _with_sent_back(ctx: Context, order: Order, checkout: Checkout) -> Checkout:
+    """A charge whose only refund a bank sent back looks as if there had never been one: ours are asked for by name.
+
+    Raises OutcomeUnknownError.
+    """
+    seen = {fact.refund_id for fact in checkout.refunds}
+    async with ctx.db.read() as tx:
+        known = await refunds.refunds_of(tx, order.id)
+    unseen = [
+        one
+        for one in known
+        if one.state != "failed" and one.stripe_refund_id is not None and one.stripe_refund_id not in seen
+    ]
+    intent_id = checkout.fact.payment_intent_id
+    if not unseen or intent_id is None:
+        return checkout
+    found = [await ctx.service.find_refund(intent_id, one.id) for one in unseen]
+    return replace(checkout, refunds=(*checkout.refunds, *(fact for fact in found if fact is not None)))
 
 
 async def _put_aside(ctx: Context, order_id: str, checkout_session_id: str) -> None:

@@ -3,19 +3,17 @@ whose outcome is unknown, and events that were missed while the server was down.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 
 import structlog
 from sqlalchemy import select, update
 
-from metering.orders import PassSnapshot, refund_due
 from signaling.notices import Notice, OutboxFilled
-from signaling.payments import funding, reconcile, stays
+from signaling.payments import automatic, funding, reconcile, refunding, stays
 from signaling.payments.context import Context
 from signaling.payments.port import OutcomeUnknownError, ServiceEvent
 from signaling.payments.settle import settle
 from signaling.payments.webhook import store_events
-from signaling.stores import orders, outbox, passes, rooms
+from signaling.stores import orders, outbox
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
 from signaling.stores.schema import settings as settings_table
@@ -30,8 +28,9 @@ STORE_CHUNK = 100
 
 async def sweep(ctx: Context) -> bool:
     """One round of what is decided by rows alone. True when the outbox has something new."""
-    asked = await _expire_unpaid(ctx) + await _refund_unserved(ctx)
+    asked = await _expire_unpaid(ctx) + await automatic.refund_by_policy(ctx)
     asked += await stays.settle_stale(ctx)
+    asked += await refunding.retry_failed(ctx)
     if asked:
         ctx.notices.publish(OutboxFilled())
     return asked > 0
@@ -61,60 +60,6 @@ async def _anything(ctx: Context, now_s: int) -> bool:
     async with ctx.db.read() as tx:
         overdue = await orders.overdue_reservations(tx, now_s, limit=1)
         return bool(overdue or await orders.unservable(tx, now_s - ctx.settings.away_grace_s, limit=1))
-
-
-async def _refund_unserved(ctx: Context) -> int:
-    """Looked up in a snapshot first, decided again where it is written."""
-    now_s, now_text = ctx.now_s(), ctx.now_text()
-    async with ctx.db.read() as tx:
-        due = await _unserved_passes(tx, ctx, now_s)
-
-    async def work(tx: Transaction) -> int:
-        asked = 0
-        for pass_id in await _unserved_passes(tx, ctx, now_s):
-            asked += await outbox.ask_refund_of_pass(
-                tx, pass_id, "unserved", now_s=now_s, created_at=now_text
-            )
-        return asked
-
-    return await ctx.db.write(work) if due else 0
-
-
-async def _unserved_passes(tx: Transaction, ctx: Context, now_s: int) -> list[str]:
-    """Passes whose unused time is due to be given back, each once."""
-    found: dict[str, bool] = {}
-    for order in await orders.unserved(tx, now_s - ctx.settings.patience_s):
-        owned = await passes.pass_of_order(tx, order)
-        if owned is not None and owned.id not in found:
-            found[owned.id] = await _is_due(tx, owned, now_s)
-    return [pass_id for pass_id, is_due in found.items() if is_due]
-
-
-async def _is_due(tx: Transaction, owned: passes.Pass, now_s: int) -> bool:
-    """A pass is one thing: the patience runs from the last payment for it, and whoever waits with one of its orders
-    waits with all."""
-    room = await rooms.by_id(tx, owned.room_id)
-    behind = await orders.orders_of_pass(tx, owned.id)
-    assert room is not None, "passes refer to their room"
-    last_paid_ms = max((order.paid_at_s or 0) * 1000 for order in behind)
-    used = PassSnapshot(owned.id, owned.granted_ms, owned.used_ms)
-    return any(
-        refund_due(
-            replace(order.snapshot(), paid_ms=last_paid_ms),
-            used,
-            _away_since_ms(room),
-            now_s * 1000,
-            waits=any(one.waits for one in behind),
-            room_closed=room.state == "closed",
-        )
-        for order in behind
-    )
-
-
-def _away_since_ms(room: rooms.Room) -> int | None:
-    if room.live or room.away_since_s is None:
-        return None
-    return room.away_since_s * 1000
 
 
 # --- calls whose outcome is unknown -----------------------------------------------------------------------

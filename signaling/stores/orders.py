@@ -196,6 +196,18 @@ async def seats_taken(tx: Transaction, room_id: str) -> int:
     return int((await tx.execute(reserving)).scalar_one()) + int((await tx.execute(holding)).scalar_one())
 
 
+async def sales_of_room(
+    tx: Transaction, room_id: str, *, before: str | None = None, limit: int = 50
+) -> list[Order]:
+    """Purchases that were paid, the newest first; `before`: the id of the last one of the page before."""
+    query = select(*_COLUMNS).where(orders.c.room_id == room_id, orders.c.granted)
+    if before is not None:
+        last = select(orders.c.created_at_s).where(orders.c.id == before).scalar_subquery()
+        older = or_(orders.c.created_at_s < last, and_(orders.c.created_at_s == last, orders.c.id < before))
+        query = query.where(older)
+    return await _all(tx, query.order_by(orders.c.created_at_s.desc(), orders.c.id.desc()).limit(limit))
+
+
 # --- what the sweeper looks for ---------------------------------------------------------------------------
 
 

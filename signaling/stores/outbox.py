@@ -12,7 +12,19 @@ from signaling.stores.schema import outbox
 from signaling.stores.statements import insert_once
 
 OutboxState = Literal["waiting", "done", "failed"]
-RefundReason = Literal["host_absent", "kicked", "host_ended", "unserved", "dashboard"]
+# `goodwill`, `duplicate` and `requested` are said by people; the rest by what happened.
+RefundReason = Literal[
+    "host_absent",
+    "host_left",
+    "technical",
+    "kicked",
+    "host_ended",
+    "unserved",
+    "goodwill",
+    "duplicate",
+    "requested",
+    "dashboard",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,28 @@ async def due(tx: Transaction, now_s: int, kinds: Sequence[str], limit: int = 50
     )
     rows = await tx.execute(query.order_by(outbox.c.next_at_s, outbox.c.id).limit(limit))
     return [OutboxRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's documented name
+
+
+async def exists(tx: Transaction, outbox_id: str) -> bool:
+    return await payload_of(tx, outbox_id) is not None
+
+
+async def payload_of(tx: Transaction, outbox_id: str) -> dict[str, Any] | None:
+    """What that row asks for, None when there is none."""
+    found: dict[str, Any] | None = (
+        await tx.execute(select(outbox.c.payload).where(outbox.c.id == outbox_id))
+    ).scalar()
+    return found
+
+
+async def revive(tx: Transaction, outbox_id: str, now_s: int) -> bool:
+    """Try once more what was given up; False when it was not."""
+    done = await tx.execute(
+        update(outbox)
+        .where(outbox.c.id == outbox_id, outbox.c.state == "failed")
+        .values(state="waiting", attempts=0, next_at_s=now_s)
+    )
+    return done.rowcount == 1
 
 
 async def finish(tx: Transaction, outbox_id: str, state: OutboxState, note: str | None = None) -> None:

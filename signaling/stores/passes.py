@@ -1,5 +1,6 @@
 """Passes as payments change them: granted, extended, ended, restored. Who owns one is another store's."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -136,6 +137,42 @@ async def has_open_segment(tx: Transaction, pass_id: str) -> bool:
     """Whether the meter still counts on that pass, so that `used_ms` is not final."""
     query = select(exists().where(segments.c.pass_id == pass_id, segments.c.closed_ms.is_(None)))
     return bool((await tx.execute(query)).scalar_one())
+
+
+async def last_ending(tx: Transaction, pass_id: str) -> tuple[str, str] | None:
+    """Code and time of the end of the newest stay; None while it lasts, or when there was none."""
+    query = select(sessions.c.end_code, sessions.c.ended_at).where(sessions.c.pass_id == pass_id)
+    last = (await tx.execute(query.order_by(sessions.c.epoch.desc()).limit(1))).first()
+    return None if last is None or last.ended_at is None else (str(last.end_code), str(last.ended_at))
+
+
+async def ended_by(
+    tx: Transaction,
+    end_codes: Collection[str],
+    *,
+    books: tuple[str, str],
+    after: str,
+    before: str,
+    limit: int = 100,
+) -> list[str]:
+    """Passes that were bought and can still be used, whose newest stay ended so between these two times."""
+    later = sessions.alias("later")
+    came_back = exists().where(later.c.pass_id == passes.c.id, later.c.epoch > sessions.c.epoch)
+    query = (
+        select(passes.c.id)
+        .join(sessions, sessions.c.pass_id == passes.c.id)
+        .where(
+            passes.c.mode == books[0],
+            passes.c.account == books[1],
+            passes.c.state.in_(["waiting", "active"]),
+            passes.c.funding == "payment",
+            sessions.c.end_code.in_(end_codes),
+            sessions.c.ended_at.between(after, before),
+            ~came_back,
+        )
+    )
+    rows = await tx.execute(query.order_by(sessions.c.ended_at.desc()).limit(limit))
+    return [row.id for row in rows]
 
 
 async def _reopen(tx: Transaction, pass_id: str) -> None:

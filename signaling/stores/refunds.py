@@ -66,6 +66,17 @@ async def set_refund(
     await tx.execute(update(refunds).where(refunds.c.id == refund_id).values(values))
 
 
+async def sent_back(tx: Transaction, limit: int = 100) -> list[Refund]:
+    """Refunds of our own asking that the service took and the bank then sent back, the newest first."""
+    query = select(*_COLUMNS).where(
+        refunds.c.state == "failed",
+        refunds.c.stripe_refund_id.is_not(None),
+        refunds.c.reason != "dashboard",
+    )
+    rows = await tx.execute(query.order_by(refunds.c.created_at.desc(), refunds.c.id).limit(limit))
+    return [Refund(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's documented name
+
+
 async def asked_minor(tx: Transaction, order_id: str) -> int:
     """What is being given back or was, of our own asking and the dashboard's (failed ones not)."""
     query = select(func.coalesce(func.sum(refunds.c.amount_minor), 0)).where(

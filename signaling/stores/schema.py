@@ -422,7 +422,9 @@ earnings = Table(
     Column("tax_minor", BigInteger, nullable=False),
     Column("net_minor", BigInteger, nullable=False),  # the payee's
     Column("reversed_minor", BigInteger, nullable=False),  # of net, by refunds and lost disputes
-    Column("paid_minor", BigInteger, nullable=False),  # of net, transferred
+    Column("paid_minor", BigInteger, nullable=False),  # of net, transferred or being transferred
+    # Kept for a debt of another earning, or (below zero) its own debt that another earning paid.
+    Column("withheld_minor", BigInteger, nullable=False, server_default="0"),
     Column("state", String(12), nullable=False),  # pending | available | disputed
     Column("available_at_s", BigInteger, nullable=False),
     Column("charge_id", String(255)),  # the charge whose money it is, when it is one charge's

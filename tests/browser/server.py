@@ -96,6 +96,8 @@ class Server:
     """`start`, `kill9`, `stop`; the same folder and ports each time. `prefix`: what starts it elsewhere (`ip netns exec
     NAME`), where it is found as `host`."""
 
+    module = "signaling"
+
     def __init__(
         self, folder: Path, *, host: str = "localhost", prefix: Sequence[str] = (), **settings: str
     ) -> None:
@@ -112,7 +114,7 @@ class Server:
         """Returns when it answers. Raises RuntimeError with its log when it ends or stays silent."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._prefix, sys.executable, "-m", "signaling", "serve"],
+                [*self._prefix, sys.executable, "-m", self.module, "serve"],
                 cwd=ROOT,
                 env=self._environment(),
                 stdout=log,

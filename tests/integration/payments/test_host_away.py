@@ -45,7 +45,7 @@ async def test_what_is_unused_goes_back_after_five_minutes(world: World, used_ms
     expected_minor = 1500 if used_ms == 0 else 1000
     assert shown["refund"]["amount_minor"] == expected_minor
     assert shown["refund"]["state"] == "succeeded"
-    assert shown["refund"]["reason"] == "unserved"
+    assert shown["refund"]["reason"] == ("host_absent" if used_ms == 0 else "host_left")
     world.later(1000)
     await world.settle_down()
     assert len(await world.rows("refunds")) == 1

@@ -15,10 +15,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from signaling.clock import rfc3339
-from signaling.http import errors_middleware
+from signaling.errors import ApiError
+from signaling.http import bearer, errors_middleware
 from signaling.ids import new_id, new_secret
 from signaling.notices import Notice, Notices, OrderPaid
 from signaling.payments import sweeper
+from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import PaymentRoutes
 from signaling.payments.sandbox import Sandbox
 from signaling.payments.service import Payments
@@ -55,6 +57,15 @@ class InventedClock:
 
     def wall_s(self) -> float:
         return self.at_s
+
+
+OPERATOR_SECRET = "the-operator-of-this-world-0123456789"
+
+
+async def _operator(request: web.Request) -> str:
+    if bearer(request) != OPERATOR_SECRET:
+        raise ApiError(403, "operator_only", "only an operator of this server may do that")
+    return "operator"
 
 
 class Customer:
@@ -135,6 +146,7 @@ class World:
             step=self._step,
         )
         self.routes._payments = self.payments
+        self.refund_routes._payments = self.payments
 
     async def reboot(self, **settings: Any) -> None:
         """After a crash: other connections, the same files; what a restarting server does first is done."""
@@ -161,6 +173,8 @@ class World:
         self.routes = PaymentRoutes(None, limiter)  # type: ignore[arg-type]
         app = web.Application(middlewares=[self._dying, errors_middleware])
         app.router.add_routes(self.routes.routes())
+        self.refund_routes = RefundRoutes(None, limiter, operator=_operator)  # type: ignore[arg-type]
+        app.router.add_routes(self.refund_routes.routes())
         return app
 
     @web.middleware

@@ -297,6 +297,7 @@ export const en = {
     refund: "Refund",
     /** @type {Record<string, string>} */
     refundReasons: {
+      host_left: "the host left early", technical: "a technical failure", goodwill: "a gesture of goodwill", duplicate: "paid twice",
       host_absent: "the host did not come", host_offline: "the host did not come", unserved: "it could not be used", kicked: "removed by the host", host_ended: "the host ended the room",
       room_closed: "the host ended the room", room_full: "the room was full", requested: "asked for", dashboard: "by the operator", unused: "unused time",
     },

@@ -53,6 +53,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.Column("net_minor", sa.BigInteger(), nullable=False),
         sa.Column("reversed_minor", sa.BigInteger(), nullable=False),
         sa.Column("paid_minor", sa.BigInteger(), nullable=False),
+        sa.Column("withheld_minor", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("available_at_s", sa.BigInteger(), nullable=False),
         sa.Column("charge_id", sa.String(length=255), nullable=True),

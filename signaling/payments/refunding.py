@@ -1,0 +1,317 @@
+"""Carries refunds out: the pass ends where it should, the meter settles, then the payment service is asked, at least once
+and with the same key until nothing can have come of it.
+
+A purchase may have been paid in several payments (windows of use); a refund of it is then one for each, the latest
+payment first. What the bank sends back (`refund.failed`) is asked for again under a new id, a bounded number of times.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metering.errors import RefusedError
+from metering.policies import Amount, Sale, Seconds, Wanted, refund_minor
+from signaling.notices import Notice, PassChanged
+from signaling.payments.context import Context
+from signaling.payments.errors import ImpossibleError, LaterError
+from signaling.payments.port import OutcomeUnknownError, RefundFact, RefusedByServiceError
+from signaling.payments.settle import settle
+from signaling.stores import outbox, passes, refunds, windows
+from signaling.stores.database import Transaction
+from signaling.stores.orders import BY_USE, Order, get_order
+from signaling.stores.outbox import OutboxRow
+
+OPERATION = "refunds.create"
+KEYS_MAX = 5
+ID_CHARS_MAX = 64
+MS_PER_S = 1000
+RETRIES_MAX = 3  # of a refund that the bank sent back, the first included
+RETRY_AFTER_S = 3600
+REFUNDABLE = frozenset({"payment", "metered"})
+
+
+def wanted_of(payload: dict[str, Any]) -> Wanted:
+    """How much an outbox row asks for."""
+    said = payload["amount_minor"]
+    if said in {"unused", "all"}:
+        return "unused" if said == "unused" else "all"
+    return Seconds(int(payload["seconds"])) if said is None else Amount(int(said))
+
+
+def ends_access(payload: dict[str, Any]) -> bool:
+    """Nobody uses up time that is being given back; an amount that a person names leaves the access, unless told so."""
+    said = payload.get("end_access")
+    return payload["amount_minor"] == "unused" if said is None else bool(said)
+
+
+async def sale_of(tx: Transaction, order: Order, found: passes.Pass | None) -> Sale:
+    """What can be given back of an order. What was asked for and is not booked yet counts as given back."""
+    gone_minor = max(order.refunded_minor, await refunds.asked_minor(tx, order.id))
+    used_ms = 0 if found is None else max(0, found.used_ms - order.granted_before_ms)
+    by_use = order.funding in BY_USE
+    seconds = -(-used_ms // MS_PER_S) if by_use else order.seconds
+    amount_minor = (order.charged_minor or 0) if by_use else order.amount_minor
+    return Sale(amount_minor, order.currency, seconds, gone_minor + order.lost_minor, used_ms)
+
+
+async def amount_of(tx: Transaction, order: Order, found: passes.Pass | None, wanted: Wanted) -> int:
+    """Minor units to give back. Raises RefusedError for time of a purchase without a length."""
+    if order.dispute in {"open", "lost"}:
+        return 0  # the bank has taken it already
+    if order.funding in BY_USE and wanted == "unused":
+        return 0  # only what was used is ever charged
+    return refund_minor(await sale_of(tx, order, found), wanted)
+
+
+# --- one refund -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Refunds that are recorded and may be asked for. `waits_for`: not yet, and why."""
+
+    order: Order
+    calls: tuple[refunds.StripeCall, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    waits_for: str | None = None
+
+
+async def refund(ctx: Context, row: OutboxRow) -> None:
+    """Raises LaterError while the meter counts, ImpossibleError, OutcomeUnknownError."""
+    now_s, now_text = ctx.now_s(), ctx.now_text()
+    ready = await ctx.db.write(lambda tx: _prepare(tx, row, now_s, now_text))
+    for notice in ready.notices:
+        ctx.notices.publish(notice)
+    ctx.step("refund_prepared")
+    if ready.waits_for is not None:
+        raise LaterError(ready.waits_for, 1, counts=False)
+    if not ready.calls:
+        return
+    for call in ready.calls:
+        if call.state != "done":
+            await _ask(ctx, ready.order, call)
+    ctx.step("refunded")
+    await settle(ctx, ready.order.id)
+
+
+async def _prepare(tx: Transaction, row: OutboxRow, now_s: int, now_text: str) -> _Ready:
+    """Ends the pass, and once its meter stands still records how much is given back."""
+    order = await get_order(tx, row.subject_id)
+    if order is None or not order.granted:
+        raise ImpossibleError("not a paid order")
+    made = await _newest_calls(tx, row.id[:ID_CHARS_MAX])
+    if made:
+        return _Ready(order, made)
+    notices = await _end_pass(tx, order, row)
+    if order.funding not in REFUNDABLE:
+        return _Ready(order, notices=notices)  # nothing was paid by card
+    found = await passes.pass_of_order(tx, order)
+    if found is not None and await passes.has_open_segment(tx, found.id):
+        return _Ready(order, notices=notices, waits_for="the meter still counts")
+    if order.funding in BY_USE and found is not None and not await _is_charged(tx, found):
+        return _Ready(order, notices=notices, waits_for="what was used is not charged yet")
+    try:
+        amount_minor = await amount_of(tx, order, found, wanted_of(row.payload))
+    except RefusedError as error:
+        raise ImpossibleError(str(error)) from error
+    return _Ready(order, await _record(tx, order, row, amount_minor, (now_s, now_text)), notices)
+
+
+async def _newest_calls(tx: Transaction, refund_id: str) -> tuple[refunds.StripeCall, ...]:
+    """Of each payment that this refund gives back of."""
+    found: list[refunds.StripeCall] = []
+    while made := await refunds.calls_of(tx, piece_id(refund_id, len(found)), OPERATION):
+        found.append(made[-1])
+    return tuple(found)
+
+
+def piece_id(refund_id: str, number: int) -> str:
+    """Of the payment with that number, counted from 0."""
+    return refund_id if number == 0 else f"{refund_id[: ID_CHARS_MAX - 4]}.{number + 1}"
+
+
+async def _end_pass(tx: Transaction, order: Order, row: OutboxRow) -> tuple[Notice, ...]:
+    found = await passes.pass_of_order(tx, order)
+    if found is None or not ends_access(row.payload):
+        return ()
+    if found.state not in {"waiting", "active"} or not await passes.end_pass(tx, found.id, "refunded"):
+        return ()
+    return (PassChanged(found.id, order.room),)
+
+
+async def _is_charged(tx: Transaction, found: passes.Pass) -> bool:
+    """Whether what was used has been priced, and every hold is charged or let go."""
+    known = await windows.windows_of(tx, found.id)
+    return found.settled and all(one.state in {"settled", "released", "failed"} for one in known)
+
+
+async def _record(
+    tx: Transaction, order: Order, row: OutboxRow, amount_minor: int, now: tuple[int, str]
+) -> tuple[refunds.StripeCall, ...]:
+    made: list[refunds.StripeCall] = []
+    for intent_id, left_minor in await _payments(tx, order, amount_minor):
+        part_minor = min(amount_minor, left_minor)
+        if part_minor <= 0:
+            continue
+        piece = refunds.Refund(
+            id=piece_id(row.id[:ID_CHARS_MAX], len(made)),
+            order_id=order.id,
+            amount_minor=part_minor,
+            currency=order.currency,
+            reason=str(row.payload["reason"]),
+            state="asked",
+            stripe_refund_id=None,
+            created_at=now[1],
+        )
+        await refunds.insert_refund(tx, piece)
+        made.append(await _begin(tx, piece, intent_id, 1, now[0]))
+        amount_minor -= part_minor
+    return tuple(made)
+
+
+async def _payments(tx: Transaction, order: Order, amount_minor: int) -> list[tuple[str, int]]:
+    """The payments of an order with what is left of each, the latest first."""
+    if order.funding not in BY_USE:
+        return [(str(order.payment_intent_id), amount_minor)]
+    found = await passes.pass_of_order(tx, order)
+    known = [] if found is None else await windows.windows_of(tx, found.id)
+    return [
+        (one.payment_intent_id, (one.charged_minor or 0) - one.refunded_minor)
+        for one in reversed(known)
+        if one.payment_intent_id is not None and one.state == "settled"
+    ]
+
+
+async def _begin(
+    tx: Transaction, refund: refunds.Refund, intent_id: str, attempt: int, now_s: int
+) -> refunds.StripeCall:
+    params: dict[str, Any] = {
+        "payment_intent": intent_id,
+        "amount": refund.amount_minor,
+        "metadata": {"refund_id": refund.id, "order_id": refund.order_id, "reason": refund.reason},
+    }
+    key = refund.id if attempt == 1 else f"{refund.id}:{attempt}"
+    return await refunds.begin_call(
+        tx,
+        key=key,
+        operation=OPERATION,
+        subject_id=refund.id,
+        params=params,
+        now_s=now_s,
+        retry_at_s=now_s,
+    )
+
+
+# --- asking -----------------------------------------------------------------------------------------------
+
+
+async def _ask(ctx: Context, order: Order, call: refunds.StripeCall) -> None:
+    """Raises OutcomeUnknownError after looking: the same key is then used again, or the next one where the listing
+    proved that nothing came of a call that was answered with a failure."""
+    intent_id, refund_id = str(call.params["payment_intent"]), call.subject_id
+    if call.attempts > 0 and (made := await ctx.service.find_refund(intent_id, refund_id)) is not None:
+        await _done(ctx, call, made)
+        return
+    try:
+        made = await ctx.service.refund(call.params, call.idempotency_key)
+    except RefusedByServiceError as error:
+        await _refused(ctx, order, call, str(error))
+    except OutcomeUnknownError as error:
+        await _unknown(ctx, call, error)
+        raise
+    else:
+        await _done(ctx, call, made)
+
+
+async def _done(ctx: Context, call: refunds.StripeCall, made: RefundFact) -> None:
+    state: refunds.RefundState = "succeeded" if made.status == "succeeded" else "asked"
+
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        await refunds.set_call(tx, call.idempotency_key, "done", result_id=made.refund_id)
+        await refunds.set_refund(tx, call.subject_id, state, made.refund_id)
+        return ()
+
+    await ctx.write(work)
+
+
+async def _refused(ctx: Context, order: Order, call: refunds.StripeCall, note: str) -> None:
+    """A dashboard refund may have been quicker: settling books it. Raises ImpossibleError for the operator to see."""
+
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        await refunds.set_call(tx, call.idempotency_key, "refused", note=note)
+        await refunds.set_refund(tx, call.subject_id, "failed", None)
+        return ()
+
+    await ctx.write(work)
+    await settle(ctx, order.id)
+    raise ImpossibleError(note)
+
+
+async def _unknown(ctx: Context, call: refunds.StripeCall, error: OutcomeUnknownError) -> None:
+    refund_id, is_proved = call.subject_id, False
+    intent_id = str(call.params["payment_intent"])
+    if error.answered and call.attempts > 0:
+        is_proved = await ctx.service.find_refund(intent_id, refund_id) is None
+    now_s = ctx.now_s()
+
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        made = await refunds.calls_of(tx, refund_id, OPERATION)
+        if is_proved and len(made) < KEYS_MAX:
+            await refunds.set_call(tx, call.idempotency_key, "refused", note="nothing came of it")
+            refund = await refunds.get_refund(tx, refund_id)
+            assert refund is not None, "recorded before the call"
+            await _begin(tx, refund, intent_id, len(made) + 1, now_s)
+        else:
+            await refunds.postpone_call(tx, call, now_s, str(error))
+        return ()
+
+    await ctx.write(work)
+
+
+# --- what the bank sent back ------------------------------------------------------------------------------
+
+
+async def retry_failed(ctx: Context) -> int:
+    """Asks again for refunds that a bank sent back, an hour later, under the next id; how many."""
+    now_s, now_text = ctx.now_s(), ctx.now_text()
+    async with ctx.db.read() as tx:
+        waiting = bool(await _to_retry(tx))
+
+    async def work(tx: Transaction) -> int:
+        asked = 0
+        for failed in await _to_retry(tx):
+            asked += await outbox.add(
+                tx,
+                outbox_id=_next_id(failed.id),
+                kind="refund",
+                subject_id=failed.order_id,
+                payload={
+                    "order_id": failed.order_id,
+                    "amount_minor": failed.amount_minor,
+                    "reason": failed.reason,
+                },
+                now_s=now_s + RETRY_AFTER_S,
+                created_at=now_text,
+            )
+        return asked
+
+    return await ctx.db.write(work) if waiting else 0
+
+
+async def _to_retry(tx: Transaction) -> list[refunds.Refund]:
+    return [
+        failed
+        for failed in await refunds.sent_back(tx)
+        if attempt_of(failed.id) < RETRIES_MAX and not await outbox.exists(tx, _next_id(failed.id))
+    ]
+
+
+def attempt_of(refund_id: str) -> int:
+    """1 for the first; the id says how often it was asked for again."""
+    _, mark, number = refund_id.rpartition("~")
+    return int(number) if mark and number.isdigit() else 1
+
+
+def _next_id(refund_id: str) -> str:
+    first = refund_id.rpartition("~")[0] or refund_id
+    return f"{first[: ID_CHARS_MAX - 3]}~{attempt_of(refund_id) + 1}"

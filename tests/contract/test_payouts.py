@@ -1,0 +1,142 @@
+"""Connected accounts and payouts as rows: what may be sent, what may be asked back."""
+
+from typing import Any
+
+from sqlalchemy import update
+
+from signaling.stores import payouts as store
+from signaling.stores.database import Database
+from signaling.stores.payouts import Connected, Payout
+from signaling.stores.schema import earnings, users
+
+from .rows import NOW_TEXT
+
+BOOKS = ("sandbox", "sandbox")
+
+
+async def add_host(db: Database, user_id: str = "user_ana", **values: Any) -> Connected:
+    user = {
+        "id": user_id,
+        "email": f"{user_id}@example.org",
+        "name": "Ana",
+        "role": "host",
+        "created_at": NOW_TEXT,
+    }
+    row = Connected(user_id, *BOOKS, f"acct_{user_id}", "active", [], NOW_TEXT)
+
+    async def work(tx: Any) -> None:
+        await tx.execute(users.insert().values(user))
+        await store.insert_connected(tx, row)
+        if values:
+            await store.set_connected(tx, row, **values)
+
+    await db.write(work)
+    return row
+
+
+async def add_earning(db: Database, earning_id: str = "ord_1", **values: Any) -> None:
+    row = {
+        "id": earning_id, "mode": "sandbox", "account": "sandbox", "payee": "user_ana", "order_id": earning_id,
+        "room_id": "room_1", "currency": "eur", "gross_minor": 1100, "fee_minor": 100, "tax_minor": 0,
+        "net_minor": 1000, "reversed_minor": 0, "paid_minor": 0, "state": "available", "available_at_s": 0,
+        "created_at": NOW_TEXT, "created_at_s": 0,
+    } | values  # fmt: skip
+    await db.write(lambda tx: tx.execute(earnings.insert().values(row)))
+
+
+def a_payout(payout_id: str = "po_1", **values: Any) -> Payout:
+    return Payout(
+        **{
+            "id": payout_id,
+            "mode": "sandbox",
+            "account": "sandbox",
+            "payee": "user_ana",
+            "earning_id": "ord_1",
+            "connected_id": "acct_user_ana",
+            "amount_minor": 1000,
+            "reversed_minor": 0,
+            "currency": "eur",
+            "state": "asked",
+            "transfer_id": None,
+            "failure": None,
+            "created_at": NOW_TEXT,
+        }
+        | values
+    )
+
+
+async def payable(db: Database) -> list[str]:
+    async with db.read() as tx:
+        return await store.payable_earnings(tx, *BOOKS)
+
+
+async def reversible(db: Database) -> list[str]:
+    async with db.read() as tx:
+        return [one.id for one in await store.reversible_payouts(tx, *BOOKS)]
+
+
+async def test_one_account_for_each_person_and_books(db: Database) -> None:
+    row = await add_host(db)
+    assert not await db.write(lambda tx: store.insert_connected(tx, row))
+    async with db.read() as tx:
+        assert await store.connected_of(tx, "user_ana", *BOOKS) == row
+        assert await store.connected_of(tx, "user_ana", "live", "acct_1") is None
+        assert await store.find_connected(tx, "acct_user_ana") == row
+        assert await store.unready(tx, *BOOKS) == []
+    await db.write(lambda tx: store.set_connected(tx, row, transfers_status="restricted"))
+    async with db.read() as tx:
+        assert [one.user_id for one in await store.unready(tx, *BOOKS)] == ["user_ana"]
+
+
+async def test_what_is_owed_is_payable_once_it_is_due_and_the_account_ready(db: Database) -> None:
+    host = await add_host(db, transfers_status="pending")
+    await add_earning(db)
+    await add_earning(db, "ord_pending", state="pending")
+    await add_earning(db, "ord_disputed", state="disputed")
+    await add_earning(db, "ord_paid", paid_minor=1000)
+    await add_earning(db, "ord_withheld", withheld_minor=1000)
+    await add_earning(db, "ord_live", mode="live")
+    await add_earning(db, "ord_room", payee="room_1")
+    assert await payable(db) == []
+    await db.write(lambda tx: store.set_connected(tx, host, transfers_status="active"))
+    assert await payable(db) == ["ord_1"]
+
+
+async def test_nothing_more_is_payable_while_a_payout_is_on_its_way(db: Database) -> None:
+    await add_host(db)
+    await add_earning(db)
+    assert await db.write(lambda tx: store.insert_payout(tx, a_payout(amount_minor=400)))
+    assert not await db.write(lambda tx: store.insert_payout(tx, a_payout()))
+    assert await payable(db) == []
+    sent = {"state": "sent", "transfer_id": "tr_1"}
+    await db.write(lambda tx: store.set_payout(tx, "po_1", **sent))
+    assert await payable(db) == ["ord_1"]
+    async with db.read() as tx:
+        found = await store.get_payout(tx, "po_1")
+        assert found is not None
+        assert (found.transfer_id, found.sent.left_minor) == ("tr_1", 400)
+        assert [one.id for one in await store.payouts_of_earning(tx, "ord_1")] == ["po_1"]
+
+
+async def test_what_was_sent_and_given_back_since_may_be_asked_back(db: Database) -> None:
+    await add_host(db)
+    await add_earning(db, paid_minor=1000)
+    await db.write(lambda tx: store.insert_payout(tx, a_payout(state="sent")))
+    assert await reversible(db) == []
+    await db.write(lambda tx: tx.execute(update(earnings).values(reversed_minor=300)))
+    assert await reversible(db) == ["po_1"]
+    await db.write(lambda tx: tx.execute(update(earnings).values(withheld_minor=-300)))
+    assert await reversible(db) == []
+
+
+async def test_payouts_are_listed_page_by_page(db: Database) -> None:
+    for number in range(5):
+        payout = a_payout(f"po_{number}", created_at=f"2026-01-0{number // 2 + 1}T00:00:00.000Z")
+        await db.write(lambda tx, payout=payout: store.insert_payout(tx, payout))
+    seen: list[str] = []
+    before: str | None = None
+    async with db.read() as tx:
+        while page := await store.payouts_of_payee(tx, "user_ana", *BOOKS, before=before, limit=2):
+            seen += [one.id for one in page]
+            before = f"{page[-1].created_at}|{page[-1].id}"
+    assert seen == ["po_4", "po_3", "po_2", "po_1", "po_0"]

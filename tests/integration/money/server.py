@@ -1,0 +1,30 @@
+"""`python -m tests.integration.money.server serve`: the real server, its payments at a sandbox of another process.
+
+SANDBOX_URL, SANDBOX_KEY and SANDBOX_WEBHOOK_SECRET say where and with which keys.
+"""
+
+import os
+import sys
+from typing import Any
+
+import signaling.app
+from signaling.cli import main
+from signaling.payments.stripe import StripePayments
+
+
+def _at_the_other_process(settings: Any, _clock: Any, _random_bytes: Any, http: Any) -> Any:
+    service = StripePayments(
+        os.environ["SANDBOX_KEY"],
+        http=http,
+        mode=settings.mode,
+        account=settings.account,
+        webhook_secret=os.environ["SANDBOX_WEBHOOK_SECRET"],
+        api_base=os.environ["SANDBOX_URL"],
+        timeout_s=5.0,
+    )
+    return service, None
+
+
+if __name__ == "__main__":
+    signaling.app._payment_service = _at_the_other_process  # type: ignore[assignment]
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""A server and a sandbox, each a process of its own, people who buy, refund and dispute at random, and kill -9.
+
+`live_through(seed, …)` runs one life: everything random comes from the seed. At its end both stand, everything has come
+to rest, our invariants hold, and our books say what the sandbox's say.
+"""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from sqlalchemy import func, select, update
+
+from signaling.ids import new_id, new_secret
+from signaling.stores.checks import run_checks
+from signaling.stores.database import Database
+from signaling.stores.schema import inbox, orders, outbox, rooms, stripe_calls, transfers
+from tests.browser.server import ROOT, Server, free_ports
+
+STEPS = 14
+REST_S = 120
+KEY, WEBHOOK_SECRET = "sk_sandbox_kill", "whsec_kill"
+ROOM = {
+    "title": "Italian conversation",
+    "description": "We talk about whatever you like.",
+    "host_name": "Ana",
+    "tariff": {"kind": "entrance", "price_minor": 500, "currency": "eur", "seconds": 1800},
+    "privacy": "conference",
+}
+LOST = (aiohttp.ClientError, TimeoutError, ConnectionError)
+
+
+class TwoPartServer(Server):
+    """The server of the tests, started so that its payments are elsewhere."""
+
+    module = "tests.integration.money.server"
+
+
+class SandboxProcess:
+    """The sandbox on a fixed port and file."""
+
+    def __init__(self, folder: Path, webhook_url: str) -> None:
+        (self.port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command = [
+            sys.executable, "-m", "signaling.payments.sandbox", "--port", str(self.port),
+            "--db", str(folder / "sandbox.db"), "--webhook-url", webhook_url,
+            "--secret-key", KEY, "--webhook-secret", WEBHOOK_SECRET,
+        ]  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().startswith(b"listening"), "the sandbox did not start"
+
+    def kill9(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+class Town:
+    """What one seed does. Every action may meet a dead process: then it is given up, as people do."""
+
+    def __init__(self, seed: int, folder: Path, database_url: str, http: aiohttp.ClientSession) -> None:
+        self.seed = seed
+        self._random = random.Random(seed)
+        self._http = http
+        self.db = Database(database_url)
+        settings = {
+            "DATABASE_URL": database_url, "PAYMENTS": "sandbox", "ROOM_CREATION": "open", "MEDIA_WORKERS": "0",
+            "SANDBOX_KEY": KEY, "SANDBOX_WEBHOOK_SECRET": WEBHOOK_SECRET, "LOG_LEVEL": "warning",
+        }  # fmt: skip
+        self.server = TwoPartServer(folder, **settings)
+        self.sandbox = SandboxProcess(folder, f"{self.server.url}/stripe/webhook")
+        self.server._settings["SANDBOX_URL"] = self.sandbox.url
+        self.room: Any = None
+        self.secrets: dict[str, str] = {}
+        self.kills: Counter[str] = Counter()
+        self.done: Counter[str] = Counter()
+
+    # --- what people do -----------------------------------------------------------------------------------
+
+    async def _call(self, url: str, body: Any = None, bearer: str | None = None) -> Any:
+        """The answer's JSON, None when it is refused. Raises what a dying process makes of a request."""
+        headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
+        limit = aiohttp.ClientTimeout(total=15)
+        async with self._http.post(url, json=body or {}, headers=headers, timeout=limit) as response:
+            answer = await response.json(content_type=None)
+        return answer if response.status < 400 else None
+
+    def _some(self) -> str | None:
+        return self._random.choice(sorted(self.secrets)) if self.secrets else None
+
+    async def buy(self) -> None:
+        order_id, secret = new_id("ord", self._random.randbytes), new_secret(self._random.randbytes)
+        self.secrets[order_id] = secret
+        body = {"order_id": order_id, "name": "Bo", "seconds": 1800, "accept_terms": True}
+        card = self._random.choice(["succeeds", "succeeds", "succeeds", "declined"])
+        await self._be_live()
+        made = await self._call(f"{self.server.url}/api/rooms/{self.room.slug}/orders", body, secret)
+        checkout = (made or {}).get("checkout")
+        if checkout is not None:
+            session = checkout["url"].rsplit("/", 1)[1]
+            await self._call(f"{self.sandbox.url}/sandbox/api/checkout/{session}/pay", {"card": card})
+
+    async def come_back(self) -> None:
+        """Who did not see an answer asks again, and pays."""
+        if (order_id := self._some()) is not None:
+            secret = self.secrets[order_id]
+            shown = await self._call(f"{self.server.url}/api/orders/{order_id}/refresh", bearer=secret)
+            checkout = (shown or {}).get("checkout")
+            if checkout is not None:
+                session = checkout["url"].rsplit("/", 1)[1]
+                await self._call(
+                    f"{self.sandbox.url}/sandbox/api/checkout/{session}/pay", {"card": "succeeds"}
+                )
+
+    async def refund(self) -> None:
+        """By the host; twice under one id, as an impatient one does."""
+        if (order_id := self._some()) is not None:
+            part = self._random.choice(
+                [{"amount_minor": 120}, {"seconds": 61}, {"part": "unused"}, {"part": "all"}]
+            )
+            refund_id = new_id("rfd", self._random.randbytes)
+            body = {"refund_id": refund_id, "order_id": order_id, "reason": "goodwill"} | part
+            for _ in range(2):
+                await self._call(
+                    f"{self.server.url}/api/host/rooms/{self.room.id}/refunds", body, self.room.host_key
+                )
+
+    async def refund_outside(self) -> None:
+        await self._control("refund", amount_minor=self._random.choice([50, 130, 500]))
+
+    async def dispute(self) -> None:
+        await self._control("dispute", action="open")
+
+    async def decide_dispute(self) -> None:
+        await self._control("dispute", action=self._random.choice(["won", "lost"]))
+
+    async def _control(self, what: str, **body: Any) -> None:
+        if (order_id := self._some()) is not None:
+            async with self.db.read() as tx:
+                query = select(orders.c.checkout_session_id).where(orders.c.id == order_id)
+                session = (await tx.execute(query)).scalar()
+            if session is not None:
+                await self._call(f"{self.sandbox.url}/_control/{what}", {"session": session, **body})
+
+    async def _be_live(self) -> None:
+        """As if the host were on the air: no media flows here."""
+        statement = update(rooms).values(live=True, away_since_s=None)
+        await self.db.write(lambda tx: tx.execute(statement))
+
+    # --- one life -----------------------------------------------------------------------------------------
+
+    async def live(self) -> None:
+        await asyncio.to_thread(self.sandbox.start)
+        await asyncio.to_thread(self.server.start)
+        self.room = await asyncio.to_thread(lambda: self.server.create_room(**ROOM))
+        actions = [self.buy] * 4 + [self.come_back, self.refund, self.refund, self.refund_outside]
+        actions += [self.dispute, self.decide_dispute]
+        for step in range(STEPS):
+            action = self.buy if step < 2 else self._random.choice(actions)
+            acting = asyncio.create_task(self._try(action))
+            await asyncio.sleep(self._random.uniform(0.0, 0.25))
+            await self._maybe_kill()
+            await acting
+        await self._kill(self.server)  # a server that starts looks at every open call at once
+        await self._come_to_rest()
+
+    async def _try(self, action: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await action()
+            self.done[getattr(action, "__name__", "")] += 1
+        except LOST:
+            self.done["lost"] += 1
+
+    async def _maybe_kill(self) -> None:
+        victim = self._random.choice([self.server, self.sandbox, None])
+        if victim is not None:
+            await self._kill(victim)
+
+    async def _kill(self, victim: TwoPartServer | SandboxProcess) -> None:
+        self.kills[type(victim).__name__] += 1
+        await asyncio.to_thread(victim.kill9)
+        await asyncio.to_thread(victim.start)
+
+    async def _come_to_rest(self) -> None:
+        """Until nothing waits, and our books say what the sandbox's say. Raises TimeoutError with what is left."""
+        left: Any = None
+        try:
+            async with asyncio.timeout(REST_S):
+                while left := (await self._waiting() or await self._differences()):
+                    await asyncio.sleep(0.25)
+        except TimeoutError:
+            raise AssertionError(f"seed {self.seed}: it does not come to rest: {left}") from None
+        broken = [one for one in await run_checks(self.db) if one.kind == "broken"]
+        assert broken == [], f"seed {self.seed}: {broken}"
+
+    async def _waiting(self) -> dict[str, int]:
+        open_rows = {
+            "inbox": select(func.count()).where(inbox.c.state == "received"),
+            "outbox": select(func.count()).where(outbox.c.state == "waiting"),
+            "calls": select(func.count()).where(stripe_calls.c.state.in_(["pending", "unknown"])),
+        }
+        async with self.db.read() as tx:
+            found = {name: int((await tx.execute(query)).scalar_one()) for name, query in open_rows.items()}
+        return {name: count for name, count in found.items() if count}
+
+    async def _differences(self) -> dict[str, Any]:
+        ours: Counter[tuple[str, str]] = Counter()
+        async with self.db.read() as tx:
+            for row in (await tx.execute(select(transfers))).mappings():
+                ours[row["subject_id"], row["code"]] += row["amount_minor"]
+        theirs: Counter[tuple[str, str]] = Counter()
+        async with self._http.get(f"{self.sandbox.url}/_control/books") as response:
+            for one in (await response.json())["sessions"]:
+                order_id = one["client_reference_id"]
+                theirs[order_id, "payment_captured"] += one["captured_minor"]
+                theirs[order_id, "refund"] += one["refunded_minor"]
+                theirs[order_id, "dispute_lost"] += one["dispute_lost_minor"]
+        return {str(key): (ours[key], theirs[key]) for key in {*ours, *theirs} if ours[key] != theirs[key]}
+
+    async def close(self) -> None:
+        for process in (self.server, self.sandbox):
+            if process._process is not None:
+                process.kill9()
+        await self.db.close()
+
+
+async def live_through(seed: int, folder: Path, database_url: str) -> Town:
+    """One life; what it was, for whoever prints it. Raises AssertionError naming the seed."""
+    async with aiohttp.ClientSession() as http:
+        town = Town(seed, folder, database_url, http)
+        try:
+            await town.live()
+        finally:
+            await town.close()
+    return town
+
+
+def fresh_seed() -> int:
+    return int.from_bytes(os.urandom(4))
