@@ -79,22 +79,6 @@ async def test_the_public_card_tells_what_can_be_bought_and_no_secret(tmp_path: 
     [
         (METERED, METERED | {"window_s": 600, "max_seconds": 600}, [(600, 1000)]),
         (
-            {"kind": "wallet", "rate_minor_per_min": 50, "currency": "eur", "max_seconds": 300},
-            {"kind": "wallet", "rate_minor_per_min": 50, "currency": "eur", "max_seconds": 300},
-            [],
-        ),
-        (
-            {"kind": "subscription", "price_minor": 900, "currency": "eur", "interval": "year"},
-            {
-                "kind": "subscription",
-                "price_minor": 900,
-                "currency": "eur",
-                "interval": "year",
-                "trial_days": 0,
-            },
-            [(None, 900)],
-        ),
-        (
             {"kind": "free", "currency": "eur", "seconds": 300},
             {"kind": "free", "currency": "eur", "seconds": 300},
             [(300, 0)],
@@ -110,6 +94,22 @@ async def test_every_way_to_charge_is_on_the_card(
         assert [(one["seconds"], one["price"]["amount_minor"]) for one in card["choices"]] == offered
         least = {"amount_minor": 50, "currency": "eur"} if tariff["kind"] == "metered" else None
         assert card["smallest_charge"] == least
+
+
+@pytest.mark.parametrize(
+    "tariff",
+    [
+        {"kind": "wallet", "rate_minor_per_min": 50, "currency": "eur"},
+        {"kind": "subscription", "price_minor": 900, "currency": "eur", "interval": "year"},
+        PER_MINUTE | {"free_seconds": 300},
+    ],
+)
+async def test_no_room_is_opened_with_what_cannot_be_bought_yet(
+    tmp_path: Path, tariff: dict[str, Any]
+) -> None:
+    async with running_app(tmp_path) as app:
+        with pytest.raises(RefusedError, match="422 bad_tariff"):
+            await app.create_room(tariff=tariff)
 
 
 @pytest.mark.parametrize(
