@@ -212,6 +212,8 @@ async def look(page: Page, state: str, found: dict[str, list[str]], *, name: str
 
 
 async def check(page: Page, name: str, found: dict[str, list[str]]) -> None:
+    # A colour on its way to another has the contrast of neither.
+    await page.evaluate("Promise.allSettled(document.getAnimations().map((one) => one.finished))")
     results = await Axe().run(page)
     serious = [
         one["id"] for one in results.response["violations"] if one["impact"] in ("serious", "critical")
