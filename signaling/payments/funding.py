@@ -14,7 +14,7 @@ from signaling.notices import Notice
 from signaling.payments.context import Context
 from signaling.payments.holds import OPEN_STATES, Stay, apply_intent, find_stay, funding_failed, look
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
-from signaling.payments.reconcile import BACKOFF_MAX_S, CLOCK_SKEW_S, FIRST_LOOK_S, IN_FLIGHT_S, KEYS_MAX
+from signaling.payments.reconcile import CLOCK_SKEW_S, FIRST_LOOK_S, IN_FLIGHT_S, KEYS_MAX, postpone
 from signaling.payments.settings import PaymentsSettings
 from signaling.stores import passes, windows
 from signaling.stores import refunds as calls
@@ -202,16 +202,6 @@ async def _next_key(ctx: Context, window_id: str, call: calls.StripeCall) -> Non
             return ()
         await windows.move_window(tx, window, "failed", failure="unavailable")
         return (funding_failed(stay.pass_, "unavailable"),)
-
-    await ctx.write(work)
-
-
-async def postpone(ctx: Context, call: calls.StripeCall, note: str) -> None:
-    next_at_s = ctx.now_s() + min(2**call.attempts, BACKOFF_MAX_S)
-
-    async def work(tx: Transaction) -> Sequence[Notice]:
-        await calls.postpone_call(tx, call, next_at_s, note)
-        return ()
 
     await ctx.write(work)
 
