@@ -13,12 +13,14 @@ Message = dict[str, Any]
 
 
 class Overheard:
-    """From before the page is opened. `sent` is what the page says; `change` may change what the server says."""
+    """From before the page is opened. `sent` is what the page says; `change` may change what the server says, and types
+    in `mute` do not reach the page: what the test says in their place would be overtaken by the server's own."""
 
     def __init__(self, person: Person) -> None:
         self.sent: list[Message] = []
         self.heard: list[Message] = []
         self.change: Callable[[Message], Message] = lambda message: message
+        self.mute: set[str] = set()
         self._route: WebSocketRoute | None = None
         person.page.route_web_socket("**/ws", self._open)
 
@@ -42,6 +44,8 @@ class Overheard:
         def from_server(text: str | bytes) -> None:
             message = json.loads(text)
             self.heard.append(message)
+            if message["type"] in self.mute:
+                return
             route.send(json.dumps(self.change(message)))
 
         route.on_message(from_page)

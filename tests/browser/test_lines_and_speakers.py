@@ -41,6 +41,8 @@ def in_a_call(server: Server, person: NewPerson) -> tuple[Person, Person, Overhe
     for someone in (ana, bo):
         someone.context.add_init_script(STANDS_STILL)
     of_ana, of_bo = Overheard(ana), Overheard(bo)
+    for overheard in (of_ana, of_bo):
+        overheard.mute |= {"reception", "speakers"}
     moves.host_enters(ana, room)
     moves.payer_enters(bo, server.buy(room, "Bo"), server.url)
     moves.meter_state(bo.page, "counting")
