@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from . import checkout
+from . import checkout, due
 from .cards import Card, offered
 from .errors import StripeError
 from .params import Json
@@ -60,7 +60,7 @@ class Pages:
 
         def pay(tx: Transaction) -> Json:
             session = _open_session(tx, request)
-            card = _chosen(session, body.get("card"))
+            card = _chosen(tx, session, body.get("card"))
             return _outcome(session, checkout.pay(tx, session, card, email=email, name=name))
 
         return web.json_response(await self._store.write(pay))
@@ -73,16 +73,13 @@ class Pages:
 
         def answer(tx: Transaction) -> Json:
             session = _open_session(tx, request)
-            intent = tx.find(session["payment_intent"] or "", "payment_intent")
-            challenge = tx.hidden(intent["id"]).get("challenge") if intent else None
-            card = _chosen(session, challenge)
-            return _outcome(session, checkout.answer_challenge(tx, session, card, approved=approved))
+            return _outcome(session, checkout.answer_challenge(tx, session, approved=approved))
 
         return web.json_response(await self._store.write(answer))
 
 
 def _session(tx: Transaction, request: web.Request) -> Json:
-    checkout.expire_due(tx)
+    due.run_due(tx)
     key = request.match_info["key"]
     if "/embedded/" not in request.path:
         session = tx.find(key, "checkout.session")
@@ -103,8 +100,13 @@ def _open_session(tx: Transaction, request: web.Request) -> Json:
     return session
 
 
-def _chosen(session: Json, name: object) -> Card:
-    for card in offered(session["payment_method_types"]):
+def _offered(tx: Transaction, session: Json) -> list[Card]:
+    saves = bool(tx.hidden(session["id"])["intent"].get("setup_future_usage"))
+    return offered(session["payment_method_types"], saves=saves)
+
+
+def _chosen(tx: Transaction, session: Json, name: object) -> Card:
+    for card in _offered(tx, session):
         if card.name == name:
             return card
     raise StripeError("Pick one of the test cards", param="card")
@@ -123,7 +125,7 @@ def _view(tx: Transaction, session: Json) -> Json:
     ]
     cards = [
         {"name": card.name, "label": card.label, "hint": card.hint, "last4": card.last4}
-        for card in offered(session["payment_method_types"])
+        for card in _offered(tx, session)
     ]
     return {
         "id": session["id"],
