@@ -89,6 +89,21 @@ async def test_asked_on_session_with_a_way_back(world: World, payments: StripePa
     intent = await payments.create_intent(params | {"return_url": "https://rooms.test/back"}, "k")
     assert intent.status == "requires_action"
     assert intent.action_url == f"{world.url}/sandbox/authenticate/{intent.client_secret}"
+    answered = await world.call(
+        f"/sandbox/api/authenticate/{intent.client_secret}/challenge", {"approved": True}
+    )
+    assert answered["status"] == "succeeded"
+    assert answered["return_url"].startswith("https://rooms.test/back?payment_intent=pi_")
+    assert (await payments.fetch_intent(intent.payment_intent_id)).received_minor == 2000
+
+
+async def test_the_bank_is_not_convinced(world: World, payments: StripePayments):
+    params = await kept(world, payments, "three_d_secure")
+    intent = await payments.create_intent(params | {"return_url": "https://rooms.test/back"}, "k")
+    place = f"/sandbox/api/authenticate/{intent.client_secret}/challenge"
+    answered = await world.call(place, {"approved": False})
+    assert answered["return_url"].endswith("redirect_status=failed")
+    assert (await world.call(place, {"approved": True}))["status"] == 400
     assert (await payments.cancel_intent(intent.payment_intent_id, "c")).status == "canceled"
 
 
