@@ -223,3 +223,26 @@ async def check(page: Page, name: str, found: dict[str, list[str]]) -> None:
     overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
     if overflow > 0:
         found.setdefault(name, []).append(f"scrolls sideways by {overflow} px")
+
+
+async def test_a_hold_says_so(world: World, page: Page):
+    session = await world.session(payment_intent_data={"capture_method": "manual"})
+    await page.goto(session.url)
+    assert await page.locator("#pay").inner_text() == "Hold up to €15.00 (test)"
+    await page.get_by_text("You pay what you use, the rest is released.").wait_for()
+
+
+async def test_the_bank_asks_about_a_kept_card(world: World, page: Page):
+    intent = await world.client.v1.payment_intents.create_async(
+        {
+            "amount": 2000,
+            "currency": "eur",
+            "payment_method": "pm_card_authenticationRequired",
+            "confirm": True,
+            "return_url": f"{BACK}r/algebra",
+        }
+    )
+    await page.goto(intent.next_action.redirect_to_url.url)
+    await page.locator("#approve").click()
+    await page.wait_for_url(f"{BACK}r/algebra?payment_intent={intent.id}&*redirect_status=succeeded")
+    assert (await world.client.v1.payment_intents.retrieve_async(intent.id)).status == "succeeded"
