@@ -16,7 +16,7 @@ import { icon } from "./icons.js";
 const [, place, key] = /\/(checkout|embedded|authenticate)\/([^/]+)\/?$/.exec(location.pathname) ?? [];
 const API = `/sandbox/api/${place}/${key}`;
 const TIMEOUT_MS = 20_000;
-const framed = place === "embedded" && window.parent !== window;
+const framed = place !== "checkout" && window.parent !== window;
 
 const main = byId("checkout");
 
@@ -174,7 +174,8 @@ async function attempt(session, pressed, problem, path, body) {
     const outcome = await call(path, body);
     if (place === "authenticate") {
       showBank(outcome);
-      if (outcome.return_url) location.assign(outcome.return_url);
+      tell({ state: "complete" });
+      if (outcome.return_url && !framed) location.assign(outcome.return_url);
       return;
     }
     if (outcome.state === "declined" && path === "/pay") {
@@ -220,7 +221,7 @@ function showChallenge(session) {
 }
 
 /**
- * The bank's step for a card that was kept; afterwards one goes back to where one came from.
+ * The bank's step for a card that was kept; afterwards one goes back to where one came from, or the call around the frame goes on.
  * @param {{status: string, amount_minor: number, currency: string, return_url: string | null}} payment
  */
 function showBank(payment) {
@@ -228,7 +229,7 @@ function showBank(payment) {
     showChallenge(/** @type {any} */ (payment));
     return;
   }
-  const actions = payment.return_url ? [linkButton("Go back", payment.return_url, { icon: "arrow-left", kind: "primary" })] : [];
+  const actions = payment.return_url && !framed ? [linkButton("Go back", payment.return_url, { icon: "arrow-left", kind: "primary" })] : [];
   if (payment.status === "succeeded" || payment.status === "requires_capture") show("complete", notice("check-circle", "Confirmed", "The bank approved the test payment. No real money moved.", actions));
   else show("declined", notice("help", "Not confirmed", "The bank did not approve the payment. Nothing was charged.", actions));
 }
@@ -238,7 +239,7 @@ function tellHeight() {
   tell({ state: "height", height_px: Math.ceil(document.body.getBoundingClientRect().height) });
 }
 
-if (place === "embedded") document.body.classList.add("framed");
+if (place === "embedded" || framed) document.body.classList.add("framed");
 // A call is always dark, whatever the system says: the frame follows the page around it.
 if (framed) document.documentElement.dataset.theme = window.parent.document.documentElement.dataset.theme ?? "";
 if (framed) new ResizeObserver(tellHeight).observe(document.body);

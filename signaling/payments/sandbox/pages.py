@@ -34,7 +34,7 @@ class Pages:
         app = web.Application(middlewares=[_private, refusals], client_max_size=16 * 1024)
         app.router.add_get("/checkout/{key}", self._show("'none'"))
         app.router.add_get("/embedded/{key}", self._show("'self'"))
-        app.router.add_get("/authenticate/{key}", self._show("'none'"))
+        app.router.add_get("/authenticate/{key}", self._show("'self'"))
         app.router.add_get("/api/authenticate/{key}", self._bank_state)
         app.router.add_post("/api/authenticate/{key}/challenge", self._bank_answer)
         for place in ("checkout", "embedded"):
