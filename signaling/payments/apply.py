@@ -1,10 +1,11 @@
 """Decisions of `metering.orders` turned into rows, inside one transaction."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from metering import ledger as books
+from metering import chart
+from metering.ledger import Transfer
 from metering.orders import (
     Decision,
     EndAccess,
@@ -25,7 +26,7 @@ from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged, Room
 from signaling.payments.port import Checkout, RefundFact
 from signaling.stores import outbox, passes, refunds, rooms
 from signaling.stores.database import Transaction
-from signaling.stores.ledger import Entry, post_transfer
+from signaling.stores.ledger import Entry, post_all
 from signaling.stores.orders import UNPAID, Order, later_orders, update_order
 
 _REFUND_STATES: Mapping[str, refunds.RefundState] = {
@@ -45,7 +46,7 @@ class Stamp:
 
 
 class BooksError(RuntimeError):
-    """The ledger holds another transfer under the same id: our fault, nothing is applied."""
+    """The ledger refuses: it holds another transfer under the same id, or has too little. Our fault, nothing is applied."""
 
 
 class Application:
@@ -118,7 +119,7 @@ class Application:
             "paid_at": self._stamp.now_text,
             "paid_at_s": self._stamp.now_s,
         }
-        await self._book(books.payment_captured(order.id, order.room, order.amount_minor, order.currency))
+        await self._book(chart.sold(_sale(order)))
         extends = order.extends_pass_id is not None
         self.notices.append(
             OrderPaid(
@@ -137,16 +138,16 @@ class Application:
     async def record_refund(self, decision: RecordRefund) -> None:
         order, delta_minor = self._order, decision.amount_minor_delta
         self._values["refunded_minor"] = order.refunded_minor + delta_minor
-        await self._book(
-            books.refund(order.id, order.room, order.refunded_minor, delta_minor, order.currency)
-        )
+        await self._book(chart.refund(_sale(order), order.refunded_minor, delta_minor, _share(order)))
 
     async def record_dispute(self, decision: RecordDispute) -> None:
         order = self._order
         self._values["dispute"] = decision.dispute
         self._values["lost_minor"] = decision.lost_minor
         if decision.lost_minor > 0:
-            await self._book(books.dispute_lost(order.id, order.room, decision.lost_minor, order.currency))
+            refunded_minor = order.amount_minor - decision.lost_minor
+            share = _share(replace(order, refunded_minor=refunded_minor))
+            await self._book(chart.dispute_lost(_sale(order), refunded_minor, share))
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
@@ -212,11 +213,28 @@ class Application:
         if not await refunds.insert_refund(self._tx, row):
             await refunds.set_refund(self._tx, row.id, state, fact.refund_id)
 
-    async def _book(self, transfer: books.Transfer) -> None:
+    async def _book(self, transfers: Sequence[Transfer]) -> None:
         order = self._order
-        entry = Entry(transfer, order.mode, order.account, order.id)
-        if await post_transfer(self._tx, entry, self._stamp.now_text) == "exists_different":
-            raise BooksError(f"another transfer is booked as {transfer.id}")
+        entries = [Entry(transfer, order.mode, order.account, order.id) for transfer in transfers]
+        posted = await post_all(self._tx, entries, self._stamp.now_text)
+        if posted not in {"created", "exists"}:
+            raise BooksError(f"{posted}: {[transfer.id for transfer in transfers]}")
+
+
+def _sale(order: Order) -> chart.Sale:
+    return chart.Sale(
+        sale_id=order.id,
+        payee=order.payee or order.room,
+        amount_minor=order.amount_minor,
+        currency=order.currency,
+        fee_minor=order.fee_minor,
+        tax_minor=order.tax_minor,
+    )
+
+
+def _share(order: Order) -> chart.Share:
+    sale = _sale(order)
+    return chart.Share("pending", sale.net_minor - chart.parts_of(sale, order.refunded_minor).net_minor)
 
 
 _HANDLERS: Mapping[type, Callable[[Application, Any], Awaitable[None]]] = {
