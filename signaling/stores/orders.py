@@ -19,6 +19,8 @@ Purpose = Literal["access", "topup", "setup"]
 # Where the time of an order and its pass comes from.
 Funding = Literal["payment", "metered", "wallet", "subscription", "free"]
 
+# Instead of a form: the payer chose a card on file, or the wallet is topped up unasked.
+ON_FILE_UI = ("card", "auto")
 UNPAID = (OrderState.NEW, OrderState.OPEN)
 PASS_ALIVE = ("waiting", "active")
 
@@ -91,6 +93,16 @@ class Order:
         """The id of the room it is for. Only a top-up of a wallet is for none."""
         assert self.room_id is not None, "a top-up outside any room"
         return self.room_id
+
+    @property
+    def on_file(self) -> bool:
+        """Paid with a card on file, by a PaymentIntent of its own instead of a Checkout Session."""
+        return self.ui in ON_FILE_UI
+
+    @property
+    def payment_ref(self) -> str | None:
+        """What the payment service is asked for to learn what has become of it; None while it is not known."""
+        return self.payment_intent_id if self.on_file else self.checkout_session_id
 
     def opened_by(self, secret: str) -> bool:
         """Whether this is the order's secret, or the one in its link to another device. Constant-time."""
