@@ -15,9 +15,10 @@ async def insert_once(tx: Transaction, table: Table, values: dict[str, Any]) -> 
     return result.rowcount == 1
 
 
-async def put(tx: Transaction, table: Table, key: str, values: dict[str, Any]) -> None:
-    """Inserts, or replaces the row with the same `key` column."""
+async def put(tx: Transaction, table: Table, key: str | tuple[str, ...], values: dict[str, Any]) -> None:
+    """Inserts, or replaces the row with the same `key` column (or columns)."""
     insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
     statement = insert(table).values(values)
-    changed = {name: statement.excluded[name] for name in values if name != key}
-    await tx.execute(statement.on_conflict_do_update(index_elements=[key], set_=changed))
+    keys = (key,) if isinstance(key, str) else key
+    changed = {name: statement.excluded[name] for name in values if name not in keys}
+    await tx.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changed))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from metering.errors import MeterError, RefusedError
 from metering.money import CURRENCIES, Money
-from metering.tariff import PerMinute, choices, parse_tariff, price_of, seconds_for
+from metering.tariff import Choice, PerMinute, choices, parse_tariff, price_of, seconds_for
 
 ENTRANCE = {"kind": "entrance", "price_minor": 500, "currency": "eur", "seconds": 1800}
 PER_MINUTE = {
@@ -16,6 +16,24 @@ PER_MINUTE = {
     "rate_minor_per_min": 100,
     "currency": "eur",
     "presets_s": [900, 1800, 3600],
+}
+METERED = {"kind": "metered", "rate_minor_per_min": 100, "currency": "eur", "window_s": 900}
+WALLET = {"kind": "wallet", "rate_minor_per_min": 100, "currency": "eur"}
+SUBSCRIPTION = {
+    "kind": "subscription",
+    "price_minor": 900,
+    "currency": "eur",
+    "interval": "month",
+    "trial_days": 0,
+}
+FREE = {"kind": "free", "currency": "eur", "seconds": 1800}
+BASES = {
+    "entrance": ENTRANCE,
+    "per_minute": PER_MINUTE,
+    "metered": METERED,
+    "wallet": WALLET,
+    "subscription": SUBSCRIPTION,
+    "free": FREE,
 }
 
 # tariff     | change                                  | refused as
@@ -37,7 +55,9 @@ entrance     | {"seconds": 59}                         | bad_tariff
 entrance     | {"seconds": 700000}                     | bad_tariff
 entrance     | {"seconds": false}                      | bad_tariff
 entrance     | {"discount": 5}                         | bad_tariff
-entrance     | {"kind": "wallet"}                      | unknown_kind
+entrance     | {"kind": "raffle"}                      | unknown_kind
+entrance     | {"free_seconds": 30}                    | bad_tariff
+entrance     | {"free_seconds": 60, "seconds": null}   | bad_tariff
 entrance     | {"kind": ["entrance"]}                  | unknown_kind
 per_minute   | {"presets_s": []}                       | bad_tariff
 per_minute   | {"presets_s": [900, 900]}               | bad_tariff
@@ -47,13 +67,30 @@ per_minute   | {"presets_s": [900, 3600], "max_seconds": 1800} | bad_tariff
 per_minute   | {"rate_minor_per_min": 3}               | below_minimum
 per_minute   | {"rate_minor_per_min": 99999999}        | bad_tariff
 per_minute   | {"rate_minor_per_min": null}            | bad_tariff
+per_minute   | {"free_seconds": 3601}                  | bad_tariff
+metered      | {"rate_minor_per_min": 3}               | below_minimum
+metered      | {"rate_minor_per_min": 0}               | bad_tariff
+metered      | {"window_s": 59}                        | bad_tariff
+metered      | {"window_s": 900, "max_seconds": 600}   | bad_tariff
+metered      | {"rate_minor_per_min": 5, "max_seconds": 1200} | below_minimum
+metered      | {"presets_s": [900]}                    | bad_tariff
+wallet       | {"window_s": 120}                       | bad_tariff
+wallet       | {"currency": "kwd", "rate_minor_per_min": 9} | below_minimum
+subscription | {"interval": "week"}                    | bad_tariff
+subscription | {"interval": ["month"]}                 | bad_tariff
+subscription | {"trial_days": 91}                      | bad_tariff
+subscription | {"trial_days": true}                    | bad_tariff
+subscription | {"price_minor": 49}                     | below_minimum
+subscription | {"seconds": null}                       | bad_tariff
+free         | {"seconds": 0}                          | bad_tariff
+free         | {"price_minor": 0}                      | bad_tariff
 """
 
 
 @pytest.mark.parametrize("row", [row for row in REFUSED.splitlines() if row.strip()])
 def test_refused_with_a_stable_code(row):
     kind, change, code = (cell.strip() for cell in row.split("|"))
-    base = ENTRANCE if kind == "entrance" else PER_MINUTE
+    base = BASES[kind]
     with pytest.raises(RefusedError) as refusal:
         parse_tariff(base | json.loads(change))
     assert refusal.value.code == code
@@ -71,7 +108,17 @@ def test_a_missing_length_is_not_unlimited():
 
 
 @pytest.mark.parametrize(
-    "obj", [ENTRANCE, ENTRANCE | {"seconds": None}, PER_MINUTE, PER_MINUTE | {"max_seconds": 3600}]
+    "obj",
+    [
+        *BASES.values(),
+        ENTRANCE | {"seconds": None},
+        ENTRANCE | {"free_seconds": 300},
+        PER_MINUTE | {"max_seconds": 3600, "free_seconds": 60},
+        METERED | {"max_seconds": 3600, "free_seconds": 300},
+        WALLET | {"max_seconds": 3600},
+        SUBSCRIPTION | {"interval": "year", "trial_days": 14},
+        FREE | {"seconds": None},
+    ],
 )
 def test_json_round_trip(obj):
     assert parse_tariff(obj).to_json() == obj
@@ -81,6 +128,21 @@ def test_presets_are_offered_shortest_first():
     offered = choices(parse_tariff(PER_MINUTE | {"presets_s": [3600, 900]}))
     assert [(choice.seconds, choice.price.amount_minor) for choice in offered] == [(900, 1500), (3600, 6000)]
     assert choices(parse_tariff(ENTRANCE | {"seconds": None}))[0].seconds is None
+
+
+def test_a_metered_tariff_offers_its_first_hold():
+    (offer,) = choices(parse_tariff(METERED))
+    assert (offer.seconds, offer.price) == (900, Money(1500, "eur"))
+    without = {name: value for name, value in METERED.items() if name != "window_s"}
+    assert parse_tariff(without).window_s == 900
+    assert parse_tariff(without | {"max_seconds": 600}).window_s == 600
+
+
+def test_what_costs_nothing_in_advance():
+    assert choices(parse_tariff(WALLET)) == ()
+    assert price_of(parse_tariff(WALLET), 120) == Money(0, "eur")
+    assert choices(parse_tariff(FREE)) == (Choice(1800, Money(0, "eur")),)
+    assert choices(parse_tariff(SUBSCRIPTION)) == (Choice(None, Money(900, "eur")),)
 
 
 # rate per minute | currency | seconds | price
@@ -108,6 +170,10 @@ def test_only_what_the_tariff_sells_has_a_price():
         (bounded, 3601),
         (bounded, None),
         (bounded, 0),
+        (parse_tariff(METERED), 901),
+        (parse_tariff(WALLET), 121),
+        (parse_tariff(SUBSCRIPTION), 900),
+        (parse_tariff(FREE), None),
     ]:
         with pytest.raises(RefusedError) as refusal:
             price_of(tariff, seconds)
