@@ -96,7 +96,7 @@ def packages_for(code: str, value: object) -> tuple[Package, ...]:
 
 def _round_sum(minor: int) -> int:
     """Up to one digit, or to one digit and a five: 600, 1500, 9000."""
-    unit = 10 ** max(0, len(str(minor)) - 2) * 5
+    unit = int("5" + "0" * max(0, len(str(minor)) - 2))
     return -(-minor // unit) * unit
 
 

@@ -21,7 +21,7 @@ from metering.orders import (
     RestoreAccess,
     after,
 )
-from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged, RoomChanged
+from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
 from signaling.payments.port import Checkout, RefundFact
 from signaling.stores import outbox, passes, refunds, rooms
 from signaling.stores.database import Transaction
@@ -72,7 +72,7 @@ class Application:
         if self._values["state"] not in UNPAID:
             self._values["reserved_until_s"] = None
         if order.state in UNPAID and self._values["state"] not in UNPAID:
-            self.notices.append(RoomChanged(order.room))
+            self.notices.extend(order.seat_freed())
         await update_order(self._tx, order.id, **self._values)
 
     def _note_payment(self, state: OrderState) -> None:

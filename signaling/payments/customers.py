@@ -24,9 +24,13 @@ async def ensure_customer(ctx: Context, user_id: str) -> str:
     """
     mode, account, now_s = ctx.settings.mode, ctx.settings.account, ctx.now_s()
 
-    async def begin(tx: Transaction) -> str | calls.StripeCall:
+    async with ctx.db.read() as tx:
         known = await cards.customer_of(tx, user_id, mode, account)
-        return known or await calls.begin_call(
+    if known is not None:
+        return known
+
+    async def begin(tx: Transaction) -> calls.StripeCall:
+        return await calls.begin_call(
             tx,
             key=f"customer:{mode}:{user_id}"[:128],
             operation=OPERATION,
@@ -36,11 +40,7 @@ async def ensure_customer(ctx: Context, user_id: str) -> str:
             retry_at_s=now_s,
         )
 
-    async with ctx.db.read() as tx:
-        found = await cards.customer_of(tx, user_id, mode, account)
-    started = found or await ctx.db.write(begin)
-    if isinstance(started, str):
-        return started
+    started = await ctx.db.write(begin)
     ctx.step("customer_begun")
     customer_id = await ctx.service.create_customer(started.params, started.idempotency_key)
     ctx.step("customer_made")

@@ -148,9 +148,7 @@ async def _adopt(ctx: Context, order_id: str, intent: IntentFact, call: calls.St
     await ctx.write(work)
 
 
-async def _refused(
-    ctx: Context, order_id: str, call: calls.StripeCall, error: RefusedByServiceError
-) -> None:
+async def _refused(ctx: Context, order_id: str, call: calls.StripeCall, error: RefusedByServiceError) -> None:
     """Declined, or a card that is gone: nothing was charged."""
     failure = (error.decline_code or error.code)[:64]
     log.info("payment_refused", order_id=order_id, failure=failure)

@@ -8,7 +8,7 @@ import structlog
 
 from metering.orders import PassSnapshot, unused_of
 from signaling.notices import Notice, PassChanged
-from signaling.payments import reconcile
+from signaling.payments import onfile, reconcile
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError, RefundFact, RefusedByServiceError
 from signaling.payments.settle import settle
@@ -104,6 +104,9 @@ async def _expire(ctx: Context, row: OutboxRow) -> None:
         order = await get_order(tx, row.subject_id)
     if order is None:
         raise ImpossibleError("no such order")
+    if order.on_file:
+        await _cancel(ctx, order)
+        return
     if order.checkout_session_id is None:
         await reconcile.reconcile(ctx, order.id)
         async with ctx.db.read() as tx:
@@ -121,6 +124,16 @@ async def _expire(ctx: Context, row: OutboxRow) -> None:
     settled = await settle(ctx, order.id)
     if settled.reserved_until_s is not None:
         raise LaterError("neither expired nor paid", 5)
+
+
+async def _cancel(ctx: Context, order: Order) -> None:
+    """With a card on file there is a PaymentIntent instead of a Checkout Session."""
+    if order.payment_intent_id is not None:
+        await onfile.cancel(ctx, order)
+        ctx.step("canceled")
+    settled = await settle(ctx, order.id)
+    if settled.reserved_until_s is not None:
+        raise LaterError("neither canceled nor paid", 5)
 
 
 # --- refunding --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from metering.orders import PassSnapshot, refund_due
 from signaling.notices import Notice, OutboxFilled
-from signaling.payments import reconcile
+from signaling.payments import onfile, reconcile
 from signaling.payments.context import Context
 from signaling.payments.port import OutcomeUnknownError, ServiceEvent
 from signaling.payments.settle import settle
@@ -123,14 +123,18 @@ async def look_after_calls(ctx: Context) -> int:
     """Reconciles the calls that are due; how many."""
     async with ctx.db.read() as tx:
         due = await calls.open_calls(tx, ctx.now_s(), reconcile.OPERATION)
-    for call in due:
+        on_file = await calls.open_calls(tx, ctx.now_s(), onfile.OPERATION)
+    for call in [*due, *on_file]:
         await _look_after(ctx, call)
-    return len(due)
+    return len(due) + len(on_file)
 
 
 async def _look_after(ctx: Context, call: calls.StripeCall) -> None:
     try:
-        await reconcile.reconcile(ctx, call.subject_id)
+        if call.operation == onfile.OPERATION:
+            await settle(ctx, call.subject_id)  # what was found may be paid already
+        else:
+            await reconcile.reconcile(ctx, call.subject_id)
     except OutcomeUnknownError as error:
         await reconcile.postpone(ctx, call, str(error))
     except Exception as error:

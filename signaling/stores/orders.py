@@ -11,6 +11,7 @@ from sqlalchemy import Select, and_, exists, func, or_, select, update
 
 from metering.orders import Dispute, Mode, OrderSnapshot, OrderState
 from signaling.ids import secret_matches
+from signaling.notices import RoomChanged
 from signaling.stores.database import Transaction
 from signaling.stores.schema import orders, passes, rooms, sessions
 from signaling.stores.statements import insert_once
@@ -107,6 +108,10 @@ class Order:
     def opened_by(self, secret: str) -> bool:
         """Whether this is the order's secret, or the one in its link to another device. Constant-time."""
         return secret_matches(secret, self.secret_hash) or secret_matches(secret, self.link_hash)
+
+    def seat_freed(self) -> tuple[RoomChanged, ...]:
+        """To be told once an order no longer holds a seat. A top-up never held one."""
+        return () if self.room_id is None else (RoomChanged(self.room_id),)
 
     def snapshot(self) -> OrderSnapshot:
         """What the rules of money look at."""
