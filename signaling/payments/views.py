@@ -74,7 +74,7 @@ def _refund_view(refund: refunds.Refund) -> Json:
 
 
 async def order_view(tx: Transaction, settings: PaymentsSettings, order: Order) -> Json:
-    room = await rooms.by_id(tx, order.room)
+    room = None if order.room_id is None else await rooms.by_id(tx, order.room_id)
     found = await passes.pass_of_order(tx, order) if order.granted else None
     given_back = await refunds.refunds_of(tx, order.id)
     view: Json = {
@@ -97,7 +97,7 @@ async def order_view(tx: Transaction, settings: PaymentsSettings, order: Order) 
 
 async def receipt_view(tx: Transaction, order: Order) -> Json:
     """Money as objects, since a receipt is read away from its context."""
-    room = await rooms.by_id(tx, order.room)
+    room = None if order.room_id is None else await rooms.by_id(tx, order.room_id)
     found = await passes.pass_of_order(tx, order) if order.granted else None
     given_back = await refunds.refunds_of(tx, order.id)
     price = Money(order.amount_minor, order.currency)
