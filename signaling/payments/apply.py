@@ -23,6 +23,7 @@ from metering.orders import (
 )
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
 from signaling.payments.port import Checkout, RefundFact
+from signaling.payments.wallets import topup_ended
 from signaling.stores import outbox, passes, refunds, rooms
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import Entry, post_transfer
@@ -73,6 +74,9 @@ class Application:
             self._values["reserved_until_s"] = None
         if order.state in UNPAID and self._values["state"] not in UNPAID:
             self.notices.extend(order.seat_freed())
+            if order.purpose == "topup":
+                failure = self._values.get("failure")
+                self.notices.extend(await topup_ended(self._tx, order, failure, self._stamp.now_s))
         await update_order(self._tx, order.id, **self._values)
 
     def _note_payment(self, state: OrderState) -> None:

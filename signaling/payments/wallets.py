@@ -49,8 +49,8 @@ async def tell_inside(
 
 
 async def topup_ended(tx: Transaction, order: Order, failure: str | None, now_s: int) -> list[Notice]:
-    """A top-up that came to nothing. One that was asked for unasked gives its place free; after a decline the card is
-    left alone for an hour, and the payer is told."""
+    """A top-up is over, paid or not. One that was asked for unasked gives its place free; after a decline (`failure`) the
+    card is left alone for an hour, and the payer is told."""
     if order.ui != AUTO_UI:
         return []
     key = key_of(order)

@@ -1,12 +1,15 @@
 """Orders that are paid with a card on file, as a top-up of a wallet is: for no room, by a PaymentIntent of their own."""
 
-from metering.orders import OrderState
+import pytest
+
+from metering.orders import OrderState, PaymentFact
 from metering.wallet import HOUR_S, Package
 from signaling.notices import RoomChanged
-from signaling.payments import onfile, reconcile
+from signaling.payments import onfile, reconcile, settle
+from signaling.payments.port import Checkout
 from signaling.payments.wallets import key_of, package_of, topup_tariff
 from signaling.stores import wallets
-from signaling.stores.orders import Order, get_order, insert_order
+from signaling.stores.orders import Order, get_order, insert_order, update_order
 from signaling.stores.schema import users
 
 from .world import ACCOUNT, World
@@ -100,6 +103,36 @@ async def test_after_a_refusal_a_wallet_is_left_alone_for_an_hour(world: World):
     wallet = await the_wallet(world)
     assert wallet.auto_order_id is None
     assert wallet.auto_not_before_s == int(world.clock.at_s) + HOUR_S
+
+
+@pytest.mark.parametrize(
+    ("session_status", "failure", "state", "backs_off"),
+    [("complete", "card_declined", OrderState.FAILED, True), ("expired", None, OrderState.EXPIRED, False)],
+)
+async def test_what_is_seen_only_when_settling_frees_the_wallet_too(
+    world: World, session_status: str, failure: str | None, state: OrderState, backs_off: bool
+):
+    await begin(world, "auto")
+    made = {"state": OrderState.OPEN, "payment_intent_id": "pi_1"}
+    await world.db.write(lambda tx: update_order(tx, "ord_topup", **made))
+    fact = PaymentFact(
+        reference="ord_topup",
+        checkout_session_id="pi_1",
+        amount_minor=1000,
+        currency="eur",
+        mode="sandbox",
+        account=ACCOUNT,
+        session_status=session_status,
+        payment_status="unpaid",
+        intent_status="requires_payment_method" if failure else None,
+        payment_intent_id="pi_1",
+    )
+    checkout = Checkout(fact, url=None, client_secret=None, failure=failure)
+    await settle._apply(world.payments.ctx, "ord_topup", checkout, ())
+    order, wallet = await reload(world), await the_wallet(world)
+    assert (order.state, order.checkout_session_id) == (state, None)
+    assert wallet.auto_order_id is None
+    assert (wallet.auto_not_before_s is not None) is backs_off
 
 
 async def test_without_an_answer_the_order_stays_open_and_the_same_key_asks_again(world: World):
