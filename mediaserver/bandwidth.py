@@ -280,6 +280,15 @@ class Line:
         return self._cut_us * 1000
 
     @property
+    def cut_us(self) -> int:
+        return self._cut_us
+
+    @property
+    def rtt_us(self) -> int:
+        """From a packet's leaving to the feedback on it, smoothed."""
+        return self._rtt_us
+
+    @property
     def state(self) -> tuple[object, ...]:
         """Everything that the estimate says and goes on from."""
         trend = self._trend

@@ -174,6 +174,10 @@ cdef enum:
     CACHE_PACKETS = 1024        # the same as in forwarder.py, as the next five
     OFFSETS_KEPT = 8
     RESENDS_PER_SECOND_MAX = 500
+    REPAIRS = 64                # the next four as in repairs.py
+    REPAIR_WINDOW_US = 200000
+    REPAIR_LEAST_BYTES = 1500
+    TROUBLE_US = 2000000
     LATE_PACKETS_MAX = 1000
     PADDING_BYTES = 224
     NACKS_MAX = 512             # the same as in rtcp.py
@@ -285,6 +289,8 @@ cdef struct Subscription:
     int former_count
     int64_t resend_second
     int resends
+    int64_t repaired[REPAIRS], repaired_us[REPAIRS]
+    int64_t repair_window, repair_bytes
     int64_t keyframe_ns     # the last request that was told
     int marks               # to be told to Python
     int64_t first_ns
@@ -489,6 +495,26 @@ cdef inline bint _may_resend(Subscription *to, int64_t now_ns) noexcept nogil:
         to.resend_second, to.resends = now_ns // SECOND_NS, 0
     to.resends += 1
     return to.resends <= RESENDS_PER_SECOND_MAX
+
+
+cdef inline bint _may_repair(Subscription *to, int64_t outgoing, int size, int64_t now_ns, bint left_behind) noexcept nogil:
+    """`repairs.Repairs.admit`."""
+    cdef Line *line = to.peer.line
+    cdef int64_t now_us = now_ns // 1000
+    cdef int place = <int>(outgoing & (REPAIRS - 1))
+    if line == NULL or line.feedbacks == 0:
+        return True
+    if left_behind and now_us - line.cut_us < TROUBLE_US:
+        return False
+    if to.repaired[place] == outgoing and now_us - to.repaired_us[place] < line.rtt_us // 2:
+        return False
+    if now_us // REPAIR_WINDOW_US != to.repair_window:
+        to.repair_window, to.repair_bytes = now_us // REPAIR_WINDOW_US, 0
+    if to.repair_bytes >= max(<int64_t>REPAIR_LEAST_BYTES, <int64_t>(0.3 * line.estimate_bps * REPAIR_WINDOW_US / 8e6)):
+        return False
+    to.repair_bytes += size
+    to.repaired[place], to.repaired_us[place] = outgoing, now_us
+    return True
 
 
 # --- bytes -----------------------------------------------------------------------------------------------
@@ -1820,7 +1846,9 @@ cdef class DataPlane:
             if not _sent_as(to, outgoing, &stretch) or stretch.publication.cache == NULL:
                 continue
             packet = &stretch.publication.cache[(outgoing + stretch.offset) & (CACHE_PACKETS - 1)]
-            if packet.number == outgoing + stretch.offset >= 0:
+            if packet.number == outgoing + stretch.offset >= 0 and _may_repair(
+                to, outgoing, packet.size, now_ns, stretch.publication != to.publication
+            ):
                 self._repeat(to, packet, &stretch.splice, sequences[place], now_ns)
 
     cdef void _repeat(

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from mediaserver.bandwidth import Line
 from mediaserver.gate import Gate, Lease
+from mediaserver.repairs import Repairs
 from mediaserver.rtcp import (
     GOODBYE,
     SenderReport,
@@ -155,6 +156,7 @@ class Subscription:
     start: int = -1
     resend_second: int = 0
     resends: int = 0
+    repairs: Repairs = field(default_factory=Repairs)
     # What the native forwarder keeps of it; its numbers and counters are there and not here.
     link: Any = None
 
@@ -208,6 +210,12 @@ class Subscription:
             self.resend_second, self.resends = second, 0
         self.resends += 1
         return self.resends <= RESENDS_PER_SECOND_MAX
+
+    def may_repair(self, outgoing: int, size: int, now_ns: int, *, left_behind: bool) -> bool:
+        """Whether the line bears it."""
+        return self.line is None or self.repairs.admit(
+            self.line, outgoing, size, now_ns, left_behind=left_behind
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -472,7 +480,9 @@ class PacketForwarder:
             if not self.passing(subscription, now_ns) or not subscription.may_resend(now_ns):
                 return
             if stretch is not None and packet is not None:
-                self._resend(subscription, packet, stretch.splice, sequence, now_ns)
+                left_behind = stretch.fanout is not subscription.fanout
+                if subscription.may_repair(outgoing, len(packet.payload), now_ns, left_behind=left_behind):
+                    self._resend(subscription, packet, stretch.splice, sequence, now_ns)
 
     def _resend(self, to: Subscription, packet: Packet, splice: Splice, sequence: int, now_ns: int) -> None:
         """RFC 4588 section 4: own SSRC, payload type and numbers; the original number leads the payload."""
