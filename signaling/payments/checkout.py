@@ -5,12 +5,13 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from metering.errors import RefusedError
 from metering.money import Money
 from metering.orders import OrderState
-from metering.tariff import Entrance, Free, Metered, PerMinute, Tariff, length_of, parse_tariff, price_of
+from metering.tariff import Entrance, Free, Metered, PerMinute, Tariff, length_of, price_of
 from signaling.errors import ApiError
 from signaling.http import Line
 from signaling.ids import secret_hash
@@ -20,7 +21,7 @@ from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.granting import insert_granted
 from signaling.payments.pricing import price_order, take_code
-from signaling.stores import passes, rooms
+from signaling.stores import passes, rates, rooms
 from signaling.stores.database import Transaction
 from signaling.stores.orders import (
     BY_USE,
@@ -31,8 +32,9 @@ from signaling.stores.orders import (
     insert_order,
     orders_of_pass,
     seats_taken,
-    terms_version,
 )
+
+log = structlog.get_logger()
 
 SECRET_CHARS_MIN = 32
 EXTENDABLE = ("waiting", "active", "used_up")
@@ -52,6 +54,7 @@ class NewOrder(BaseModel):
     extends: Annotated[str, StringConstraints(max_length=64)] | None = None
     extends_secret: Annotated[str, StringConstraints(max_length=256)] | None = None
     accept_terms: bool = False
+    terms_version: Annotated[str, StringConstraints(max_length=64)] | None = None  # that the payer was shown
     code: Annotated[str, StringConstraints(max_length=64)] | None = None
     goes_on: bool = False  # of what is paid for by use: further holds on the same card may follow
     ui: Literal["hosted", "embedded"] | None = None
@@ -126,7 +129,8 @@ class _Maker:
             await self._require_seat(tx, room)
         else:
             await self._require_extendable(tx, room, self._body.extends)
-        unpriced = self._order(room, await terms_version(tx, room.id))
+        tariff = await self._tariff(tx, room)
+        unpriced = self._order(room, tariff, await self._terms(tx, room))
         priced = await price_order(tx, room, unpriced, self._body.code, self._now_s)
         order = priced.order
         if order.funding == "free" or order.amount_minor == 0:
@@ -173,9 +177,31 @@ class _Maker:
         if found.state not in EXTENDABLE or found.granted_ms is None or is_by_use:
             raise ApiError(409, "not_extendable", "time cannot be added to this pass")
 
-    def _order(self, room: rooms.Room, version: str | None) -> Order:
+    async def _tariff(self, tx: Transaction, room: rooms.Room) -> Tariff:
+        """What is sold now: what the room leaves open comes from the rates of this moment."""
+        try:
+            tariff = await rates.tariff_of_room(tx, room)
+        except RefusedError as error:
+            log.warning("room_has_no_price", room_id=room.id, why=str(error))
+            raise ApiError(409, "no_rate", "this room has no price: nothing can be bought here now") from None
+        if self._body.extends is not None and _funding(tariff) != "payment":
+            raise ApiError(409, "not_extendable", "this room sells no time to add")
+        return tariff
+
+    async def _terms(self, tx: Transaction, room: rooms.Room) -> rates.Terms:
+        """What is accepted with the order. Raises ApiError 409 `terms_changed` when the payer was shown another version."""
+        terms = await rates.terms_of_room(tx, room)
+        if self._body.terms_version is not None and self._body.terms_version != terms.version:
+            raise ApiError(
+                409,
+                "terms_changed",
+                "the terms have changed: read and accept them again",
+                field="accept_terms",
+            )
+        return terms
+
+    def _order(self, room: rooms.Room, tariff: Tariff, terms: rates.Terms) -> Order:
         body, settings = self._body, self._ctx.settings
-        tariff = parse_tariff(room.tariff)
         seconds, price = _price(tariff, body.seconds)
         return Order(
             id=body.order_id,
@@ -187,11 +213,11 @@ class _Maker:
             secret_hash=self._hashed,
             name=body.name,
             email=body.email,
-            tariff=room.tariff,
+            tariff=tariff.to_json(),
             title=room.title,
             description=room.description,
-            terms_url=room.terms_url,
-            terms_version=version,
+            terms_url=terms.url,
+            terms_version=terms.version,
             terms_accepted_at=self._now_text,
             seconds=seconds,
             amount_minor=price.amount_minor,

@@ -8,9 +8,11 @@ import segno
 from aiohttp import web
 
 from metering.money import CURRENCIES
+from signaling.hosting import caller
 from signaling.http import Network, answer, bearer, client_address, parse_body
 from signaling.ratelimit import RateLimiter, Rule, require
 from signaling.rooms.cards import Cards, room_by_slug
+from signaling.rooms.editing import Editing, RoomEdit
 from signaling.rooms.opening import NewRoom, Opening
 from signaling.stores import rooms as store
 from signaling.stores.database import Database
@@ -38,6 +40,7 @@ class RoomRoutes:
         db: Database,
         opening: Opening,
         cards: Cards,
+        editing: Editing,
         *,
         limiter: RateLimiter,
         facts: PublicFacts,
@@ -46,6 +49,7 @@ class RoomRoutes:
         self._db = db
         self._opening = opening
         self._cards = cards
+        self._editing = editing
         self._limiter = limiter
         self._facts = facts
         self._trusted = trusted
@@ -58,6 +62,7 @@ class RoomRoutes:
             web.get("/api/rooms/{slug}/events", self.events),
             web.get("/api/rooms/{slug}/qr.svg", self.qr),
             web.get("/api/host/rooms/{id}", self.host_room),
+            web.patch("/api/host/rooms/{id}", self.edit),
             web.post("/api/host/rooms/{id}/key", self.rotate_key),
         ]
 
@@ -115,6 +120,14 @@ class RoomRoutes:
             "checklist": self._checklist(room),
         }
         return answer(body)
+
+    async def edit(self, request: web.Request) -> web.Response:
+        await self._limit(request, "host", HOST_RULE)
+        who, room_id = await caller(request), request.match_info["id"]
+        await self._editing.edit(room_id, who, await parse_body(request, RoomEdit))
+        async with self._db.read() as tx:
+            room = await who.room(tx, room_id)
+            return answer({"card": await self._cards.card_of(tx, room), "sold": room.sold})
 
     async def rotate_key(self, request: web.Request) -> web.Response:
         await self._limit(request, "host", HOST_RULE)
