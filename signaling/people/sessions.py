@@ -106,7 +106,7 @@ class Sessions:
     def _secret(self, cookie: str) -> str | None:
         """The secret in a cookie that one of our keys signed."""
         secret, _, signature = cookie.partition(".")
-        if not secret or not signature.isascii():
+        if not secret or not cookie.isascii():
             return None
         for _, key in self._keys():
             if hmac.compare_digest(signature, _signature(key, secret)):
@@ -171,5 +171,5 @@ def _signature(key: str, secret: str) -> str:
 
 def _require_csrf(request: web.Request, current: Current) -> None:
     given = request.headers.get("X-CSRF-Token", "")
-    if not given or not secret_matches(given, current.session.csrf_hash):
+    if not given.isascii() or not secret_matches(given, current.session.csrf_hash):
         raise ApiError(403, "bad_csrf", "send the token of GET /api/me as X-CSRF-Token")

@@ -139,14 +139,14 @@ async def add_session(tx: Transaction, session: UserSession, now_s: int) -> None
 async def session_of(tx: Transaction, secret_hash: str, now_s: int) -> tuple[UserSession, User] | None:
     """The session with its person, while it is good."""
     query = (
-        select(user_sessions, *(users.c[name].label(f"user_{name}") for name in User.__slots__))
+        select(user_sessions, *(users.c[name].label(f"person_{name}") for name in User.__slots__))
         .join(users, users.c.id == user_sessions.c.user_id)
         .where(user_sessions.c.secret_hash == secret_hash, user_sessions.c.expires_at_s > now_s)
     )
     row = (await tx.execute(query)).mappings().first()
     if row is None:
         return None
-    return _session(row), User(**{name: row[f"user_{name}"] for name in User.__slots__})
+    return _session(row), User(**{name: row[f"person_{name}"] for name in User.__slots__})
 
 
 async def sessions_of(tx: Transaction, user_id: str, now_s: int) -> list[UserSession]:
