@@ -49,6 +49,8 @@ class PageFacts:
 def price_text(card: dict[str, Any]) -> str:
     """The price for previews, without a locale: `5.00 EUR · 30 minutes`, `1.00 EUR per minute`."""
     tariff = card["tariff"]
+    if card.get("state") == "unpriced":
+        return "no price now"
     if "rate_minor_per_min" in tariff:
         rate = f"{_money(tariff['rate_minor_per_min'], tariff['currency'])} per minute"
         return f"{rate}, paid for what you use" if tariff["kind"] == "metered" else rate

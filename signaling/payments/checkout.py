@@ -20,7 +20,7 @@ from signaling.payments import reconcile
 from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.granting import insert_granted
-from signaling.payments.pricing import price_order, take_code
+from signaling.payments.pricing import Asked, Quoted, price_order, quote, take_code
 from signaling.stores import passes, rates, rooms
 from signaling.stores.database import Transaction
 from signaling.stores.orders import (
@@ -40,6 +40,19 @@ SECRET_CHARS_MIN = 32
 EXTENDABLE = ("waiting", "active", "used_up")
 
 
+EMAIL_PATTERN = r"^[^\s@<>\"]+@[^\s@<>\"]+$"
+
+
+class NewQuote(BaseModel):
+    """The body of `POST /api/rooms/{slug}/quote`."""
+
+    model_config = ConfigDict(strict=True)
+
+    seconds: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    email: Annotated[str, StringConstraints(pattern=EMAIL_PATTERN, max_length=254)] | None = None
+    code: Annotated[str, StringConstraints(max_length=64)] | None = None
+
+
 class NewOrder(BaseModel):
     """The body of `POST /api/rooms/{slug}/orders`."""
 
@@ -47,9 +60,7 @@ class NewOrder(BaseModel):
 
     order_id: Annotated[str, StringConstraints(pattern=r"^ord_[A-Za-z0-9_-]{22}$")]
     name: Annotated[Line, StringConstraints(max_length=80)]
-    email: Annotated[str, StringConstraints(pattern=r"^[^\s@<>\"]+@[^\s@<>\"]+$", max_length=254)] | None = (
-        None
-    )
+    email: Annotated[str, StringConstraints(pattern=EMAIL_PATTERN, max_length=254)] | None = None
     seconds: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     extends: Annotated[str, StringConstraints(max_length=64)] | None = None
     extends_secret: Annotated[str, StringConstraints(max_length=256)] | None = None
@@ -124,7 +135,7 @@ class _Maker:
         existing = await get_order(tx, self._body.order_id)
         if existing is not None:
             return self._repeat(existing)
-        room = await self._room(tx)
+        room = await _open_room(tx, self._ctx, self._slug)
         if self._body.extends is None:
             await self._require_seat(tx, room)
         else:
@@ -148,15 +159,6 @@ class _Maker:
             raise ApiError(409, "exists_different", "another order has this id")
         return Made(existing, is_new=False)
 
-    async def _room(self, tx: Transaction) -> rooms.Room:
-        room = await rooms.by_slug(tx, self._slug)
-        settings = self._ctx.settings
-        if room is None or (room.mode, room.account) != (settings.mode, settings.account):
-            raise ApiError(404, "unknown_room", "no such room")
-        if room.state != "open":
-            raise ApiError(409, "room_closed", "the host has closed this room")
-        return room
-
     async def _require_seat(self, tx: Transaction, room: rooms.Room) -> None:
         if room.locked:
             raise ApiError(409, "room_locked", "the host has locked this room")
@@ -178,12 +180,8 @@ class _Maker:
             raise ApiError(409, "not_extendable", "time cannot be added to this pass")
 
     async def _tariff(self, tx: Transaction, room: rooms.Room) -> Tariff:
-        """What is sold now: what the room leaves open comes from the rates of this moment."""
-        try:
-            tariff = await rates.tariff_of_room(tx, room)
-        except RefusedError as error:
-            log.warning("room_has_no_price", room_id=room.id, why=str(error))
-            raise ApiError(409, "no_rate", "this room has no price: nothing can be bought here now") from None
+        """What is sold now. Raises ApiError 409 `no_rate`, `not_extendable`."""
+        tariff = await _tariff(tx, room)
         if self._body.extends is not None and _funding(tariff) != "payment":
             raise ApiError(409, "not_extendable", "this room sells no time to add")
         return tariff
@@ -230,6 +228,37 @@ class _Maker:
             funding=_funding(tariff),
             goes_on=body.goes_on and isinstance(tariff, Metered),
         )
+
+
+async def _open_room(tx: Transaction, ctx: Context, slug: str) -> rooms.Room:
+    """Raises ApiError 404 `unknown_room`, 409 `room_closed`."""
+    room = await rooms.by_slug(tx, slug)
+    settings = ctx.settings
+    if room is None or (room.mode, room.account) != (settings.mode, settings.account):
+        raise ApiError(404, "unknown_room", "no such room")
+    if room.state != "open":
+        raise ApiError(409, "room_closed", "the host has closed this room")
+    return room
+
+
+async def _tariff(tx: Transaction, room: rooms.Room) -> Tariff:
+    """What is sold now: what the room leaves open comes from the rates of this moment. Raises ApiError 409 `no_rate`."""
+    try:
+        return await rates.tariff_of_room(tx, room)
+    except RefusedError as error:
+        log.warning("room_has_no_price", room_id=room.id, why=str(error))
+        raise ApiError(409, "no_rate", "this room has no price: nothing can be bought here now") from None
+
+
+async def quote_order(ctx: Context, slug: str, body: NewQuote, user_id: str | None) -> Quoted:
+    """What an order made now would cost: nothing is kept, and no code is taken. Raises ApiError (API.md, Orders)."""
+    async with ctx.db.read() as tx:
+        room = await _open_room(tx, ctx, slug)
+        tariff = await _tariff(tx, room)
+        if _funding(tariff) != "payment" and body.code:
+            raise ApiError(422, "code_not_here", "this code is not for this purchase", field="code")
+        _, price = _price(tariff, body.seconds)
+        return await quote(tx, room, price, Asked(body.code, ctx.now_s(), user_id, body.email))
 
 
 def _funding(tariff: Tariff) -> Funding:

@@ -1,6 +1,7 @@
 """HTTP routes of rooms and hosts (API.md, "Rooms")."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,7 +118,7 @@ class RoomRoutes:
             "card": card,
             "share_url": self._share_url(room.slug),
             "earnings": earnings_json(earned, room.currency),
-            "checklist": self._checklist(room),
+            "checklist": self._checklist(room, card),
         }
         return answer(body)
 
@@ -135,7 +136,7 @@ class RoomRoutes:
         key = await self._opening.rotate_key(room_id, bearer(request))
         return answer({"host_key": key, "host_url": self._host_url(room_id, key)})
 
-    def _checklist(self, room: store.Room) -> list[dict[str, str]]:
+    def _checklist(self, room: store.Room, card: Mapping[str, Any]) -> list[dict[str, str]]:
         """What the host should know before going live; the page adds what only it can see (camera, network)."""
         found = []
         if room.mode == "sandbox":
@@ -149,6 +150,10 @@ class RoomRoutes:
             )
         if room.state != "open":
             found.append({"code": "room_closed", "message": "This room is closed."})
+        if card["state"] == "unpriced":
+            found.append(
+                {"code": "no_rate", "message": "No price is set for this room: nobody can buy anything."}
+            )
         return found
 
     def _share_url(self, slug: str) -> str:
