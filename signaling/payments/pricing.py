@@ -87,9 +87,7 @@ def _with_parts(order: Order, parts: Parts, promotion: Promotion | None) -> Orde
     )
 
 
-async def _find(
-    tx: Transaction, room: rooms.Room, listed: Money, asked: Asked
-) -> tuple[Promotion, str]:
+async def _find(tx: Transaction, room: rooms.Room, listed: Money, asked: Asked) -> tuple[Promotion, str]:
     code = read_code(asked.code or "")
     promotion = await promotions.find_code(tx, BooksOf(room.mode, room.account), code) if code else None
     if promotion is None:

@@ -83,7 +83,9 @@ async def _priced(tx: Transaction, room: store.Room, changes: Mapping[str, Any])
     wanted = changes.get("tariff", room.tariff)
     if not wanted.get("currency"):
         wanted = wanted | {"currency": room.currency}
-    figures = await figures_for(tx, Books(room.mode, room.account), wanted, room=room)
+    figures = await figures_for(
+        tx, Books(room.mode, room.account), wanted, room_id=room.id, owner_id=room.owner_id
+    )
     said = read_tariff(wanted, changes.get("max_seconds", room.max_seconds), figures)
     if said.tariff.currency != room.currency:
         if room.sold:

@@ -12,7 +12,7 @@ from signaling.errors import ApiError
 from signaling.http import Line, Prose
 from signaling.ids import RandomBytes, new_id, new_secret, new_slug, secret_hash, secret_matches
 from signaling.rooms.tariffs import Said, read_tariff
-from signaling.stores import invitations, rates
+from signaling.stores import invitations, people, rates
 from signaling.stores import rooms as store
 from signaling.stores.database import Database, Transaction
 
@@ -53,15 +53,20 @@ class Opened:
 
 
 async def figures_for(
-    tx: Transaction, books: Books, said: Mapping[str, Any], *, room: store.Room | None = None
+    tx: Transaction,
+    books: Books,
+    said: Mapping[str, Any],
+    *,
+    room_id: str | None = None,
+    owner_id: str | None = None,
 ) -> Figures:
     """The rates that hold for a tariff that says this: in its currency, where it names one."""
     code = said.get("currency")
     return await rates.figures_of(
         tx,
         rates.BooksOf(books.mode, books.account),
-        room_id=None if room is None else room.id,
-        owner_id=None if room is None else room.owner_id,
+        room_id=room_id,
+        owner_id=owner_id,
         currency=code if isinstance(code, str) and code else None,
     )
 
@@ -86,8 +91,8 @@ class Opening:
         self._books = books
         self._anyone_may_open = anyone_may_open
 
-    async def open_room(self, body: NewRoom, invitation: str | None) -> Opened:
-        """Raises ApiError 401 `invitation_required`, 403 `invitation_used`, 422."""
+    async def open_room(self, body: NewRoom, invitation: str | None, owner_id: str | None = None) -> Opened:
+        """`owner_id`: the signed-in person who earns here; None: the operator. Raises ApiError 401 `invitation_required`, 403 `invitation_used`, 422."""
         capacity = read_capacity(body.privacy, body.capacity)
         opened = Opened(
             new_id("room", self._random_bytes), new_slug(self._random_bytes), new_secret(self._random_bytes)
@@ -95,9 +100,11 @@ class Opening:
 
         async def work(tx: Transaction) -> None:
             await self._take_invitation(tx, invitation)
-            figures = await figures_for(tx, self._books, body.tariff)
+            if owner_id is not None:
+                await people.becomes_host(tx, owner_id)
+            figures = await figures_for(tx, self._books, body.tariff, owner_id=owner_id)
             said = read_tariff(body.tariff, body.max_seconds, figures)
-            await store.insert_room(tx, self._row(opened, body, said, capacity))
+            await store.insert_room(tx, self._row(opened, body, said, capacity) | {"owner_id": owner_id})
 
         await self._db.write(work)
         return opened

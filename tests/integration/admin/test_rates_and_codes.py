@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 
 from signaling.stores.schema import orders, rooms, users
 from tests.integration.harness import ROOM, App, RefusedError, Room, running_app
+from tests.integration.people.visitor import Visitor
 
 TOKEN = "an-operators-token-of-enough-characters"
 OPEN = {"kind": "per_minute", "presets_s": [900, 1800]}  # its rate and currency come from the rates
@@ -323,6 +324,26 @@ async def test_a_change_that_cannot_be_is_refused(office: Office):
             await office.app.call("PATCH", f"/api/host/rooms/{room.id}", body, room.host_key)
     with pytest.raises(RefusedError, match="403 bad_host_key"):
         await office.app.call("PATCH", f"/api/host/rooms/{room.id}", {"title": "Mine"}, "x" * 43)
+
+
+async def test_the_signed_in_owner_needs_no_key_and_another_person_gets_nowhere(office: Office):
+    room = await office.room()
+    async with Visitor(office.app) as ana, Visitor(office.app) as ben:
+        await office.set(room, owner_id=(await ana.sign_in("ana@example.org"))["id"])
+        await ben.sign_in("ben@example.org")
+        path = f"/api/host/rooms/{room.id}"
+        assert (await ana.call("PATCH", path, {"title": "Mine"}))[0] == 200
+        assert (await ana.call("PUT", f"{path}/rates", {"figures": {"window_s": 600}}))[0] == 200
+        assert (await ana.call("POST", f"{path}/promotions", {"percent": 10}))[0] == 201
+        for method, end, body in (
+            ("PATCH", "", {"title": "Mine"}),
+            ("GET", "/rates", None),
+            ("POST", "/promotions", {"percent": 10}),
+        ):
+            assert await ben.call(method, path + end, body) == (403, "bad_host_key")
+        assert await ben.call("GET", "/api/admin/rates") == (403, "operator_only")
+        ana.token = "forged"
+        assert await ana.call("PATCH", path, {"title": "Mine"}) == (403, "bad_csrf")
 
 
 # --- codes ------------------------------------------------------------------------------------------------
