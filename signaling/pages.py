@@ -92,6 +92,7 @@ class Pages:
                 web.get("/oembed", self.oembed),
                 web.get("/signin", self.signin),
                 web.get("/me", self.me),
+                web.get("/admin", self.admin),
                 web.get("/offline", self.offline),
                 web.get("/restarting", self.restarting),
                 web.get("/worker.js", self.worker),
@@ -128,6 +129,9 @@ class Pages:
 
     async def me(self, request: web.Request) -> web.Response:
         return self._render(request, "me.html", page_title="Your page")
+
+    async def admin(self, request: web.Request) -> web.Response:
+        return self._render(request, "admin.html", page_title="Operator")
 
     async def offline(self, request: web.Request) -> web.Response:
         """What the service worker keeps, and shows when the server cannot be reached."""

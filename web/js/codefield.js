@@ -90,10 +90,10 @@ export class CodeField {
 /** @param {Quote} quote */
 function priceParts({ list_minor, discount_minor, fee_on_top_minor, raised_minor, amount_minor, currency }) {
   const money = (/** @type {number} */ minor) => formatMoney({ amount_minor: minor, currency });
-  const line = (/** @type {string} */ name, /** @type {string} */ value) => h("div", { class: "price-parts__line" }, h("dt", null, name), h("dd", { class: "numbers" }, value));
+  const line = (/** @type {string} */ name, /** @type {string} */ value, total = false) => h("div", { class: total && "facts--total" }, h("dt", null, name), h("dd", null, value));
   return h("div", { class: "stack stack--tight" },
-    h("dl", { class: "price-parts" }, line(t.codeList, money(list_minor)), line(t.codeOff, `−${money(discount_minor)}`),
-      fee_on_top_minor > 0 && line(t.codeFee, money(fee_on_top_minor)), line(t.codePay, money(amount_minor))),
+    h("dl", { class: "facts" }, line(t.codeList, money(list_minor)), line(t.codeOff, `−${money(discount_minor)}`),
+      fee_on_top_minor > 0 && line(t.codeFee, money(fee_on_top_minor)), line(t.codePay, money(amount_minor), true)),
     raised_minor > 0 && h("p", { class: "field__help" }, t.codeRaised),
     amount_minor === 0 && h("p", { class: "field__help" }, t.codeAll));
 }
