@@ -210,6 +210,7 @@ class _Maker:
             funding=_funding(tariff),
             goes_on=body.goes_on and isinstance(tariff, Metered),
             user_id=self._user_id,
+            payee=room.owner_id or room.id,
         )
 
 
