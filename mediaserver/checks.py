@@ -1,7 +1,7 @@
 """ICE's checks: STUN as far as an ICE-lite server needs it (RFC 8489, RFC 8445 section 7.3). Pure.
 
 A binding request in, its success response out; every other message is none of ours. A browser checks every 2.5 s as long as
-a call lasts: read with aioice's parser of all that STUN can be, that was half of what Python did at a hundred viewers.
+a call lasts: read with aioice's parser of all that STUN can be, that was a third of what Python did at a hundred viewers.
 """
 
 import binascii
