@@ -15,7 +15,7 @@ from mediaserver.gate import Gate, Lease
 from mediaserver.planes import NativePlane, open_plane
 from mediaserver.transport import secure
 
-from .fanning import session
+from .fanning import KEY, session
 
 needs_native = pytest.mark.skipif(planes.dataplane is None, reason="the native data plane is not compiled")
 POOL_PACKETS = 1024
@@ -49,7 +49,8 @@ class Crowd:
 
     def _subscribe(self, ssrc, gates):
         link = self.plane.open_peer(self)
-        secure(link, session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND), viewer=True)
+        sessions = session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND)
+        secure(link, *sessions, viewer=True, gcm_key=KEY)
         self.plane.native.set_route(link, self.port, self.sinks[ssrc % self.SINKS].getsockname())
         egress = type("Egress", (), {"link": link, "send_rtcp": lambda *_: None})()
         subscription = Subscription(ssrc, 96, gates, egress, 100, rtx_ssrc=ssrc + 5000, rtx_payload_type=97)
