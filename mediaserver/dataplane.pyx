@@ -295,7 +295,8 @@ cdef struct Subscription:
     int former_count
     int64_t resend_second
     int resends
-    int64_t repaired[REPAIRS], repaired_us[REPAIRS]
+    int64_t repaired[REPAIRS]
+    int64_t repaired_us[REPAIRS]
     int64_t repair_window, repair_bytes
     int64_t keyframe_ns     # the last request that was told
     int marks               # to be told to Python
