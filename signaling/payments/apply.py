@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metering import ledger as books
+from metering import chart
 from metering.funding import Ask
+from metering.ledger import Transfer
 from metering.orders import (
     Decision,
     EndAccess,
@@ -22,11 +23,12 @@ from metering.orders import (
     RestoreAccess,
     after,
 )
-from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged, RoomChanged
+from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
 from signaling.payments.port import Checkout, RefundFact
+from signaling.payments.sales import book, sale_of_order, sale_of_window, share_of
+from signaling.payments.wallets import topup_ended
 from signaling.stores import outbox, passes, promotions, rates, refunds, rooms, windows
 from signaling.stores.database import Transaction
-from signaling.stores.ledger import Entry, post_transfer
 from signaling.stores.orders import BY_USE, UNPAID, Order, later_orders, update_order
 
 _REFUND_STATES: Mapping[str, refunds.RefundState] = {
@@ -43,10 +45,6 @@ class Stamp:
     pass_id: str
     now_s: int
     now_text: str
-
-
-class BooksError(RuntimeError):
-    """The ledger holds another transfer under the same id: our fault, nothing is applied."""
 
 
 class Application:
@@ -73,7 +71,10 @@ class Application:
         if self._values["state"] not in UNPAID:
             self._values["reserved_until_s"] = None
         if order.state in UNPAID and self._values["state"] not in UNPAID:
-            self.notices.append(RoomChanged(order.room))
+            self.notices.extend(order.seat_freed())
+            if order.purpose == "topup":
+                failure = self._values.get("failure")
+                self.notices.extend(await topup_ended(self._tx, order, failure, self._stamp.now_s))
         await update_order(self._tx, order.id, **self._values)
         if order.promotion_id is not None:
             await self._turn_code()
@@ -132,7 +133,7 @@ class Application:
         if order.funding == "metered":
             await self._open_first_window(pass_, granted_before_ms)
         else:
-            await self._book(books.payment_captured(order.id, order.room, order.amount_minor, order.currency))
+            await self._book(chart.sold(sale_of_order(order)))
         extends = order.extends_pass_id is not None
         self.notices.append(
             OrderPaid(
@@ -186,27 +187,28 @@ class Application:
     async def record_refund(self, decision: RecordRefund) -> None:
         order, delta_minor = self._order, decision.amount_minor_delta
         self._values["refunded_minor"] = order.refunded_minor + delta_minor
-        await self._book(
-            books.refund(order.id, order.room, order.refunded_minor, delta_minor, order.currency)
-        )
+        sale = sale_of_order(order)
+        share = share_of(sale, order.refunded_minor)
+        await self._book(chart.refund(sale, order.refunded_minor, delta_minor, share))
 
     async def record_dispute(self, decision: RecordDispute) -> None:
         order = self._order
         self._values["dispute"] = decision.dispute
-        sale_id, lost_minor = order.id, decision.lost_minor
-        if order.funding in BY_USE and lost_minor > 0:
-            sale_id, lost_minor = await self._first_charge()
+        sale, gone_minor = sale_of_order(order), order.amount_minor - decision.lost_minor
+        if order.funding in BY_USE and decision.lost_minor > 0:
+            sale, gone_minor = await self._first_charge()
+        lost_minor = sale.amount_minor - gone_minor if decision.lost_minor > 0 else 0
         self._values["lost_minor"] = lost_minor
         if lost_minor > 0:
-            await self._book(books.dispute_lost(sale_id, order.room, lost_minor, order.currency))
+            await self._book(chart.dispute_lost(sale, gone_minor, share_of(sale, gone_minor)))
 
-    async def _first_charge(self) -> tuple[str, int]:
-        """Of an order that is paid for by use, its Checkout's own payment is the first window's: its id, and what is left
-        of what it was charged."""
+    async def _first_charge(self) -> tuple[chart.Sale, int]:
+        """Of an order that is paid for by use, its Checkout's own payment is the first window's: its sale, and what of
+        it went back."""
         found = await passes.pass_of_order(self._tx, self._order)
         assert found is not None, "granted before"
         first = (await windows.windows_of(self._tx, found.id))[0]
-        return first.id, (first.charged_minor or 0) - first.refunded_minor
+        return sale_of_window(self._order, first, first.charged_minor or 0), first.refunded_minor
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
@@ -278,11 +280,8 @@ class Application:
         if not await refunds.insert_refund(self._tx, row):
             await refunds.set_refund(self._tx, row.id, state, fact.refund_id)
 
-    async def _book(self, transfer: books.Transfer) -> None:
-        order = self._order
-        entry = Entry(transfer, order.mode, order.account, order.id)
-        if await post_transfer(self._tx, entry, self._stamp.now_text) == "exists_different":
-            raise BooksError(f"another transfer is booked as {transfer.id}")
+    async def _book(self, transfers: Sequence[Transfer]) -> None:
+        await book(self._tx, self._order, transfers, self._stamp.now_text)
 
 
 _HANDLERS: Mapping[type, Callable[[Application, Any], Awaitable[None]]] = {

@@ -10,17 +10,17 @@ from typing import Any
 
 import structlog
 
-from metering import ledger as books
+from metering import chart
 from metering.funding import BACKED, PENDING
 from metering.orders import RecordRefund, after
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
 from signaling.payments.context import Context
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
+from signaling.payments.sales import book, sale_of_window, share_of
 from signaling.stores import inbox, outbox, passes, windows
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
-from signaling.stores.ledger import Entry, post_transfer
 from signaling.stores.orders import BY_USE, Order, orders_of_pass, update_order
 from signaling.stores.passes import Pass
 from signaling.stores.windows import Window
@@ -206,9 +206,10 @@ class _Applying:
         if delta_minor <= 0:
             return
         await self._move("settled", refunded_minor=window.refunded_minor + delta_minor)
-        await self._post(
-            books.refund(window.id, order.room, window.refunded_minor, delta_minor, order.currency)
-        )
+        sale = sale_of_window(order, window, window.charged_minor or 0)
+        share = share_of(sale, window.refunded_minor)
+        moved = chart.refund(sale, window.refunded_minor, delta_minor, share)
+        await book(self.tx, order, moved, self.now_text)
         changed = after(order.snapshot(), (RecordRefund(delta_minor),))
         await update_order(
             self.tx, order.id, state=changed.state, refunded_minor=order.refunded_minor + delta_minor
@@ -220,22 +221,13 @@ class _Applying:
         window, order = self.window, self.stay.order
         await self._move("settled", charged_minor=charged_minor)
         if charged_minor:
-            await self._book(charged_minor)
+            sale = sale_of_window(order, window, charged_minor)
+            await book(self.tx, order, chart.sold(sale), self.now_text)
         others = [one for one in self.stay.windows if one.state in BACKED and one.id != window.id]
         if all(one.state == "settled" for one in others):
             total_minor = charged_minor + sum(one.charged_minor or 0 for one in others)
             await update_order(self.tx, order.id, charged_minor=total_minor)
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
-
-    async def _book(self, charged_minor: int) -> None:
-        order = self.stay.order
-        await self._post(books.payment_captured(self.window.id, order.room, charged_minor, order.currency))
-
-    async def _post(self, transfer: books.Transfer) -> None:
-        order = self.stay.order
-        entry = Entry(transfer, order.mode, order.account, order.id)
-        if await post_transfer(self.tx, entry, self.now_text) == "exists_different":
-            raise RuntimeError(f"another transfer is booked as {transfer.id}")
 
     async def _let_go(self) -> None:
         """Too late to be of use: nothing of it is kept."""

@@ -94,12 +94,7 @@ class StripePayments:
         call = self._client.v1.checkout.sessions.retrieve_async(checkout_session_id, {"expand": EXPAND})
         session = _plain(await _answer(call))
         charge, intent_id = parse.charge_of(session), parse.id_of(session.get("payment_intent")) or ""
-        dispute: Dispute = "none"
-        refunds: tuple[RefundFact, ...] = ()
-        if charge is not None and charge.get("disputed"):
-            dispute = await self._dispute(intent_id)
-        if charge is not None and (charge.get("amount_refunded") or charge.get("refunded")):
-            refunds = await self._refunds(intent_id)
+        dispute, refunds = await self._taken_back(charge, intent_id)
         return _read(lambda: self._read.checkout(session, dispute, refunds))
 
     async def expire_checkout(self, checkout_session_id: str) -> None:
@@ -138,6 +133,12 @@ class StripePayments:
     async def fetch_intent(self, payment_intent_id: str) -> IntentFact:
         call = self._client.v1.payment_intents.retrieve_async(payment_intent_id, {"expand": EXPAND_INTENT})
         return _parsed(self._read.intent, await _answer(call))
+
+    async def fetch_payment(self, payment_intent_id: str) -> Checkout:
+        call = self._client.v1.payment_intents.retrieve_async(payment_intent_id, {"expand": EXPAND_INTENT})
+        intent = _plain(await _answer(call))
+        dispute, refunds = await self._taken_back(parse.inner(intent, "latest_charge"), payment_intent_id)
+        return _read(lambda: self._read.payment(intent, dispute, refunds))
 
     async def confirm_intent(
         self, payment_intent_id: str, params: dict[str, Any], idempotency_key: str
@@ -179,6 +180,18 @@ class StripePayments:
     async def find_refund(self, payment_intent_id: str, reference: str) -> RefundFact | None:
         refunds = await self._refunds(payment_intent_id)
         return next((refund for refund in refunds if refund.reference == reference), None)
+
+    async def _taken_back(
+        self, charge: Json | None, payment_intent_id: str
+    ) -> tuple[Dispute, tuple[RefundFact, ...]]:
+        """The dispute and the refunds of a charge, looked up only where it has any."""
+        dispute: Dispute = "none"
+        refunds: tuple[RefundFact, ...] = ()
+        if charge is not None and charge.get("disputed"):
+            dispute = await self._dispute(payment_intent_id)
+        if charge is not None and (charge.get("amount_refunded") or charge.get("refunded")):
+            refunds = await self._refunds(payment_intent_id)
+        return dispute, refunds
 
     async def _refunds(self, payment_intent_id: str) -> tuple[RefundFact, ...]:
         call = self._client.v1.refunds.list_async({"payment_intent": payment_intent_id, "limit": PAGE})
