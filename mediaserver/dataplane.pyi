@@ -37,6 +37,8 @@ class Port:
 
 class PeerLink:
     user: Any
+    @property
+    def seals(self) -> bool: ...
     def secure(
         self, sessions: object, incoming: int, outgoing: int, *, feedback: bool, key: bytes = b""
     ) -> None: ...

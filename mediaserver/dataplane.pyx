@@ -725,6 +725,11 @@ cdef class PeerLink:
     def failed(self):
         return self.c.failed
 
+    @property
+    def seals(self):
+        """Whether `secure` has a use for a key: this machine can encrypt without libsrtp."""
+        return gcm_best() != GCM_NONE
+
     def secure(self, sessions, uintptr_t incoming, uintptr_t outgoing, *, bint feedback, bytes key=b""):
         """The handshake is done, once. `sessions` are kept as long as their handles are used; `feedback`: the peer is
         a viewer, whose RTCP is answered here and whose RTP goes nowhere. `key`: master key and salt of `outgoing` where

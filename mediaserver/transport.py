@@ -313,7 +313,9 @@ def secure(link: Any, incoming: Session, outgoing: Session, *, viewer: bool, gcm
     """`gcm_key`: master key and salt of `outgoing` where that is of AES-GCM. With it the native plane encrypts RTP by
     itself, and by that session nothing but RTCP (which has keys and numbers of its own) may be sent."""
     handles = (_pointer(incoming._srtp[0]), _pointer(outgoing._srtp[0]))
-    link.secure((incoming, outgoing), *handles, feedback=viewer, key=gcm_key)
+    # Asked with care: a module that was compiled from older sources knows no key, and libsrtp encrypts.
+    sealing = {"key": gcm_key} if getattr(link, "seals", False) else {}
+    link.secure((incoming, outgoing), *handles, feedback=viewer, **sealing)
 
 
 def _policy(key: bytes, profile: int) -> Policy:

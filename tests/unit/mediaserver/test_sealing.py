@@ -10,8 +10,8 @@ from pylibsrtp import Error, Policy, Session
 from mediaserver import planes
 from mediaserver.transport import REPLAY_WINDOW, Scratch, SrtpSender
 
-if planes.dataplane is None or not planes.dataplane.seal_means():
-    pytest.skip("this machine encrypts with libsrtp", allow_module_level=True)
+if not getattr(planes.dataplane, "seal_means", bool)():
+    pytest.skip("libsrtp encrypts here", allow_module_level=True)
 
 native = planes.dataplane
 MEANS = range(1, native.seal_means() + 1)
