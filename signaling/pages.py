@@ -92,6 +92,7 @@ class Pages:
                 web.get("/oembed", self.oembed),
                 web.get("/signin", self.signin),
                 web.get("/me", self.me),
+                web.get("/me/rooms", self.me),
                 web.get("/offline", self.offline),
                 web.get("/restarting", self.restarting),
                 web.get("/worker.js", self.worker),
@@ -127,7 +128,8 @@ class Pages:
         return self._render(request, "signin.html", page_title="Sign in")
 
     async def me(self, request: web.Request) -> web.Response:
-        return self._render(request, "me.html", page_title="Your page")
+        """Which sections it shows is the script's business, by the path."""
+        return self._render(request, "me.html", page_title="Your page", path=request.path)
 
     async def offline(self, request: web.Request) -> web.Response:
         """What the service worker keeps, and shows when the server cannot be reached."""
