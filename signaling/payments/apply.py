@@ -23,17 +23,12 @@ from metering.orders import (
     after,
 )
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged, RoomChanged
-from signaling.payments.port import Checkout, RefundFact
-from signaling.stores import outbox, passes, promotions, rates, refunds, rooms, windows
+from signaling.payments.port import Checkout
+from signaling.payments.seenrefunds import note_refunds
+from signaling.stores import outbox, passes, promotions, rates, rooms, windows
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import Entry, post_transfer
-from signaling.stores.orders import BY_USE, UNPAID, Order, later_orders, update_order
-
-_REFUND_STATES: Mapping[str, refunds.RefundState] = {
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "canceled": "failed",
-}
+from signaling.stores.orders import UNPAID, Order, later_orders, update_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +64,7 @@ class Application:
             await _HANDLERS[type(decision)](self, decision)
         if order.quarantine_reason is None and self._values["quarantine_reason"] is None:
             self._note_payment(changed.state)
-            await self._sync_refunds()
+            await note_refunds(self._tx, order.id, self._checkout.refunds, self._stamp.now_text)
         if self._values["state"] not in UNPAID:
             self._values["reserved_until_s"] = None
         if order.state in UNPAID and self._values["state"] not in UNPAID:
@@ -192,21 +187,9 @@ class Application:
 
     async def record_dispute(self, decision: RecordDispute) -> None:
         order = self._order
-        self._values["dispute"] = decision.dispute
-        sale_id, lost_minor = order.id, decision.lost_minor
-        if order.funding in BY_USE and lost_minor > 0:
-            sale_id, lost_minor = await self._first_charge()
-        self._values["lost_minor"] = lost_minor
-        if lost_minor > 0:
-            await self._book(books.dispute_lost(sale_id, order.room, lost_minor, order.currency))
-
-    async def _first_charge(self) -> tuple[str, int]:
-        """Of an order that is paid for by use, its Checkout's own payment is the first window's: its id, and what is left
-        of what it was charged."""
-        found = await passes.pass_of_order(self._tx, self._order)
-        assert found is not None, "granted before"
-        first = (await windows.windows_of(self._tx, found.id))[0]
-        return first.id, (first.charged_minor or 0) - first.refunded_minor
+        self._values |= {"dispute": decision.dispute, "lost_minor": decision.lost_minor}
+        if decision.lost_minor > 0:
+            await self._book(books.dispute_lost(order.id, order.room, decision.lost_minor, order.currency))
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
@@ -252,31 +235,6 @@ class Application:
 
     async def nothing_more(self, _decision: Decision) -> None:
         """The new state says it all (the quarantine's row is written by the caller)."""
-
-    # --- refunds as rows ----------------------------------------------------------------------------------
-
-    async def _sync_refunds(self) -> None:
-        for fact in self._checkout.refunds:
-            await self._sync_refund(fact)
-
-    async def _sync_refund(self, fact: RefundFact) -> None:
-        state = _REFUND_STATES.get(fact.status, "asked")
-        ours = fact.reference and await refunds.get_refund(self._tx, fact.reference)
-        if ours and ours.order_id == self._order.id:
-            await refunds.set_refund(self._tx, ours.id, state, fact.refund_id)
-            return
-        row = refunds.Refund(
-            id=f"ref_{fact.refund_id}"[:64],
-            order_id=self._order.id,
-            amount_minor=fact.amount_minor,
-            currency=fact.currency,
-            reason="dashboard",
-            state=state,
-            stripe_refund_id=fact.refund_id,
-            created_at=self._stamp.now_text,
-        )
-        if not await refunds.insert_refund(self._tx, row):
-            await refunds.set_refund(self._tx, row.id, state, fact.refund_id)
 
     async def _book(self, transfer: books.Transfer) -> None:
         order = self._order

@@ -56,11 +56,12 @@ async def sale_of(tx: Transaction, order: Order, found: passes.Pass | None) -> S
 
 async def amount_of(tx: Transaction, order: Order, found: passes.Pass | None, wanted: Wanted) -> int:
     """Minor units to give back. Raises RefusedError for time of a purchase without a length."""
-    if order.dispute in {"open", "lost"}:
-        return 0  # the bank has taken it already
-    if order.funding in BY_USE and wanted == "unused":
+    asked_minor = refund_minor(await sale_of(tx, order, found), wanted)
+    if order.funding not in BY_USE:
+        return 0 if order.dispute in {"open", "lost"} else asked_minor  # the bank has taken it already
+    if wanted == "unused":
         return 0  # only what was used is ever charged
-    return refund_minor(await sale_of(tx, order, found), wanted)
+    return min(asked_minor, sum(left_minor for _, left_minor in await _payments(tx, order)))
 
 
 # --- one refund -------------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ async def _record(
     tx: Transaction, order: Order, row: OutboxRow, amount_minor: int, now: tuple[int, str]
 ) -> tuple[refunds.StripeCall, ...]:
     made: list[refunds.StripeCall] = []
-    for intent_id, left_minor in await _payments(tx, order, amount_minor):
+    for intent_id, left_minor in await _payments(tx, order):
         part_minor = min(amount_minor, left_minor)
         if part_minor <= 0:
             continue
@@ -169,16 +170,16 @@ async def _record(
     return tuple(made)
 
 
-async def _payments(tx: Transaction, order: Order, amount_minor: int) -> list[tuple[str, int]]:
-    """The payments of an order with what is left of each, the latest first."""
+async def _payments(tx: Transaction, order: Order) -> list[tuple[str, int]]:
+    """The payments of an order with what can still go back of each, the latest first."""
     if order.funding not in BY_USE:
-        return [(str(order.payment_intent_id), amount_minor)]
+        return [(str(order.payment_intent_id), order.amount_minor)]
     found = await passes.pass_of_order(tx, order)
     known = [] if found is None else await windows.windows_of(tx, found.id)
     return [
-        (one.payment_intent_id, (one.charged_minor or 0) - one.refunded_minor)
+        (one.payment_intent_id, one.refundable_minor)
         for one in reversed(known)
-        if one.payment_intent_id is not None and one.state == "settled"
+        if one.payment_intent_id is not None and one.refundable_minor > 0
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from metering.orders import Dispute, Mode, PaymentFact
+from metering.orders import Dispute, Mode, PaymentFact, worst_dispute
 from signaling.payments.port import (
     BalanceEntry,
     CardFact,
@@ -34,7 +34,6 @@ DISPUTES: dict[str, Dispute] = {
     "lost": "lost",
     "won": "won",
 }
-DISPUTE_ORDER: tuple[Dispute, ...] = ("lost", "open", "won")
 DUE = ("currently_due", "past_due")
 FAILURE_CHARS_MAX = 64
 
@@ -85,7 +84,9 @@ class Reader:
             payment_intent_id=id_of(session.get("payment_intent")),
         )
 
-    def intent(self, intent: Json) -> IntentFact:
+    def intent(
+        self, intent: Json, dispute: Dispute = "none", refunds: tuple[RefundFact, ...] = ()
+    ) -> IntentFact:
         latest = inner(intent, "latest_charge")
         action = intent.get("next_action") or {}
         return IntentFact(
@@ -102,6 +103,8 @@ class Reader:
             failure=failure(intent),
             charge=None if latest is None else charge(latest),
             action_url=(action.get("redirect_to_url") or {}).get("url"),
+            dispute=dispute,
+            refunds=refunds,
         )
 
 
@@ -193,9 +196,8 @@ def refund(refund: Json) -> RefundFact:
     )
 
 
-def worst_dispute(disputes: list[Json]) -> Dispute:
-    states = {DISPUTES.get(one["status"], "none") for one in disputes}
-    return next((state for state in DISPUTE_ORDER if state in states), "none")
+def disputed(disputes: list[Json]) -> Dispute:
+    return worst_dispute(DISPUTES.get(one["status"], "none") for one in disputes)
 
 
 def _session_setup(session: Json) -> SetupFact:
