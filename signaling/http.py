@@ -91,7 +91,8 @@ def bearer(request: web.Request) -> str | None:
     """The secret of `Authorization: Bearer …`, None without one."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     secret = secret.strip()
-    return secret if scheme.lower() == "bearer" and 0 < len(secret) <= BEARER_MAX else None
+    fits = 0 < len(secret) <= BEARER_MAX and secret.isascii()  # other bytes may not be encoded again
+    return secret if scheme.lower() == "bearer" and fits else None
 
 
 def private(response: web.Response) -> web.Response:
