@@ -22,9 +22,10 @@ from metering.orders import (
     RestoreAccess,
     after,
 )
-from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged, RoomChanged
+from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
 from signaling.payments.port import Checkout
 from signaling.payments.seenrefunds import note_refunds
+from signaling.payments.wallets import topup_ended
 from signaling.stores import outbox, passes, promotions, rates, rooms, windows
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import Entry, post_transfer
@@ -68,7 +69,10 @@ class Application:
         if self._values["state"] not in UNPAID:
             self._values["reserved_until_s"] = None
         if order.state in UNPAID and self._values["state"] not in UNPAID:
-            self.notices.append(RoomChanged(order.room))
+            self.notices.extend(order.seat_freed())
+            if order.purpose == "topup":
+                failure = self._values.get("failure")
+                self.notices.extend(await topup_ended(self._tx, order, failure, self._stamp.now_s))
         await update_order(self._tx, order.id, **self._values)
         if order.promotion_id is not None:
             await self._turn_code()

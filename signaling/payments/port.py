@@ -283,6 +283,11 @@ class PaymentService(Protocol):
 
     async def fetch_intent(self, payment_intent_id: str) -> IntentFact: ...
 
+    async def fetch_payment(self, payment_intent_id: str) -> Checkout:
+        """A payment that was made without a Checkout Session, with its refunds and dispute, told as if it had one: its
+        session's id is the PaymentIntent's."""
+        ...
+
     async def confirm_intent(
         self, payment_intent_id: str, params: dict[str, Any], idempotency_key: str
     ) -> IntentFact: ...

@@ -136,6 +136,12 @@ class StripePayments:
         dispute, refunds = await self._taken_back(parse.inner(intent, "latest_charge"), payment_intent_id)
         return _read(lambda: self._read.intent(intent, dispute, refunds))
 
+    async def fetch_payment(self, payment_intent_id: str) -> Checkout:
+        call = self._client.v1.payment_intents.retrieve_async(payment_intent_id, {"expand": EXPAND_INTENT})
+        intent = _plain(await _answer(call))
+        dispute, refunds = await self._taken_back(parse.inner(intent, "latest_charge"), payment_intent_id)
+        return _read(lambda: self._read.payment(intent, dispute, refunds))
+
     async def confirm_intent(
         self, payment_intent_id: str, params: dict[str, Any], idempotency_key: str
     ) -> IntentFact:

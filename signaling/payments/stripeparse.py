@@ -6,7 +6,7 @@ into "outcome unknown".
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from metering.orders import Dispute, Mode, PaymentFact, worst_dispute
 from signaling.payments.port import (
@@ -35,6 +35,13 @@ DISPUTES: dict[str, Dispute] = {
     "won": "won",
 }
 DUE = ("currently_due", "past_due")
+# How a PaymentIntent reads as a Checkout Session; one that wants another card has been declined and is over.
+_SESSION_OF_INTENT: dict[str, Literal["open", "complete", "expired"]] = {
+    "succeeded": "complete",
+    "requires_capture": "complete",
+    "requires_payment_method": "complete",
+    "canceled": "expired",
+}
 FAILURE_CHARS_MAX = 64
 
 
@@ -82,6 +89,32 @@ class Reader:
             refunded_minor=0 if charge is None else charge["amount_refunded"],
             dispute=dispute,
             payment_intent_id=id_of(session.get("payment_intent")),
+        )
+
+    def payment(self, intent: Json, dispute: Dispute, refunds: tuple[RefundFact, ...]) -> Checkout:
+        """A PaymentIntent of its own, told as a Checkout Session would be."""
+        fact, latest = self.intent(intent), inner(intent, "latest_charge")
+        is_paid = fact.status == "succeeded"
+        return Checkout(
+            fact=PaymentFact(
+                reference=fact.reference,
+                checkout_session_id=fact.payment_intent_id,
+                amount_minor=fact.received_minor if is_paid else fact.amount_minor,
+                currency=fact.currency,
+                mode=fact.mode,
+                account=fact.account,
+                session_status=_SESSION_OF_INTENT.get(fact.status, "open"),
+                payment_status="paid" if is_paid else "unpaid",
+                intent_status=fact.status,
+                refunded_minor=0 if latest is None else latest["amount_refunded"],
+                dispute=dispute,
+                payment_intent_id=fact.payment_intent_id,
+            ),
+            url=fact.action_url,
+            client_secret=fact.client_secret,
+            failure=fact.failure,
+            refunds=refunds,
+            intent=fact,
         )
 
     def intent(

@@ -75,7 +75,7 @@ def _refund_view(refund: refunds.Refund) -> Json:
 
 
 async def order_view(tx: Transaction, settings: PaymentsSettings, order: Order) -> Json:
-    room = await rooms.by_id(tx, order.room)
+    room = None if order.room_id is None else await rooms.by_id(tx, order.room_id)
     found = await passes.pass_of_order(tx, order) if order.granted else None
     given_back = await refunds.refunds_of(tx, order.id)
     view: Json = {
@@ -130,7 +130,7 @@ async def use_view(tx: Transaction, order: Order, found: passes.Pass | None) -> 
 
 async def receipt_view(tx: Transaction, order: Order) -> Json:
     """Money as objects, since a receipt is read away from its context."""
-    room = await rooms.by_id(tx, order.room)
+    room = None if order.room_id is None else await rooms.by_id(tx, order.room_id)
     found = await passes.pass_of_order(tx, order) if order.granted else None
     given_back = await refunds.refunds_of(tx, order.id)
     paid_minor = order.paid_minor or 0

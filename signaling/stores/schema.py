@@ -179,7 +179,7 @@ orders = Table(
     Column("currency", String(3), nullable=False),
     _ref("extends_pass_id", "passes.id", nullable=True),
     # Stripe's side.
-    Column("ui", String(8), nullable=False),  # hosted | embedded
+    Column("ui", String(8), nullable=False),  # hosted | embedded | card (on file) | auto (unasked)
     Column("checkout_session_id", String(255), unique=True),
     Column("checkout_url", Text),
     Column("client_secret", Text),

@@ -67,6 +67,7 @@ class _Answers:
     def __init__(self, **answers: Any) -> None:
         self.checkout = self
         self.sessions = _Service(answers.get("session"))
+        self.payment_intents = _Service(answers.get("intent"))
         self.disputes = _Service({"object": "list", "data": answers.get("disputes", []), "has_more": False})
         self.refunds = _Service({"object": "list", "data": answers.get("refunds", []), "has_more": False})
 
@@ -100,6 +101,33 @@ async def test_a_paid_session(payments: StripePayments):
     assert (fact.session_status, fact.payment_status, fact.intent_status) == ("complete", "paid", "succeeded")
     assert (fact.payment_intent_id, fact.dispute, fact.refunded_minor) == ("pi_1", "none", 0)
     assert (found.failure, found.refunds) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("status", "session_status", "payment_status"),
+    [
+        ("succeeded", "complete", "paid"),
+        ("requires_action", "open", "unpaid"),
+        ("processing", "open", "unpaid"),
+        ("requires_payment_method", "complete", "unpaid"),
+        ("canceled", "expired", "unpaid"),
+    ],
+)
+async def test_a_payment_without_a_session_reads_as_one(
+    payments: StripePayments, status: str, session_status: str, payment_status: str
+):
+    payments._client.v1 = _Answers(intent=INTENT | {"status": status})
+    found = await payments.fetch_payment("pi_1")
+    fact = found.fact
+    assert (fact.reference, fact.checkout_session_id, fact.payment_intent_id) == ("ord_1", "pi_1", "pi_1")
+    assert (fact.session_status, fact.payment_status) == (session_status, payment_status)
+    assert (fact.amount_minor, fact.currency, fact.mode, fact.account) == (1500, "eur", "test", "acct_1")
+
+
+async def test_a_payment_without_a_session_brings_its_dispute_along(payments: StripePayments):
+    intent = INTENT | {"latest_charge": CHARGE | {"disputed": True}}
+    payments._client.v1 = _Answers(intent=intent, disputes=[{"id": "dp_1", "status": "needs_response"}])
+    assert (await payments.fetch_payment("pi_1")).fact.dispute == "open"
 
 
 async def test_less_money_than_asked_for_is_seen(payments: StripePayments):
