@@ -16,6 +16,7 @@ from signaling.stores.refunds import StripeCall
 KEYS_MAX = 5
 # A request that was stored so long ago and never answered to us may have been made by a process that died.
 LOOK_AFTER_S = 30
+CLOCK_SKEW_S = 300
 
 Made = TypeVar("Made")
 
