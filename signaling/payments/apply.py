@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metering import ledger as books
+from metering import chart
 from metering.funding import Ask
+from metering.ledger import Transfer
 from metering.orders import (
     Decision,
     EndAccess,
@@ -24,11 +25,11 @@ from metering.orders import (
 )
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
 from signaling.payments.port import Checkout
+from signaling.payments.sales import book, sale_of_order, share_of
 from signaling.payments.seenrefunds import note_refunds
 from signaling.payments.wallets import topup_ended
 from signaling.stores import outbox, passes, promotions, rates, rooms, windows
 from signaling.stores.database import Transaction
-from signaling.stores.ledger import Entry, post_transfer
 from signaling.stores.orders import UNPAID, Order, later_orders, update_order
 
 
@@ -39,10 +40,6 @@ class Stamp:
     pass_id: str
     now_s: int
     now_text: str
-
-
-class BooksError(RuntimeError):
-    """The ledger holds another transfer under the same id: our fault, nothing is applied."""
 
 
 class Application:
@@ -131,7 +128,7 @@ class Application:
         if order.funding == "metered":
             await self._open_first_window(pass_, granted_before_ms)
         else:
-            await self._book(books.payment_captured(order.id, order.room, order.amount_minor, order.currency))
+            await self._book(chart.sold(sale_of_order(order)))
         extends = order.extends_pass_id is not None
         self.notices.append(
             OrderPaid(
@@ -185,15 +182,16 @@ class Application:
     async def record_refund(self, decision: RecordRefund) -> None:
         order, delta_minor = self._order, decision.amount_minor_delta
         self._values["refunded_minor"] = order.refunded_minor + delta_minor
-        await self._book(
-            books.refund(order.id, order.room, order.refunded_minor, delta_minor, order.currency)
-        )
+        sale = sale_of_order(order)
+        share = share_of(sale, order.refunded_minor)
+        await self._book(chart.refund(sale, order.refunded_minor, delta_minor, share))
 
     async def record_dispute(self, decision: RecordDispute) -> None:
         order = self._order
         self._values |= {"dispute": decision.dispute, "lost_minor": decision.lost_minor}
         if decision.lost_minor > 0:
-            await self._book(books.dispute_lost(order.id, order.room, decision.lost_minor, order.currency))
+            sale, gone_minor = sale_of_order(order), order.amount_minor - decision.lost_minor
+            await self._book(chart.dispute_lost(sale, gone_minor, share_of(sale, gone_minor)))
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
@@ -240,11 +238,8 @@ class Application:
     async def nothing_more(self, _decision: Decision) -> None:
         """The new state says it all (the quarantine's row is written by the caller)."""
 
-    async def _book(self, transfer: books.Transfer) -> None:
-        order = self._order
-        entry = Entry(transfer, order.mode, order.account, order.id)
-        if await post_transfer(self._tx, entry, self._stamp.now_text) == "exists_different":
-            raise BooksError(f"another transfer is booked as {transfer.id}")
+    async def _book(self, transfers: Sequence[Transfer]) -> None:
+        await book(self._tx, self._order, transfers, self._stamp.now_text)
 
 
 _HANDLERS: Mapping[type, Callable[[Application, Any], Awaitable[None]]] = {

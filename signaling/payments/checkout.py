@@ -203,6 +203,7 @@ class _Maker:
             created_at_s=self._now_s,
             funding=_funding(tariff),
             goes_on=body.goes_on and isinstance(tariff, Metered),
+            payee=room.owner_id or room.id,
         )
 
 

@@ -10,19 +10,20 @@ from typing import Any
 
 import structlog
 
-from metering import ledger as books
+from metering import chart
 from metering.funding import BACKED, PENDING
+from metering.ledger import Transfer
 from metering.orders import Decision, RecordDispute, RecordRefund, after, is_later, worst_dispute
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
 from signaling.payments import seenrefunds
 from signaling.payments.context import Context
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
+from signaling.payments.sales import book, sale_of_window, share_of
 from signaling.payments.seenrefunds import note_refunds
 from signaling.stores import inbox, outbox, passes, windows
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
-from signaling.stores.ledger import Entry, post_transfer
 from signaling.stores.orders import BY_USE, Order, orders_of_pass, update_order
 from signaling.stores.passes import Pass
 from signaling.stores.windows import Window
@@ -208,6 +209,7 @@ class _Applying:
         """Given back of what this window was charged, wherever that was done, or taken by the payer's bank."""
         window, order, fact = self.window, self.stay.order, self.fact
         await note_refunds(self.tx, order.id, fact.refunds, self.now_text)
+        sale = sale_of_window(order, window, window.charged_minor or 0)
         decisions: list[Decision] = []
         refunded_minor = window.refunded_minor
         seen_minor = 0 if fact.charge is None else fact.charge.refunded_minor
@@ -215,9 +217,8 @@ class _Applying:
         if delta_minor > 0:
             refunded_minor += delta_minor
             decisions.append(RecordRefund(delta_minor))
-            await self._post(
-                books.refund(window.id, order.room, window.refunded_minor, delta_minor, order.currency)
-            )
+            share = share_of(sale, window.refunded_minor)
+            await self._book(chart.refund(sale, window.refunded_minor, delta_minor, share))
         dispute, lost_minor = window.dispute, window.lost_minor
         if is_later(fact.dispute, window.dispute):
             dispute = fact.dispute
@@ -225,7 +226,7 @@ class _Applying:
             others = [one.dispute for one in self.stay.windows if one.id != window.id]
             decisions.append(RecordDispute(worst_dispute([dispute, *others]), lost_minor))
             if lost_minor:
-                await self._post(books.dispute_lost(window.id, order.room, lost_minor, order.currency))
+                await self._book(chart.dispute_lost(sale, refunded_minor, share_of(sale, refunded_minor)))
         if not decisions:
             return
         await self._move("settled", refunded_minor=refunded_minor, dispute=dispute, lost_minor=lost_minor)
@@ -245,22 +246,15 @@ class _Applying:
         window, order = self.window, self.stay.order
         await self._move("settled", charged_minor=charged_minor)
         if charged_minor:
-            await self._book(charged_minor)
+            await self._book(chart.sold(sale_of_window(order, window, charged_minor)))
         others = [one for one in self.stay.windows if one.state in BACKED and one.id != window.id]
         if all(one.state == "settled" for one in others):
             total_minor = charged_minor + sum(one.charged_minor or 0 for one in others)
             await update_order(self.tx, order.id, charged_minor=total_minor)
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
 
-    async def _book(self, charged_minor: int) -> None:
-        order = self.stay.order
-        await self._post(books.payment_captured(self.window.id, order.room, charged_minor, order.currency))
-
-    async def _post(self, transfer: books.Transfer) -> None:
-        order = self.stay.order
-        entry = Entry(transfer, order.mode, order.account, order.id)
-        if await post_transfer(self.tx, entry, self.now_text) == "exists_different":
-            raise RuntimeError(f"another transfer is booked as {transfer.id}")
+    async def _book(self, transfers: Sequence[Transfer]) -> None:
+        await book(self.tx, self.stay.order, transfers, self.now_text)
 
     async def _let_go(self) -> None:
         """Too late to be of use: nothing of it is kept."""

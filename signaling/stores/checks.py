@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, and_, case, exists, func, literal, or_, select
 
-from metering.ledger import Ledger, check_invariants
-from signaling.stores import ledger
+from signaling.stores.bookchecks import ledger_faults
 from signaling.stores.database import Database, Transaction
 from signaling.stores.orders import BY_USE, UNPAID
 from signaling.stores.schema import (
@@ -53,17 +52,8 @@ async def _broken(tx: Transaction, code: str, message: str, query: Select[Any]) 
     return [Problem("broken", code, subject, message) for subject in await _subjects(tx, query)]
 
 
-async def _ledger_balances(tx: Transaction) -> list[Problem]:
-    """Each set of books on its own."""
-    books: dict[tuple[str, str], Ledger] = {}
-    for entry in await ledger.entries(tx):
-        own = books.setdefault((entry.mode, entry.account), Ledger())
-        own.transfers[entry.transfer.id] = entry.transfer
-    return [
-        Problem("broken", "ledger", f"{mode}/{account}", sentence)
-        for (mode, account), own in books.items()
-        for sentence in check_invariants(own)
-    ]
+async def _ledger_holds(tx: Transaction) -> list[Problem]:
+    return [Problem("broken", "ledger", books, sentence) for books, sentence in await ledger_faults(tx)]
 
 
 def _booked(code: str) -> Any:
@@ -187,7 +177,7 @@ async def _left_to_people(tx: Transaction) -> list[Problem]:
 
 
 _CHECKS: tuple[Check, ...] = (
-    _ledger_balances,
+    _ledger_holds,
     _orders_are_booked,
     _money_and_access_agree,
     _passes_hold,

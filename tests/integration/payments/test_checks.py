@@ -36,7 +36,7 @@ async def test_sound_books(world: World):
         (update(passes).values(used_ms=900_001), "overused"),
         (update(passes).values(mode="live"), "books_mixed"),
         (update(transfers).values(account="acct_other"), "books_mixed"),
-        (update(transfers).values(code="refund"), "ledger"),
+        (update(transfers).values(debit="wallet:nobody"), "ledger"),
         (update(orders).values(reserved_until_s=1), "seat_kept"),
     ],
 )
