@@ -1,35 +1,42 @@
-"""Double entry over plain data, after TigerBeetle: accounts, transfers, and hold / post / void.
+"""Double entry over plain data, after TigerBeetle: accounts, transfers, and hold / post / void / expire.
 
-A transfer moves `amount_minor` from its credit account to its debit account; there is no other way to move anything, so
-that the entries of a currency always sum to zero. Nothing is changed or deleted. The id comes from the caller: posting
-the same transfer again answers `exists` and changes nothing, another one under the same id `exists_different`.
+A transfer debits one account and credits another with `amount_minor`; there is no other way to move anything, so that
+the entries of a currency always sum to zero. Nothing is changed or deleted. The id comes from the caller: posting the
+same transfer again answers `exists` and changes nothing, another one under the same id `exists_different`.
 
-A hold sets an amount aside without moving it. It is resolved at most once: by a post (of all or a part; the rest is
-released) or a void. The chart of accounts is in the README.
+An account that owes somebody (`metering.accounts`) is never debited with more than it has: that answers `exceeds`.
+
+A hold sets an amount aside without moving it; for its debit account it is spent. It is resolved at most once: by a post
+(of all or a part; the rest is released), a void, or an expire when nobody did in time. Resolving it by another transfer
+once more answers `resolved`. The events of the business and their transfers are in `metering.chart`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from metering.accounts import owes_somebody
 from metering.errors import MeterError, UnknownCurrencyError
-from metering.money import MAX_AMOUNT_MINOR, currency
+from metering.money import currency
 
-TransferKind = Literal["single", "hold", "post", "void"]
-Posted = Literal["created", "exists", "exists_different"]
+TransferKind = Literal["single", "hold", "post", "void", "expire"]
+Posted = Literal["created", "exists", "exists_different", "exceeds", "resolved"]
 
-STRIPE_CLEARING = "stripe_clearing"
+# Far above any amount, far below what the database's integers hold.
+MAX_TRANSFER_MINOR = 10**15
 
-
-def room_earnings(room_id: str) -> str:
-    return f"room_earnings:{room_id}"
+RELEASES = ("void", "expire")
+RESOLVES = ("post", *RELEASES)
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """`amount_minor` from `credit` to `debit`. `kind` post and void name the hold that they resolve in `pending_id`
-    and repeat its accounts and currency; a void has the amount 0.
+    """`amount_minor` to the debit of `debit` and the credit of `credit`.
+
+    Kinds post, void and expire name the hold that they resolve in `pending_id` and repeat its accounts and currency;
+    void and expire have the amount 0. `expires_at_s` (wall-clock seconds) is of a hold; None: never by itself. A repeat
+    is made at another time, so it is not compared.
     """
 
     id: str
@@ -40,114 +47,196 @@ class Transfer:
     code: str
     kind: TransferKind = "single"
     pending_id: str | None = None
+    expires_at_s: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The four sums of an account; also what transfers add to them."""
+
+    debits_minor: int = 0
+    credits_minor: int = 0
+    debits_held_minor: int = 0
+    credits_held_minor: int = 0
+
+    @property
+    def minor(self) -> int:
+        """Debits minus credits of what has moved; holds do not count."""
+        return self.debits_minor - self.credits_minor
+
+    @property
+    def available_minor(self) -> int:
+        """What an account that owes somebody can still be debited with."""
+        return self.credits_minor - self.debits_minor - self.debits_held_minor
+
+    def __add__(self, other: "Balance") -> "Balance":
+        return Balance(
+            self.debits_minor + other.debits_minor,
+            self.credits_minor + other.credits_minor,
+            self.debits_held_minor + other.debits_held_minor,
+            self.credits_held_minor + other.credits_held_minor,
+        )
+
+    def __neg__(self) -> "Balance":
+        return Balance(
+            -self.debits_minor, -self.credits_minor, -self.debits_held_minor, -self.credits_held_minor
+        )
+
+
+AccountKey = tuple[str, str]  # name, currency
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Every transfer ever posted, in order, and by which transfer a hold was resolved."""
+    """Every transfer ever posted, in order; by which transfer a hold was resolved; and the balances of it all."""
 
     transfers: dict[str, Transfer] = field(default_factory=dict)
     resolved: dict[str, str] = field(default_factory=dict)
+    accounts: dict[AccountKey, Balance] = field(default_factory=dict)
+
+    def balance(self, account: str, code: str) -> Balance:
+        return self.accounts.get((account, code), Balance())
 
     def balance_minor(self, account: str, code: str) -> int:
         """Debits minus credits of what has moved; holds do not count."""
-        return balances(self.transfers.values()).get((account, code), 0)
+        return self.balance(account, code).minor
 
     def held_minor(self, account: str, code: str) -> int:
         """What open holds will take from this account, if they are posted whole."""
-        return sum(
-            transfer.amount_minor
-            for transfer in self.transfers.values()
-            if transfer.kind == "hold"
-            and transfer.id not in self.resolved
-            and (transfer.credit, transfer.currency) == (account, code)
-        )
-
-
-def balances(transfers: Iterable[Transfer]) -> dict[tuple[str, str], int]:
-    """Debits minus credits by (account, currency)."""
-    totals: dict[tuple[str, str], int] = defaultdict(int)
-    for transfer in transfers:
-        if transfer.kind in ("single", "post"):
-            totals[transfer.debit, transfer.currency] += transfer.amount_minor
-            totals[transfer.credit, transfer.currency] -= transfer.amount_minor
-    return dict(totals)
+        return self.balance(account, code).debits_held_minor
 
 
 def post(ledger: Ledger, transfer: Transfer) -> Posted:
-    """Add the transfer once. Raises MeterError for one that can never be booked: no or too large an amount, an account
-    against itself, a post above its hold, a hold that is unknown or resolved already. Raises UnknownCurrencyError.
+    """`post_all` of one."""
+    return post_all(ledger, (transfer,))
+
+
+def post_all(ledger: Ledger, transfers: Sequence[Transfer]) -> Posted:
+    """Books all of them, or none. `created`: all are booked now. `exists`: all were before. Anything else changes
+    nothing; `exists_different` also when only some of them were booked before.
+
+    What an account has is judged once all are booked: their order does not matter, except that a hold comes before
+    what resolves it. Raises MeterError for a transfer that can never be booked: no or too large an amount, an account
+    against itself, a post above its hold, of an unknown hold, or with other accounts. Raises UnknownCurrencyError.
     """
-    known = ledger.transfers.get(transfer.id)
-    if known is not None:
-        return "exists" if known == transfer else "exists_different"
-    fault = _fault(ledger, transfer)
-    if fault is not None:
-        raise MeterError(f"transfer {transfer.id}: {fault}")
-    ledger.transfers[transfer.id] = transfer
-    if transfer.pending_id is not None:
-        ledger.resolved[transfer.pending_id] = transfer.id
+    known = [ledger.transfers.get(transfer.id) for transfer in transfers]
+    if any(known):
+        return "exists" if known == list(transfers) else "exists_different"
+    refuse_doubles(transfers)
+    if any(transfer.pending_id in ledger.resolved for transfer in transfers):
+        return "resolved"
+    holds = {**ledger.transfers, **{transfer.id: transfer for transfer in transfers}}
+    changed = changes(transfers, holds)
+    for key, change in changed.items():
+        if overdraws(key[0], change) and (ledger.balance(*key) + change).available_minor < 0:
+            return "exceeds"
+    for transfer in transfers:
+        ledger.transfers[transfer.id] = transfer
+        if transfer.pending_id is not None:
+            ledger.resolved[transfer.pending_id] = transfer.id
+    for key, change in changed.items():
+        ledger.accounts[key] = ledger.balance(*key) + change
     return "created"
 
 
-def _fault(ledger: Ledger, transfer: Transfer) -> str | None:
+def refuse_doubles(transfers: Sequence[Transfer]) -> None:
+    """Raises MeterError when two of them have one id or resolve one hold."""
+    for names in ([one.id for one in transfers], [one.pending_id for one in transfers if one.pending_id]):
+        if len(set(names)) != len(names):
+            raise MeterError(f"twice in one booking: {names}")
+
+
+def overdraws(account: str, change: Balance) -> bool:
+    """Whether the change takes from an account that must have what is taken."""
+    return change.available_minor < 0 and owes_somebody(account)
+
+
+def changes(transfers: Iterable[Transfer], holds: Mapping[str, Transfer]) -> dict[AccountKey, Balance]:
+    """What the transfers add to each account. `holds` has at least the transfers that theirs resolve, by id.
+
+    Raises MeterError and UnknownCurrencyError as `post_all` does.
+    """
+    totals: dict[AccountKey, Balance] = defaultdict(Balance)
+    for transfer in transfers:
+        fault = _fault(transfer, holds)
+        if fault is not None:
+            raise MeterError(f"transfer {transfer.id}: {fault}")
+        for account, change in _sides(transfer, holds):
+            totals[account, transfer.currency] += change
+    return dict(totals)
+
+
+def _sides(transfer: Transfer, holds: Mapping[str, Transfer]) -> tuple[tuple[str, Balance], ...]:
+    amount_minor = transfer.amount_minor
+    if transfer.kind == "hold":
+        debit, credit = Balance(debits_held_minor=amount_minor), Balance(credits_held_minor=amount_minor)
+    else:
+        held_minor = 0 if transfer.pending_id is None else holds[transfer.pending_id].amount_minor
+        debit = Balance(debits_minor=amount_minor, debits_held_minor=-held_minor)
+        credit = Balance(credits_minor=amount_minor, credits_held_minor=-held_minor)
+    return (transfer.debit, debit), (transfer.credit, credit)
+
+
+def due_to_expire(ledger: Ledger, now_s: int) -> tuple[Transfer, ...]:
+    """Open holds whose time is over. Post `expiry` of each."""
+    return tuple(
+        transfer
+        for transfer in ledger.transfers.values()
+        if transfer.kind == "hold"
+        and transfer.id not in ledger.resolved
+        and transfer.expires_at_s is not None
+        and transfer.expires_at_s <= now_s
+    )
+
+
+# --- resolving a hold -------------------------------------------------------------------------------------
+
+
+def posting(hold: Transfer, amount_minor: int, transfer_id: str) -> Transfer:
+    """So much of the hold moves; the rest is released. Nothing of it: a void."""
+    if amount_minor == 0:
+        return voiding(hold, transfer_id)
+    return replace(_resolving(hold, transfer_id), amount_minor=amount_minor, kind="post")
+
+
+def voiding(hold: Transfer, transfer_id: str) -> Transfer:
+    """All of it is released."""
+    return _resolving(hold, transfer_id)
+
+
+def expiry(hold: Transfer) -> Transfer:
+    """All of it is released, since nobody posted or voided it in time. `expire:{window}` for `hold:{window}`."""
+    return replace(_resolving(hold, f"expire:{hold.id.removeprefix('hold:')}"), kind="expire")
+
+
+def _resolving(hold: Transfer, transfer_id: str) -> Transfer:
+    return replace(hold, id=transfer_id, amount_minor=0, kind="void", pending_id=hold.id, expires_at_s=None)
+
+
+# --- faults -----------------------------------------------------------------------------------------------
+
+
+def _fault(transfer: Transfer, holds: Mapping[str, Transfer]) -> str | None:
     currency(transfer.currency)
-    least_minor = 0 if transfer.kind == "void" else 1
-    most_minor = 0 if transfer.kind == "void" else MAX_AMOUNT_MINOR
+    least_minor, most_minor = (0, 0) if transfer.kind in RELEASES else (1, MAX_TRANSFER_MINOR)
     if not least_minor <= transfer.amount_minor <= most_minor:
         return f"the amount {transfer.amount_minor}"
     if transfer.debit == transfer.credit:
         return "an account against itself"
-    if transfer.kind in ("post", "void"):
-        return _resolving_fault(ledger, transfer)
-    return None if transfer.pending_id is None else "only post and void resolve a hold"
+    if transfer.expires_at_s is not None and transfer.kind != "hold":
+        return "only a hold expires"
+    if transfer.kind in RESOLVES:
+        return _resolving_fault(transfer, holds)
+    return None if transfer.pending_id is None else "only post, void and expire resolve a hold"
 
 
-def _resolving_fault(ledger: Ledger, transfer: Transfer) -> str | None:
-    hold = None if transfer.pending_id is None else ledger.transfers.get(transfer.pending_id)
+def _resolving_fault(transfer: Transfer, holds: Mapping[str, Transfer]) -> str | None:
+    hold = None if transfer.pending_id is None else holds.get(transfer.pending_id)
     if hold is None or hold.kind != "hold":
         return "no such hold"
-    if hold.id in ledger.resolved:
-        return "the hold is resolved already"
     if (hold.debit, hold.credit, hold.currency) != (transfer.debit, transfer.credit, transfer.currency):
         return "other accounts than its hold"
     return "more than its hold" if transfer.amount_minor > hold.amount_minor else None
-
-
-# --- the transfers of a room's payments -------------------------------------------------------------------
-
-
-def payment_captured(order_id: str, room_id: str, amount_minor: int, code: str) -> Transfer:
-    """The payer's money is at Stripe and earned by the room."""
-    return Transfer(
-        f"payment:{order_id}", STRIPE_CLEARING, room_earnings(room_id), amount_minor, code, "payment_captured"
-    )
-
-
-def refund(order_id: str, room_id: str, refunded_before_minor: int, amount_minor: int, code: str) -> Transfer:
-    """Back to the payer. The id holds the sum refunded before, so that each further part is a transfer of its own and
-    a repeat is the same one.
-    """
-    return Transfer(
-        f"refund:{order_id}:{refunded_before_minor}",
-        room_earnings(room_id),
-        STRIPE_CLEARING,
-        amount_minor,
-        code,
-        "refund",
-    )
-
-
-def dispute_lost(order_id: str, room_id: str, amount_minor: int, code: str) -> Transfer:
-    """The bank took it back."""
-    return Transfer(
-        f"dispute_lost:{order_id}",
-        room_earnings(room_id),
-        STRIPE_CLEARING,
-        amount_minor,
-        code,
-        "dispute_lost",
-    )
 
 
 def check_invariants(ledger: Ledger) -> list[str]:
@@ -159,40 +248,29 @@ def check_invariants(ledger: Ledger) -> list[str]:
     for name, transfer in ledger.transfers.items():
         if name != transfer.id:
             wrong.append(f"{name} holds the transfer {transfer.id}")
-        fault = _stored_fault(fresh, transfer)
-        if fault is not None:
-            wrong.append(f"transfer {transfer.id}: {fault}")
-            continue
-        post(fresh, transfer)
-    wrong.extend(_unbalanced(ledger))
-    return wrong + _overdrawn_orders(ledger)
+        sentence = _refusal(fresh, transfer)
+        if sentence is not None:
+            wrong.append(sentence)
+    wrong += [
+        f"{name} in {code} is kept as {balance}, not {fresh.balance(name, code)}"
+        for (name, code), balance in ledger.accounts.items()
+        if balance != fresh.balance(name, code)
+    ]
+    return wrong + _unbalanced(fresh)
 
 
-def _stored_fault(ledger: Ledger, transfer: Transfer) -> str | None:
+def _refusal(ledger: Ledger, transfer: Transfer) -> str | None:
     try:
-        return _fault(ledger, transfer)
-    except UnknownCurrencyError as error:
+        posted = post(ledger, transfer)
+    except MeterError as error:
         return str(error)
+    except UnknownCurrencyError as error:
+        return f"transfer {transfer.id}: {error}"
+    return None if posted == "created" else f"transfer {transfer.id}: {posted}"
 
 
 def _unbalanced(ledger: Ledger) -> list[str]:
     totals: dict[str, int] = defaultdict(int)
-    for (_account, code), minor in balances(ledger.transfers.values()).items():
-        totals[code] += minor
+    for (_account, code), balance in ledger.accounts.items():
+        totals[code] += balance.minor
     return [f"entries in {code} sum to {minor}" for code, minor in totals.items() if minor]
-
-
-def _overdrawn_orders(ledger: Ledger) -> list[str]:
-    """No order gives back more than it brought."""
-    left: dict[str, int] = defaultdict(int)
-    for transfer in ledger.transfers.values():
-        order_id = transfer.id.split(":")[1] if ":" in transfer.id else transfer.id
-        if transfer.code == "payment_captured":
-            left[order_id] += transfer.amount_minor
-        elif transfer.code in ("refund", "dispute_lost"):
-            left[order_id] -= transfer.amount_minor
-    return [
-        f"order {order_id} gave back {-minor} more than it brought"
-        for order_id, minor in left.items()
-        if minor < 0
-    ]

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 BODY_BYTES_MAX = 32 * 1024
 BEARER_MAX = 256
+# Says no more than that there may be a session: a page of a visitor without one need not ask who it is.
+SIGNED_IN_COOKIE = "tollroom_signed_in"
 MACHINE_PATHS = ("/api/", "/stripe/", "/ws", "/whip", "/whep", "/healthz", "/metrics")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -91,7 +93,8 @@ def bearer(request: web.Request) -> str | None:
     """The secret of `Authorization: Bearer …`, None without one."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     secret = secret.strip()
-    return secret if scheme.lower() == "bearer" and 0 < len(secret) <= BEARER_MAX else None
+    fits = 0 < len(secret) <= BEARER_MAX and secret.isascii()  # other bytes may not be encoded again
+    return secret if scheme.lower() == "bearer" and fits else None
 
 
 def private(response: web.Response) -> web.Response:

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metering import ledger as books
 from metering.funding import Ask
 from metering.orders import (
     Decision,
@@ -22,31 +21,30 @@ from metering.orders import (
     RestoreAccess,
     after,
 )
-from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged, RoomChanged
-from signaling.payments.port import Checkout, RefundFact
-from signaling.stores import outbox, passes, promotions, rates, refunds, rooms, windows
+from metering.payouts import HOLDING_DAYS
+from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
+from signaling.payments.port import Checkout
+from signaling.payments.sales import about, sale_of_order
+from signaling.payments.seenrefunds import note_refunds
+from signaling.payments.wallets import topup_ended
+from signaling.stores import earnings, outbox, passes, promotions, rates, rooms, windows
 from signaling.stores.database import Transaction
-from signaling.stores.ledger import Entry, post_transfer
-from signaling.stores.orders import BY_USE, UNPAID, Order, later_orders, update_order
-
-_REFUND_STATES: Mapping[str, refunds.RefundState] = {
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "canceled": "failed",
-}
+from signaling.stores.orders import UNPAID, Order, later_orders, update_order
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a transaction that may run twice must be handed: a fresh pass id and the time."""
+    """What a transaction that may run twice must be handed: a fresh pass id, the time, and for how long earnings are
+    held."""
 
     pass_id: str
     now_s: int
     now_text: str
+    holding_days: int = HOLDING_DAYS
 
-
-class BooksError(RuntimeError):
-    """The ledger holds another transfer under the same id: our fault, nothing is applied."""
+    @property
+    def now(self) -> earnings.Now:
+        return earnings.Now(self.now_s, self.now_text)
 
 
 class Application:
@@ -69,11 +67,14 @@ class Application:
             await _HANDLERS[type(decision)](self, decision)
         if order.quarantine_reason is None and self._values["quarantine_reason"] is None:
             self._note_payment(changed.state)
-            await self._sync_refunds()
+            await note_refunds(self._tx, order.id, self._checkout.refunds, self._stamp.now_text)
         if self._values["state"] not in UNPAID:
             self._values["reserved_until_s"] = None
         if order.state in UNPAID and self._values["state"] not in UNPAID:
-            self.notices.append(RoomChanged(order.room))
+            self.notices.extend(order.seat_freed())
+            if order.purpose == "topup":
+                failure = self._values.get("failure")
+                self.notices.extend(await topup_ended(self._tx, order, failure, self._stamp.now_s))
         await update_order(self._tx, order.id, **self._values)
         if order.promotion_id is not None:
             await self._turn_code()
@@ -132,7 +133,7 @@ class Application:
         if order.funding == "metered":
             await self._open_first_window(pass_, granted_before_ms)
         else:
-            await self._book(books.payment_captured(order.id, order.room, order.amount_minor, order.currency))
+            await self._book_sale()
         extends = order.extends_pass_id is not None
         self.notices.append(
             OrderPaid(
@@ -148,6 +149,12 @@ class Application:
             )
         )
         self.notices.append(PassChanged(pass_.id, order.room))
+
+    async def _book_sale(self) -> None:
+        intent = self._checkout.intent
+        charge_id = None if intent is None or intent.charge is None else intent.charge.charge_id
+        kept = about(self._order, self._stamp.holding_days, charge_id)
+        await earnings.book_sale(self._tx, sale_of_order(self._order), kept, self._stamp.now)
 
     async def _open_first_window(self, pass_: passes.Pass, begins_ms: int) -> None:
         """The hold that the Checkout Session made; charged when the stay is settled, booked when it is charged."""
@@ -186,27 +193,13 @@ class Application:
     async def record_refund(self, decision: RecordRefund) -> None:
         order, delta_minor = self._order, decision.amount_minor_delta
         self._values["refunded_minor"] = order.refunded_minor + delta_minor
-        await self._book(
-            books.refund(order.id, order.room, order.refunded_minor, delta_minor, order.currency)
-        )
+        await earnings.book_refund(self._tx, order.id, order.refunded_minor, delta_minor, self._stamp.now)
 
     async def record_dispute(self, decision: RecordDispute) -> None:
-        order = self._order
-        self._values["dispute"] = decision.dispute
-        sale_id, lost_minor = order.id, decision.lost_minor
-        if order.funding in BY_USE and lost_minor > 0:
-            sale_id, lost_minor = await self._first_charge()
-        self._values["lost_minor"] = lost_minor
-        if lost_minor > 0:
-            await self._book(books.dispute_lost(sale_id, order.room, lost_minor, order.currency))
-
-    async def _first_charge(self) -> tuple[str, int]:
-        """Of an order that is paid for by use, its Checkout's own payment is the first window's: its id, and what is left
-        of what it was charged."""
-        found = await passes.pass_of_order(self._tx, self._order)
-        assert found is not None, "granted before"
-        first = (await windows.windows_of(self._tx, found.id))[0]
-        return first.id, (first.charged_minor or 0) - first.refunded_minor
+        order, dispute = self._order, decision.dispute
+        gone_minor = order.amount_minor - decision.lost_minor
+        lost_minor = await earnings.move_dispute(self._tx, order.id, dispute, gone_minor, self._stamp.now)
+        self._values |= {"dispute": dispute, "lost_minor": lost_minor}
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
@@ -252,37 +245,6 @@ class Application:
 
     async def nothing_more(self, _decision: Decision) -> None:
         """The new state says it all (the quarantine's row is written by the caller)."""
-
-    # --- refunds as rows ----------------------------------------------------------------------------------
-
-    async def _sync_refunds(self) -> None:
-        for fact in self._checkout.refunds:
-            await self._sync_refund(fact)
-
-    async def _sync_refund(self, fact: RefundFact) -> None:
-        state = _REFUND_STATES.get(fact.status, "asked")
-        ours = fact.reference and await refunds.get_refund(self._tx, fact.reference)
-        if ours and ours.order_id == self._order.id:
-            await refunds.set_refund(self._tx, ours.id, state, fact.refund_id)
-            return
-        row = refunds.Refund(
-            id=f"ref_{fact.refund_id}"[:64],
-            order_id=self._order.id,
-            amount_minor=fact.amount_minor,
-            currency=fact.currency,
-            reason="dashboard",
-            state=state,
-            stripe_refund_id=fact.refund_id,
-            created_at=self._stamp.now_text,
-        )
-        if not await refunds.insert_refund(self._tx, row):
-            await refunds.set_refund(self._tx, row.id, state, fact.refund_id)
-
-    async def _book(self, transfer: books.Transfer) -> None:
-        order = self._order
-        entry = Entry(transfer, order.mode, order.account, order.id)
-        if await post_transfer(self._tx, entry, self._stamp.now_text) == "exists_different":
-            raise BooksError(f"another transfer is booked as {transfer.id}")
 
 
 _HANDLERS: Mapping[type, Callable[[Application, Any], Awaitable[None]]] = {

@@ -5,22 +5,23 @@ reconciliation or settling: any number of times, in any order.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import structlog
 
-from metering import ledger as books
 from metering.funding import BACKED, PENDING
-from metering.orders import RecordRefund, after
+from metering.orders import Decision, RecordDispute, RecordRefund, after, is_later, worst_dispute
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
+from signaling.payments import seenrefunds
 from signaling.payments.context import Context
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
-from signaling.stores import inbox, outbox, passes, windows
+from signaling.payments.sales import about, sale_of_window
+from signaling.payments.seenrefunds import note_refunds
+from signaling.stores import earnings, inbox, outbox, passes, windows
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
-from signaling.stores.ledger import Entry, post_transfer
 from signaling.stores.orders import BY_USE, Order, orders_of_pass, update_order
 from signaling.stores.passes import Pass
 from signaling.stores.windows import Window
@@ -66,12 +67,15 @@ def funding_failed(pass_: Pass, failure: str) -> Funding:
     return Funding(pass_.id, pass_.room_id, "funding_failed", failure=failure)
 
 
-async def look(ctx: Context, window: Window) -> None:
-    """Asks the service about the payment behind a window, and applies it. Raises OutcomeUnknownError."""
+async def look(ctx: Context, window: Window, *, also_sent_back: bool = False) -> None:
+    """Asks the service about the payment behind a window, and applies it. `also_sent_back`: with refunds of which its
+    charge shows nothing. Raises OutcomeUnknownError."""
     if window.payment_intent_id is None:
         return
     try:
         fact = await ctx.service.fetch_intent(window.payment_intent_id)
+        if also_sent_back and not fact.refunds:
+            fact = replace(fact, refunds=await ctx.service.list_refunds(window.payment_intent_id))
     except RefusedByServiceError as error:
         raise OutcomeUnknownError(str(error)) from error
     await apply_intent(ctx, window.id, fact)
@@ -89,13 +93,14 @@ async def look_again(ctx: Context, order: Order) -> None:
 
 
 async def look_at_charged(ctx: Context, order: Order) -> None:
-    """What was given back of an order that was paid for by use, over all its payments. Raises OutcomeUnknownError."""
+    """What went back of an order that was paid for by use, over all its payments. Raises OutcomeUnknownError."""
     async with ctx.db.read() as tx:
         found = await passes.pass_of_order(tx, order) if order.granted else None
         known = [] if found is None else await windows.windows_of(tx, found.id)
+        is_refunded = bool(await seenrefunds.expected(tx, order.id))
     for window in known:
         if window.state == "settled" and window.charged_minor:
-            await look(ctx, window)
+            await look(ctx, window, also_sent_back=is_refunded)
 
 
 async def apply_intent(
@@ -111,7 +116,8 @@ async def apply_intent(
         assert stay is not None, "the pass of a window is paid for by use"
         if call is not None:
             await calls.set_call(tx, call.idempotency_key, "done", result_id=fact.payment_intent_id)
-        applying = _Applying(tx, stay, window, fact, now_s=now_s, now_text=now_text)
+        days = ctx.settings.earnings_days
+        applying = _Applying(tx, stay, window, fact, now_s=now_s, now_text=now_text, holding_days=days)
         await applying.run()
         return applying.notices
 
@@ -129,7 +135,12 @@ class _Applying:
     fact: IntentFact
     now_s: int
     now_text: str
+    holding_days: int
     notices: list[Notice] = field(default_factory=list)
+
+    @property
+    def now(self) -> earnings.Now:
+        return earnings.Now(self.now_s, self.now_text)
 
     async def run(self) -> None:
         if self.window.payment_intent_id not in {None, self.fact.payment_intent_id}:
@@ -196,22 +207,38 @@ class _Applying:
         elif self.window.state == "settling":
             await self._settled(self.fact.received_minor)
         elif self.window.state == "settled":
-            await self._refunded()
+            await self._taken_back()
 
-    async def _refunded(self) -> None:
-        """Given back of what this window was charged, wherever that was done."""
-        window, order = self.window, self.stay.order
-        seen_minor = 0 if self.fact.charge is None else self.fact.charge.refunded_minor
+    async def _taken_back(self) -> None:
+        """Given back of what this window was charged, wherever that was done, or taken by the payer's bank."""
+        window, order, fact = self.window, self.stay.order, self.fact
+        await note_refunds(self.tx, order.id, fact.refunds, self.now_text)
+        decisions: list[Decision] = []
+        refunded_minor = window.refunded_minor
+        seen_minor = 0 if fact.charge is None else fact.charge.refunded_minor
         delta_minor = min(seen_minor, window.charged_minor or 0) - window.refunded_minor
-        if delta_minor <= 0:
+        if delta_minor > 0:
+            refunded_minor += delta_minor
+            decisions.append(RecordRefund(delta_minor))
+            before_minor = window.refunded_minor
+            await earnings.book_refund(self.tx, window.id, before_minor, delta_minor, self.now)
+        dispute, lost_minor = window.dispute, window.lost_minor
+        if is_later(fact.dispute, window.dispute):
+            dispute = fact.dispute
+            lost_minor = await earnings.move_dispute(self.tx, window.id, dispute, refunded_minor, self.now)
+            others = [one.dispute for one in self.stay.windows if one.id != window.id]
+            decisions.append(RecordDispute(worst_dispute([dispute, *others]), lost_minor))
+        if not decisions:
             return
-        await self._move("settled", refunded_minor=window.refunded_minor + delta_minor)
-        await self._post(
-            books.refund(window.id, order.room, window.refunded_minor, delta_minor, order.currency)
-        )
-        changed = after(order.snapshot(), (RecordRefund(delta_minor),))
+        await self._move("settled", refunded_minor=refunded_minor, dispute=dispute, lost_minor=lost_minor)
+        changed = after(order.snapshot(), tuple(decisions))
         await update_order(
-            self.tx, order.id, state=changed.state, refunded_minor=order.refunded_minor + delta_minor
+            self.tx,
+            order.id,
+            state=changed.state,
+            refunded_minor=changed.refunded_minor,
+            dispute=changed.dispute,
+            lost_minor=order.lost_minor + lost_minor - window.lost_minor,
         )
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
 
@@ -221,22 +248,17 @@ class _Applying:
         await self._move("settled", charged_minor=charged_minor)
         await calls.close_open_calls(self.tx, window.id, self.fact.payment_intent_id)
         if charged_minor:
-            await self._book(charged_minor)
+            await self._book_sale(charged_minor)
         others = [one for one in self.stay.windows if one.state in BACKED and one.id != window.id]
         if all(one.state == "settled" for one in others):
             total_minor = charged_minor + sum(one.charged_minor or 0 for one in others)
             await update_order(self.tx, order.id, charged_minor=total_minor)
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
 
-    async def _book(self, charged_minor: int) -> None:
-        order = self.stay.order
-        await self._post(books.payment_captured(self.window.id, order.room, charged_minor, order.currency))
-
-    async def _post(self, transfer: books.Transfer) -> None:
-        order = self.stay.order
-        entry = Entry(transfer, order.mode, order.account, order.id)
-        if await post_transfer(self.tx, entry, self.now_text) == "exists_different":
-            raise RuntimeError(f"another transfer is booked as {transfer.id}")
+    async def _book_sale(self, charged_minor: int) -> None:
+        order, charge = self.stay.order, self.fact.charge
+        kept = about(order, self.holding_days, None if charge is None else charge.charge_id)
+        await earnings.book_sale(self.tx, sale_of_window(order, self.window, charged_minor), kept, self.now)
 
     async def _let_go(self) -> None:
         """Too late to be of use: nothing of it is kept."""

@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from signaling.notices import Notice
-from signaling.payments import reconcile, refunding, stays
+from signaling.payments import onfile, reconcile, refunding, stays
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.errors import ImpossibleError, LaterError
 from signaling.payments.port import OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.settle import settle
 from signaling.stores import outbox
 from signaling.stores.database import Transaction
-from signaling.stores.orders import get_order
+from signaling.stores.orders import Order, get_order
 from signaling.stores.outbox import OutboxRow
 
 log = structlog.get_logger()
@@ -87,6 +87,9 @@ async def _expire(ctx: Context, row: OutboxRow) -> None:
         order = await get_order(tx, row.subject_id)
     if order is None:
         raise ImpossibleError("no such order")
+    if order.on_file:
+        await _cancel(ctx, order)
+        return
     if order.checkout_session_id is None:
         await reconcile.reconcile(ctx, order.id)
         async with ctx.db.read() as tx:
@@ -104,6 +107,16 @@ async def _expire(ctx: Context, row: OutboxRow) -> None:
     settled = await settle(ctx, order.id)
     if settled.reserved_until_s is not None:
         raise LaterError("neither expired nor paid", 5)
+
+
+async def _cancel(ctx: Context, order: Order) -> None:
+    """With a card on file there is a PaymentIntent instead of a Checkout Session."""
+    if order.payment_intent_id is not None:
+        await onfile.cancel(ctx, order)
+        ctx.step("canceled")
+    settled = await settle(ctx, order.id)
+    if settled.reserved_until_s is not None:
+        raise LaterError("neither canceled nor paid", 5)
 
 
 async def _charge_window(ctx: Context, row: OutboxRow) -> None:

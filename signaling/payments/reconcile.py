@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from metering.orders import OrderState
-from signaling.notices import Notice, RoomChanged
+from signaling.notices import Notice
 from signaling.payments import wording
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
@@ -34,9 +34,11 @@ def call_key(order_id: str, attempt: int) -> str:
     return f"checkout:{order_id}" if attempt == 1 else f"checkout:{order_id}:{attempt}"
 
 
-def checkout_params(settings: PaymentsSettings, order: Order, slug: str, now_s: int) -> dict[str, Any]:
-    """The exact parameters of the Checkout Session of an order. No secret is among them."""
-    metadata = {"order_id": order.id, "room_id": order.room_id, "mode": order.mode}
+def checkout_params(settings: PaymentsSettings, order: Order, slug: str | None, now_s: int) -> dict[str, Any]:
+    """The exact parameters of the Checkout Session of an order. No secret is among them. `slug` None: it is for no room."""
+    metadata = {"order_id": order.id, "mode": order.mode}
+    if order.room_id is not None:
+        metadata["room_id"] = order.room_id
     params: dict[str, Any] = {
         "mode": "payment",
         "client_reference_id": order.id,
@@ -47,9 +49,13 @@ def checkout_params(settings: PaymentsSettings, order: Order, slug: str, now_s: 
         "payment_intent_data": {"metadata": metadata, "description": order.title} | _hold(order),
         "expires_at": now_s + settings.checkout_life_s,
     }
-    if order.email:
+    if order.customer_id:
+        params["customer"] = order.customer_id
+        if order.tariff.get("save_card"):  # also for when the payer is not asked
+            params["payment_intent_data"]["setup_future_usage"] = "off_session"
+    elif order.email:
         params["customer_email"] = order.email
-    if order.goes_on:
+    if order.goes_on and not order.customer_id:
         params["customer_creation"] = "always"
     back = f"{settings.public_url}/orders/{order.id}?return=1"
     if order.ui == "embedded":
@@ -59,7 +65,8 @@ def checkout_params(settings: PaymentsSettings, order: Order, slug: str, now_s: 
             "return_url": back,
         }
         return params | embedded
-    cancel = f"{settings.public_url}/r/{slug}?canceled={order.id}"
+    page = "/me" if slug is None else f"/r/{slug}"
+    cancel = f"{settings.public_url}{page}?canceled={order.id}"
     return params | {"ui_mode": "hosted_page", "success_url": back, "cancel_url": cancel}
 
 
@@ -85,7 +92,13 @@ def _price_data(order: Order) -> dict[str, Any]:
 
 
 async def begin_call(
-    tx: Transaction, settings: PaymentsSettings, order: Order, *, slug: str, now_s: int, attempt: int = 1
+    tx: Transaction,
+    settings: PaymentsSettings,
+    order: Order,
+    *,
+    slug: str | None,
+    now_s: int,
+    attempt: int = 1,
 ) -> None:
     """In the transaction that makes the order, or that gives up the attempt before."""
     await calls.begin_call(
@@ -127,8 +140,8 @@ async def reconcile(ctx: Context, order_id: str) -> None:
     async with ctx.db.read() as tx:
         order = await get_order(tx, order_id)
         made = await calls.calls_of(tx, order_id, OPERATION)
-        room = None if order is None else await by_id(tx, order.room)
-    if order is None or room is None or not made or order.checkout_session_id is not None:
+        room = None if order is None else await _room(tx, order)
+    if order is None or not made or order.checkout_session_id is not None:
         return
     if await _found(ctx, order_id, made):
         return
@@ -142,9 +155,14 @@ async def reconcile(ctx: Context, order_id: str) -> None:
         await _expire_unmade(ctx, order, made[-1])
 
 
-def _wanted(order: Order, room: Room, now_s: int) -> bool:
+async def _room(tx: Transaction, order: Order) -> Room | None:
+    """None: a top-up of a wallet is for no room."""
+    return None if order.room_id is None else await by_id(tx, order.room_id)
+
+
+def _wanted(order: Order, room: Room | None, now_s: int) -> bool:
     is_in_time = order.reserved_until_s is not None and order.reserved_until_s > now_s
-    return is_in_time and not order.walked_away and room.state == "open"
+    return is_in_time and not order.walked_away and (room is None or room.state == "open")
 
 
 async def _found(ctx: Context, order_id: str, made: Sequence[calls.StripeCall]) -> bool:
@@ -199,7 +217,7 @@ async def _refused(ctx: Context, order_id: str, call: calls.StripeCall, error: R
             tx, order_id, state=OrderState.FAILED, failure=error.code[:64], reserved_until_s=None
         )
         await promotions.give_back(tx, order_id)
-        return (RoomChanged(order.room),)
+        return order.seat_freed()
 
     await ctx.write(work)
 
@@ -212,18 +230,25 @@ async def _give_up_key(ctx: Context, order_id: str, call: calls.StripeCall) -> N
 
     async def work(tx: Transaction) -> Sequence[Notice]:
         order = await get_order(tx, order_id)
-        room = None if order is None else await by_id(tx, order.room)
+        room = None if order is None else await _room(tx, order)
         made = await calls.calls_of(tx, order_id, OPERATION)
-        if order is None or room is None or order.state is not OrderState.NEW:
+        if order is None or order.state is not OrderState.NEW:
             return ()
         await calls.set_call(tx, call.idempotency_key, "refused", note="nothing came of it")
         if len(made) < KEYS_MAX:
-            await begin_call(tx, ctx.settings, order, slug=room.slug, now_s=now_s, attempt=len(made) + 1)
+            await begin_call(
+                tx,
+                ctx.settings,
+                order,
+                slug=None if room is None else room.slug,
+                now_s=now_s,
+                attempt=len(made) + 1,
+            )
             return ()
         values = {"state": OrderState.FAILED, "failure": "unavailable", "reserved_until_s": None}
         await update_order(tx, order_id, **values)
         await promotions.give_back(tx, order_id)
-        return (RoomChanged(order.room),)
+        return order.seat_freed()
 
     await ctx.write(work)
 
@@ -254,6 +279,6 @@ async def _expire_unmade(ctx: Context, order: Order, call: calls.StripeCall) -> 
         await calls.set_call(tx, call.idempotency_key, "refused", note="nothing came of it")
         await update_order(tx, order.id, state=state, reserved_until_s=None)
         await promotions.give_back(tx, order.id)
-        return (RoomChanged(order.room),)
+        return order.seat_freed()
 
     await ctx.write(work)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from metering.orders import OrderState, Quarantine, decide
-from signaling.notices import Notice, RoomChanged
-from signaling.payments import apply, holds, reconcile
+from signaling.notices import Notice
+from signaling.payments import apply, holds, onfile, reconcile, seenrefunds
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
-from signaling.stores import inbox, refunds
+from signaling.stores import inbox
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, UNPAID, Order, get_order, update_order
 
@@ -25,16 +25,16 @@ async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> 
     Raises LookupError for an unknown order, OutcomeUnknownError when the service could not be asked.
     """
     order = await _read(ctx, order_id)
-    if order.checkout_session_id is None:
-        await reconcile.reconcile(ctx, order_id)
+    if order.payment_ref is None:
+        await (onfile if order.on_file else reconcile).reconcile(ctx, order_id)
         order = await _read(ctx, order_id)
-    if order.checkout_session_id is None:
+    if order.payment_ref is None:
         await _close_events(ctx, event_ids)
         return order
     if order.funding in BY_USE:
         await holds.look_at_charged(ctx, order)
-    checkout = await _fetch(ctx, order, order.checkout_session_id)
-    if checkout is not None:
+    checkout = await _fetch(ctx, order, order.payment_ref)
+    if checkout is not None and order.funding not in BY_USE:
         checkout = await _with_sent_back(ctx, order, checkout)
     ctx.step("fetched")
     if checkout is not None:
@@ -52,38 +52,30 @@ async def _read(ctx: Context, order_id: str) -> Order:
     return order
 
 
-async def _fetch(ctx: Context, order: Order, checkout_session_id: str) -> Checkout | None:
+async def _fetch(ctx: Context, order: Order, payment_ref: str) -> Checkout | None:
     """None when the service does not know it: the keys are of another account, which a person must see to."""
     try:
-        return await ctx.service.fetch_checkout(checkout_session_id)
+        if order.on_file:
+            return await ctx.service.fetch_payment(payment_ref)
+        return await ctx.service.fetch_checkout(payment_ref)
     except RefusedByServiceError as error:
         if error.code != UNKNOWN_OBJECT:
             raise OutcomeUnknownError(str(error)) from error
-        await _put_aside(ctx, order.id, checkout_session_id)
+        await _put_aside(ctx, order.id, payment_ref)
         return None
 
 
 async def _with_sent_back(ctx: Context, order: Order, checkout: Checkout) -> Checkout:
-    """A charge whose only refund a bank sent back looks as if there had never been one: ours are asked for by name.
-
-    Raises OutcomeUnknownError.
-    """
-    seen = {fact.refund_id for fact in checkout.refunds}
+    """With the refunds that a bank sent back, where the charge does not show them. Raises OutcomeUnknownError."""
     async with ctx.db.read() as tx:
-        known = await refunds.refunds_of(tx, order.id)
-    unseen = [
-        one
-        for one in known
-        if one.state != "failed" and one.stripe_refund_id is not None and one.stripe_refund_id not in seen
-    ]
+        expected = await seenrefunds.expected(tx, order.id)
     intent_id = checkout.fact.payment_intent_id
-    if not unseen or intent_id is None:
+    if intent_id is None or expected <= {fact.refund_id for fact in checkout.refunds}:
         return checkout
-    found = [await ctx.service.find_refund(intent_id, one.id) for one in unseen]
-    return replace(checkout, refunds=(*checkout.refunds, *(fact for fact in found if fact is not None)))
+    return replace(checkout, refunds=await ctx.service.list_refunds(intent_id))
 
 
-async def _put_aside(ctx: Context, order_id: str, checkout_session_id: str) -> None:
+async def _put_aside(ctx: Context, order_id: str, payment_ref: str) -> None:
     reason, now_text = "unknown_checkout", ctx.now_text()
 
     async def work(tx: Transaction) -> Sequence[Notice]:
@@ -94,21 +86,23 @@ async def _put_aside(ctx: Context, order_id: str, checkout_session_id: str) -> N
             quarantine_id=f"{order_id}:{reason}",
             reason=reason,
             subject_id=order_id,
-            payload={"checkout_session_id": checkout_session_id},
+            payload={"payment": payment_ref},
             created_at=now_text,
         )
         if order.state not in UNPAID:
             return ()
         values = {"state": OrderState.QUARANTINED, "quarantine_reason": reason, "reserved_until_s": None}
         await update_order(tx, order_id, **values)
-        return (RoomChanged(order.room),)
+        return order.seat_freed()
 
     await ctx.write(work)
 
 
 async def _apply(ctx: Context, order_id: str, checkout: Checkout, event_ids: Sequence[str]) -> None:
     # Made outside: the transaction may run again.
-    stamp = apply.Stamp(ctx.new_id("pass"), ctx.now_s(), ctx.now_text())
+    stamp = apply.Stamp(
+        ctx.new_id("pass"), ctx.now_s(), ctx.now_text(), holding_days=ctx.settings.earnings_days
+    )
 
     async def work(tx: Transaction) -> Sequence[Notice]:
         order = await get_order(tx, order_id)

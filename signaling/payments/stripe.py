@@ -75,7 +75,8 @@ class StripePayments:
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._read = parse.Reader(mode, account)
-        self._webhook_secret = webhook_secret
+        # Stripe gives every destination of events its own: one for snapshots, one for those of the newer kind.
+        self._webhook_secrets = [secret.strip() for secret in webhook_secret.split(",")]
         self._client = StripeClient(
             secret_key,
             stripe_version=API_VERSION,
@@ -93,13 +94,8 @@ class StripePayments:
     async def fetch_checkout(self, checkout_session_id: str) -> Checkout:
         call = self._client.v1.checkout.sessions.retrieve_async(checkout_session_id, {"expand": EXPAND})
         session = _plain(await _answer(call))
-        charge, intent_id = parse.charge_of(session), parse.id_of(session.get("payment_intent")) or ""
-        dispute: Dispute = "none"
-        refunds: tuple[RefundFact, ...] = ()
-        if charge is not None and charge.get("disputed"):
-            dispute = await self._dispute(intent_id)
-        if charge is not None and (charge.get("amount_refunded") or charge.get("refunded")):
-            refunds = await self._refunds(intent_id)
+        intent_id = parse.id_of(session.get("payment_intent")) or ""
+        dispute, refunds = await self._taken_back(parse.charge_of(session), intent_id)
         return _read(lambda: self._read.checkout(session, dispute, refunds))
 
     async def expire_checkout(self, checkout_session_id: str) -> None:
@@ -137,7 +133,15 @@ class StripePayments:
 
     async def fetch_intent(self, payment_intent_id: str) -> IntentFact:
         call = self._client.v1.payment_intents.retrieve_async(payment_intent_id, {"expand": EXPAND_INTENT})
-        return _parsed(self._read.intent, await _answer(call))
+        intent = _plain(await _answer(call))
+        dispute, refunds = await self._taken_back(parse.inner(intent, "latest_charge"), payment_intent_id)
+        return _read(lambda: self._read.intent(intent, dispute, refunds))
+
+    async def fetch_payment(self, payment_intent_id: str) -> Checkout:
+        call = self._client.v1.payment_intents.retrieve_async(payment_intent_id, {"expand": EXPAND_INTENT})
+        intent = _plain(await _answer(call))
+        dispute, refunds = await self._taken_back(parse.inner(intent, "latest_charge"), payment_intent_id)
+        return _read(lambda: self._read.payment(intent, dispute, refunds))
 
     async def confirm_intent(
         self, payment_intent_id: str, params: dict[str, Any], idempotency_key: str
@@ -177,16 +181,26 @@ class StripePayments:
         return _parsed(parse.refund, await _answer(call))
 
     async def find_refund(self, payment_intent_id: str, reference: str) -> RefundFact | None:
-        refunds = await self._refunds(payment_intent_id)
+        refunds = await self.list_refunds(payment_intent_id)
         return next((refund for refund in refunds if refund.reference == reference), None)
 
-    async def _refunds(self, payment_intent_id: str) -> tuple[RefundFact, ...]:
+    async def list_refunds(self, payment_intent_id: str) -> tuple[RefundFact, ...]:
         call = self._client.v1.refunds.list_async({"payment_intent": payment_intent_id, "limit": PAGE})
         return _parsed(lambda page: tuple(parse.refund(one) for one in page["data"]), await _answer(call))
 
+    async def _taken_back(
+        self, charge: Json | None, payment_intent_id: str
+    ) -> tuple[Dispute, tuple[RefundFact, ...]]:
+        """How a charge is disputed, and its refunds: asked for only where the charge says that there are any."""
+        if charge is None:
+            return "none", ()
+        is_refunded = charge.get("amount_refunded") or charge.get("refunded")
+        dispute = await self._dispute(payment_intent_id) if charge.get("disputed") else "none"
+        return dispute, await self.list_refunds(payment_intent_id) if is_refunded else ()
+
     async def _dispute(self, payment_intent_id: str) -> Dispute:
         call = self._client.v1.disputes.list_async({"payment_intent": payment_intent_id, "limit": PAGE})
-        return _parsed(lambda page: parse.worst_dispute(page["data"]), await _answer(call))
+        return _parsed(lambda page: parse.disputed(page["data"]), await _answer(call))
 
     # --- subscriptions ------------------------------------------------------------------------------------
 
@@ -294,17 +308,22 @@ class StripePayments:
             page = self._client.deserialize(answer, api_mode="V2")
 
     def verify_webhook(self, body: bytes, signature: str | None, now_s: float) -> ServiceEvent:
-        try:
-            # Without a tolerance: the SDK reads the machine's clock, ours is handed in.
-            WebhookSignature.verify_header(body, signature, self._webhook_secret)
-        except (stripe.SignatureVerificationError, UnicodeDecodeError):
-            raise BadWebhookError("bad_signature", "the signature does not match") from None
+        if not any(_is_signed(body, signature, secret) for secret in self._webhook_secrets):
+            raise BadWebhookError("bad_signature", "the signature does not match")
         if abs(now_s - _signed_at_s(signature or "")) > WEBHOOK_AGE_MAX_S:
             raise BadWebhookError("bad_signature", "signed too long ago, or in the future")
         try:
             return parse.event(json.loads(body))
         except (ValueError, KeyError, TypeError):
             raise BadWebhookError("bad_event", "not an event") from None
+
+
+def _is_signed(body: bytes, signature: str | None, secret: str) -> bool:
+    try:
+        # Without a tolerance: the SDK reads the machine's clock, ours is handed in.
+        return bool(WebhookSignature.verify_header(body, signature, secret))
+    except (stripe.SignatureVerificationError, UnicodeDecodeError):
+        return False
 
 
 def _key(idempotency_key: str) -> Any:

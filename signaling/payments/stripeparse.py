@@ -6,9 +6,9 @@ into "outcome unknown".
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from metering.orders import Dispute, Mode, PaymentFact
+from metering.orders import Dispute, Mode, PaymentFact, worst_dispute
 from signaling.payments.port import (
     BalanceEntry,
     CardFact,
@@ -34,8 +34,14 @@ DISPUTES: dict[str, Dispute] = {
     "lost": "lost",
     "won": "won",
 }
-DISPUTE_ORDER: tuple[Dispute, ...] = ("lost", "open", "won")
 DUE = ("currently_due", "past_due")
+# How a PaymentIntent reads as a Checkout Session; one that wants another card has been declined and is over.
+_SESSION_OF_INTENT: dict[str, Literal["open", "complete", "expired"]] = {
+    "succeeded": "complete",
+    "requires_capture": "complete",
+    "requires_payment_method": "complete",
+    "canceled": "expired",
+}
 FAILURE_CHARS_MAX = 64
 
 
@@ -85,7 +91,35 @@ class Reader:
             payment_intent_id=id_of(session.get("payment_intent")),
         )
 
-    def intent(self, intent: Json) -> IntentFact:
+    def payment(self, intent: Json, dispute: Dispute, refunds: tuple[RefundFact, ...]) -> Checkout:
+        """A PaymentIntent of its own, told as a Checkout Session would be."""
+        fact, latest = self.intent(intent), inner(intent, "latest_charge")
+        is_paid = fact.status == "succeeded"
+        return Checkout(
+            fact=PaymentFact(
+                reference=fact.reference,
+                checkout_session_id=fact.payment_intent_id,
+                amount_minor=fact.received_minor if is_paid else fact.amount_minor,
+                currency=fact.currency,
+                mode=fact.mode,
+                account=fact.account,
+                session_status=_SESSION_OF_INTENT.get(fact.status, "open"),
+                payment_status="paid" if is_paid else "unpaid",
+                intent_status=fact.status,
+                refunded_minor=0 if latest is None else latest["amount_refunded"],
+                dispute=dispute,
+                payment_intent_id=fact.payment_intent_id,
+            ),
+            url=fact.action_url,
+            client_secret=fact.client_secret,
+            failure=fact.failure,
+            refunds=refunds,
+            intent=fact,
+        )
+
+    def intent(
+        self, intent: Json, dispute: Dispute = "none", refunds: tuple[RefundFact, ...] = ()
+    ) -> IntentFact:
         latest = inner(intent, "latest_charge")
         action = intent.get("next_action") or {}
         return IntentFact(
@@ -102,6 +136,8 @@ class Reader:
             failure=failure(intent),
             charge=None if latest is None else charge(latest),
             action_url=(action.get("redirect_to_url") or {}).get("url"),
+            dispute=dispute,
+            refunds=refunds,
         )
 
 
@@ -193,9 +229,8 @@ def refund(refund: Json) -> RefundFact:
     )
 
 
-def worst_dispute(disputes: list[Json]) -> Dispute:
-    states = {DISPUTES.get(one["status"], "none") for one in disputes}
-    return next((state for state in DISPUTE_ORDER if state in states), "none")
+def disputed(disputes: list[Json]) -> Dispute:
+    return worst_dispute(DISPUTES.get(one["status"], "none") for one in disputes)
 
 
 def _session_setup(session: Json) -> SetupFact:

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import select, update
 
 from signaling.notices import Notice, OutboxFilled
-from signaling.payments import automatic, funding, reconcile, refunding, stays
+from signaling.payments import automatic, dues, funding, onfile, reconcile, refunding, stays
 from signaling.payments.context import Context
 from signaling.payments.port import OutcomeUnknownError, ServiceEvent
 from signaling.payments.settle import settle
@@ -31,6 +31,7 @@ async def sweep(ctx: Context) -> bool:
     asked = await _expire_unpaid(ctx) + await automatic.refund_by_policy(ctx)
     asked += await stays.settle_stale(ctx)
     asked += await refunding.retry_failed(ctx)
+    await dues.make_due_available(ctx)
     if asked:
         ctx.notices.publish(OutboxFilled())
     return asked > 0
@@ -76,8 +77,13 @@ async def look_after_calls(ctx: Context) -> int:
     return len(due)
 
 
+async def _settle_on_file(ctx: Context, order_id: str) -> None:
+    await settle(ctx, order_id)  # what is found may be paid already
+
+
 _RECONCILERS: Mapping[str, Callable[[Context, str], Awaitable[None]]] = {
     reconcile.OPERATION: reconcile.reconcile,
+    onfile.OPERATION: _settle_on_file,
     funding.OPERATION: funding.reconcile,
 }
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from metering.funding import BACKED
 from metering.money import Money
 from metering.orders import OrderState
+from signaling.payments.pricing import Quoted
 from signaling.payments.settings import PaymentsSettings
 from signaling.stores import passes, refunds, rooms, windows
 from signaling.stores.database import Transaction
@@ -54,6 +55,19 @@ def made_view(settings: PaymentsSettings, order: Order) -> Json:
     }
 
 
+def quote_view(quoted: Quoted) -> Json:
+    """`raised_minor`: by so much less the code takes off, because a card is not charged less than that."""
+    parts = quoted.parts
+    return {
+        "list_minor": parts.list_minor,
+        "discount_minor": parts.discount_minor,
+        "fee_on_top_minor": parts.fee_on_top_minor,
+        "raised_minor": parts.raised_minor,
+        "amount_minor": parts.amount_minor,
+        "currency": parts.currency,
+    }
+
+
 def pass_view(found: passes.Pass) -> Json:
     return {
         "id": found.id,
@@ -75,7 +89,7 @@ def _refund_view(refund: refunds.Refund) -> Json:
 
 
 async def order_view(tx: Transaction, settings: PaymentsSettings, order: Order) -> Json:
-    room = await rooms.by_id(tx, order.room)
+    room = None if order.room_id is None else await rooms.by_id(tx, order.room_id)
     found = await passes.pass_of_order(tx, order) if order.granted else None
     given_back = await refunds.refunds_of(tx, order.id)
     view: Json = {
@@ -130,7 +144,7 @@ async def use_view(tx: Transaction, order: Order, found: passes.Pass | None) -> 
 
 async def receipt_view(tx: Transaction, order: Order) -> Json:
     """Money as objects, since a receipt is read away from its context."""
-    room = await rooms.by_id(tx, order.room)
+    room = None if order.room_id is None else await rooms.by_id(tx, order.room_id)
     found = await passes.pass_of_order(tx, order) if order.granted else None
     given_back = await refunds.refunds_of(tx, order.id)
     paid_minor = order.paid_minor or 0

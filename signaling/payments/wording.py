@@ -16,9 +16,10 @@ def length(seconds: int) -> str:
 
 def of_use(order: Order) -> str:
     """How a metered order is charged, with the rule of the smallest charge. Empty for one that is paid in advance."""
-    tariff = parse_tariff(order.tariff)
-    if not isinstance(tariff, Metered):
+    if order.funding != "metered":
         return ""
+    tariff = parse_tariff(order.tariff)
+    assert isinstance(tariff, Metered), "orders of this funding have such a tariff"
     code = order.currency
     least = _money(currency(code).minimum_minor, code)
     rate, held = _money(tariff.rate_minor_per_min, code), _money(order.amount_minor, code)

@@ -179,10 +179,6 @@ class MeterRunner:
         for stay in tuple(self._stays.values()):
             self.feed(stay, LeaseRenewed())
 
-    def finish_all(self, code: EndCode) -> None:
-        for stay in tuple(self._stays.values()):
-            self.feed(stay, Finish(code))
-
     # --- what is read -------------------------------------------------------------------------------------
 
     @property

@@ -6,7 +6,7 @@ in `_gone`, once, whatever the cause.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -674,6 +674,3 @@ class Rooms:
         )
         if room.host is not None:
             room.host.send(message)
-
-    def refresh_row(self, room: LiveRoom, **changes: Any) -> None:
-        room.row = replace(room.row, **changes)

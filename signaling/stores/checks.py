@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, and_, case, exists, func, literal, or_, select
 
-from metering.ledger import Ledger, check_invariants
-from signaling.stores import ledger
+from signaling.stores.bookchecks import ledger_faults
 from signaling.stores.database import Database, Transaction
+from signaling.stores.earningchecks import earning_faults
 from signaling.stores.orders import BY_USE, UNPAID
 from signaling.stores.schema import (
     orders,
@@ -53,16 +53,13 @@ async def _broken(tx: Transaction, code: str, message: str, query: Select[Any]) 
     return [Problem("broken", code, subject, message) for subject in await _subjects(tx, query)]
 
 
-async def _ledger_balances(tx: Transaction) -> list[Problem]:
-    """Each set of books on its own."""
-    books: dict[tuple[str, str], Ledger] = {}
-    for entry in await ledger.entries(tx):
-        own = books.setdefault((entry.mode, entry.account), Ledger())
-        own.transfers[entry.transfer.id] = entry.transfer
+async def _ledger_holds(tx: Transaction) -> list[Problem]:
+    return [Problem("broken", "ledger", books, sentence) for books, sentence in await ledger_faults(tx)]
+
+
+async def _earnings_hold(tx: Transaction) -> list[Problem]:
     return [
-        Problem("broken", "ledger", f"{mode}/{account}", sentence)
-        for (mode, account), own in books.items()
-        for sentence in check_invariants(own)
+        Problem("broken", "earnings", subject, sentence) for subject, sentence in await earning_faults(tx)
     ]
 
 
@@ -93,7 +90,11 @@ async def _windows_hold(tx: Transaction) -> list[Problem]:
         .join(passes, passes.c.id == windows.c.pass_id)
         .where(passes.c.settled, windows.c.state == "held")
     )
+    returned = select(windows.c.id).where(
+        windows.c.refunded_minor + windows.c.lost_minor > func.coalesce(windows.c.charged_minor, 0)
+    )
     return [
+        *await _broken(tx, "returned_above_charge", "more went back of a hold than it was charged", returned),
         *await _broken(tx, "charged_above_hold", "more was charged than was held", above),
         *await _broken(tx, "settled_without_charge", "settled, and nobody knows for how much", uncharged),
         *await _broken(
@@ -105,7 +106,8 @@ async def _windows_hold(tx: Transaction) -> list[Problem]:
 async def _orders_are_booked(tx: Transaction) -> list[Problem]:
     """Captured minus refunded minus lost is the order's price with its adjustments."""
     charged = select(orders.c.id).where(orders.c.granted, _booked("payment_captured") != _paid())
-    given_back = select(orders.c.id).where(_booked("refund") != orders.c.refunded_minor)
+    kept_back = _booked("refund") - _booked("unrefund")
+    given_back = select(orders.c.id).where(kept_back != orders.c.refunded_minor)
     lost = select(orders.c.id).where(_booked("dispute_lost") != orders.c.lost_minor)
     too_much = select(orders.c.id).where(orders.c.refunded_minor + orders.c.lost_minor > _paid())
     uncharged = select(orders.c.id).where(~orders.c.granted, _booked("payment_captured") != 0)
@@ -183,7 +185,8 @@ async def _left_to_people(tx: Transaction) -> list[Problem]:
 
 
 _CHECKS: tuple[Check, ...] = (
-    _ledger_balances,
+    _ledger_holds,
+    _earnings_hold,
     _orders_are_booked,
     _money_and_access_agree,
     _passes_hold,

@@ -11,6 +11,7 @@ from sqlalchemy import Select, and_, exists, func, or_, select, update
 
 from metering.orders import Dispute, Mode, OrderSnapshot, OrderState
 from signaling.ids import secret_matches
+from signaling.notices import RoomChanged
 from signaling.stores.database import Transaction
 from signaling.stores.schema import orders, passes, rooms, sessions
 from signaling.stores.statements import insert_once
@@ -20,7 +21,8 @@ Purpose = Literal["access", "topup", "setup"]
 Funding = Literal["payment", "metered", "wallet", "subscription", "free"]
 
 BY_USE = ("metered", "wallet")
-
+# Instead of a form: the payer chose a card on file, or the wallet is topped up unasked.
+ON_FILE_UI = ("card", "auto")
 UNPAID = (OrderState.NEW, OrderState.OPEN)
 PASS_ALIVE = ("waiting", "active")
 
@@ -99,9 +101,23 @@ class Order:
         """What the payer paid: of time that is paid for by use, what was charged; None: not settled yet."""
         return self.charged_minor if self.funding in BY_USE else self.amount_minor
 
+    @property
+    def on_file(self) -> bool:
+        """Paid with a card on file, by a PaymentIntent of its own instead of a Checkout Session."""
+        return self.ui in ON_FILE_UI
+
+    @property
+    def payment_ref(self) -> str | None:
+        """What the payment service is asked for to learn what has become of it; None while it is not known."""
+        return self.payment_intent_id if self.on_file else self.checkout_session_id
+
     def opened_by(self, secret: str) -> bool:
         """Whether this is the order's secret, or the one in its link to another device. Constant-time."""
         return secret_matches(secret, self.secret_hash) or secret_matches(secret, self.link_hash)
+
+    def seat_freed(self) -> tuple[RoomChanged, ...]:
+        """To be told once an order no longer holds a seat. A top-up never held one."""
+        return () if self.room_id is None else (RoomChanged(self.room_id),)
 
     def snapshot(self) -> OrderSnapshot:
         """What the rules of money look at."""
@@ -200,7 +216,20 @@ async def sales_of_room(
     tx: Transaction, room_id: str, *, before: str | None = None, limit: int = 50
 ) -> list[Order]:
     """Purchases that were paid, the newest first; `before`: the id of the last one of the page before."""
-    query = select(*_COLUMNS).where(orders.c.room_id == room_id, orders.c.granted)
+    return await _page(
+        tx, select(*_COLUMNS).where(orders.c.room_id == room_id, orders.c.granted), before, limit
+    )
+
+
+async def purchases_of(
+    tx: Transaction, user_id: str, mode: str, account: str, *, before: str | None = None, limit: int = 50
+) -> list[Order]:
+    """What a person paid for (or got for nothing), the newest first; `before` as in `sales_of_room`."""
+    mine = and_(orders.c.user_id == user_id, orders.c.mode == mode, orders.c.account == account)
+    return await _page(tx, select(*_COLUMNS).where(mine, orders.c.granted), before, limit)
+
+
+async def _page(tx: Transaction, query: Select[Any], before: str | None, limit: int) -> list[Order]:
     if before is not None:
         last = select(orders.c.created_at_s).where(orders.c.id == before).scalar_subquery()
         older = or_(orders.c.created_at_s < last, and_(orders.c.created_at_s == last, orders.c.id < before))
@@ -215,10 +244,6 @@ async def later_orders(tx: Transaction, pass_id: str, granted_before_ms: int) ->
     """Orders that extended the pass after it had been granted that much."""
     found = await orders_of_pass(tx, pass_id)
     return [order for order in found if order.granted_before_ms > granted_before_ms and order.extends_pass_id]
-
-
-async def terms_version(tx: Transaction, room_id: str) -> str | None:
-    return (await tx.execute(select(rooms.c.terms_version).where(rooms.c.id == room_id))).scalar()
 
 
 async def overdue_reservations(tx: Transaction, now_s: int, limit: int = 100) -> list[Order]:

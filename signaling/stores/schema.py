@@ -153,6 +153,7 @@ rooms = Table(
     _ref("owner_id", "users.id", nullable=True),
     # Once anything was sold here the currency stays.
     Column("sold", Boolean, nullable=False, server_default=false()),
+    Index("rooms_owner", "owner_id"),
 )
 
 orders = Table(
@@ -179,7 +180,7 @@ orders = Table(
     Column("currency", String(3), nullable=False),
     _ref("extends_pass_id", "passes.id", nullable=True),
     # Stripe's side.
-    Column("ui", String(8), nullable=False),  # hosted | embedded
+    Column("ui", String(8), nullable=False),  # hosted | embedded | card (on file) | auto (unasked)
     Column("checkout_session_id", String(255), unique=True),
     Column("checkout_url", Text),
     Column("client_secret", Text),
@@ -269,6 +270,8 @@ windows = Table(
     Column("held_minor", BigInteger, nullable=False),
     Column("charged_minor", BigInteger),  # NULL: not settled
     Column("refunded_minor", BigInteger, nullable=False, server_default="0"),  # of what was charged
+    Column("dispute", String(8), nullable=False, server_default="none"),  # none | open | won | lost
+    Column("lost_minor", BigInteger, nullable=False, server_default="0"),  # of what was charged
     Column("currency", String(3), nullable=False),
     # asked | action (the payer must confirm) | held | settling | settled | failed | released
     Column("state", String(12), nullable=False),
@@ -518,7 +521,7 @@ inbox = Table(
     metadata,
     Column("event_id", String(255), primary_key=True),
     *_books(),
-    Column("type", String(64), nullable=False),
+    Column("type", String(255), nullable=False),
     Column("object_id", String(255), nullable=False),
     Column("payload", JSON, nullable=False),
     Column("state", String(12), nullable=False),  # received | applied | ignored | quarantined

@@ -71,7 +71,7 @@ def postgres_server() -> Iterator[str]:
         **as_user,
     )
     try:
-        _wait_until_it_listens(server, port)
+        _wait_until_it_answers(server, where / "pg_isready", port)
         yield f"postgresql://tollroom@127.0.0.1:{port}/postgres"
     finally:
         server.terminate()
@@ -80,11 +80,11 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _wait_until_it_listens(server: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_it_answers(server: subprocess.Popen[bytes], asking: Path, port: int) -> None:
+    """It listens before it lets anybody in."""
     until = time.monotonic() + START_S
     while time.monotonic() < until and server.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if subprocess.run([asking, "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode == 0:
+            return
         time.sleep(0.05)
     raise RuntimeError("PostgreSQL did not start")

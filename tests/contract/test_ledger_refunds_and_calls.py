@@ -1,8 +1,12 @@
 """Money that is written once, whatever repeats it."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
-from metering.ledger import Transfer, payment_captured
+from metering.chart import Sale, WalletWindow, sold, topped_up, window_held, window_settled
+from metering.errors import MeterError
 from signaling.stores import ledger, refunds
 from signaling.stores.database import Database
 
@@ -10,12 +14,8 @@ from .rows import NOW_TEXT, add_paid, add_room
 
 
 def _entry(**values: object) -> ledger.Entry:
-    transfer = payment_captured("ord_1", "room_1", 1500, "eur")
-    fields = {
-        name: getattr(transfer, name)
-        for name in ("id", "debit", "credit", "amount_minor", "currency", "code")
-    }
-    return ledger.Entry(Transfer(**fields | values), "sandbox", "sandbox", "ord_1")  # type: ignore[arg-type]
+    (transfer,) = sold(Sale("ord_1", "ana", 1500, "eur"))
+    return ledger.Entry(replace(transfer, **values), "sandbox", "sandbox", "ord_1")  # type: ignore[arg-type]
 
 
 async def _post(db: Database, entry: ledger.Entry) -> str:
@@ -30,10 +30,60 @@ async def test_a_transfer_is_booked_once(db: Database):
         assert await ledger.entries(tx) == [_entry()]
 
 
-@pytest.mark.parametrize("wrong", [{"amount_minor": 0}, {"debit": "room_earnings:room_1"}, {"kind": "hold"}])
+@pytest.mark.parametrize("wrong", [{"amount_minor": 0}, {"debit": "earned_pending:ana"}, {"kind": "post"}])
 async def test_what_is_no_transfer_is_not_booked(db: Database, wrong: dict[str, object]):
-    with pytest.raises(ValueError, match="two accounts"):
+    with pytest.raises(MeterError):
         await _post(db, _entry(**wrong))
+
+
+async def _post_all(db: Database, transfers: object) -> str:
+    rows = [ledger.Entry(one, "sandbox", "sandbox", "ana") for one in transfers]  # type: ignore[attr-defined]
+    return await db.write(lambda tx: ledger.post_all(tx, rows, NOW_TEXT))
+
+
+async def _balance(db: Database, name: str) -> ledger.Balance:
+    async with db.read() as tx:
+        return await ledger.balance(tx, "sandbox", "sandbox", name, "eur")
+
+
+def _window(number: int, held_minor: int = 30) -> WalletWindow:
+    return WalletWindow(f"w{number}", "pass_1", "ana", held_minor, "eur", expires_at_s=60)
+
+
+async def test_spends_at_the_same_time_never_overdraw_a_wallet(db: Database):
+    await _post_all(db, topped_up("ord_1", "ana", 100, 0, "eur"))
+    answers = await asyncio.gather(*(_post_all(db, window_held(_window(number))) for number in range(8)))
+    assert sorted(answers) == ["created"] * 3 + ["exceeds"] * 5
+    assert (await _balance(db, "wallet:ana")).available_minor == 10
+
+
+async def test_a_settled_stay_pays_its_sale_from_its_windows(db: Database):
+    await _post_all(db, topped_up("ord_1", "ana", 100, 0, "eur"))
+    await _post_all(db, window_held(_window(1)))
+    sale = Sale("pass_1", "bo", 20, "eur", fee_minor=2, paid_by="wallet:ana")
+    linked = (*window_settled(_window(1), 20), *sold(sale, "hold:pass_1"))
+    assert await _post_all(db, linked) == "created"
+    assert await _post_all(db, linked) == "exists"
+    assert await _post_all(db, window_settled(_window(1), 0)) == "resolved"
+    assert (await _balance(db, "wallet:ana")).available_minor == 80
+    assert (await _balance(db, "hold:pass_1")).available_minor == 0
+    assert (await _balance(db, "earned_pending:bo")).available_minor == 18
+
+
+async def test_a_booking_is_refused_whole(db: Database):
+    await _post_all(db, topped_up("ord_1", "ana", 100, 0, "eur"))
+    linked = (*window_held(_window(1, 60)), *window_held(_window(2, 60)))
+    assert await _post_all(db, linked) == "exceeds"
+    assert (await _balance(db, "wallet:ana")).available_minor == 100
+
+
+async def test_a_hold_that_nobody_settles_expires(db: Database):
+    await _post_all(db, topped_up("ord_1", "ana", 100, 0, "eur"))
+    await _post_all(db, window_held(_window(1)))
+    assert await db.write(lambda tx: ledger.expire_holds(tx, 59, NOW_TEXT)) == []
+    assert await db.write(lambda tx: ledger.expire_holds(tx, 60, NOW_TEXT)) == ["hold:w1"]
+    assert await db.write(lambda tx: ledger.expire_holds(tx, 60, NOW_TEXT)) == []
+    assert (await _balance(db, "wallet:ana")).available_minor == 100
 
 
 async def test_a_refund_is_recorded_once_and_counts_unless_it_failed(db: Database):

@@ -16,19 +16,22 @@ export class ApiError extends Error {
 
 const TIMEOUT_MS = 20_000;
 
+/** @typedef {{body?: object, secret?: string | null, signal?: AbortSignal}} CallOptions `secret` goes into `Authorization: Bearer` */
+
 /**
  * @param {string} method @param {string} path
- * @param {{body?: object, secret?: string | null, signal?: AbortSignal}} [options] `secret` goes into `Authorization: Bearer`
+ * @param {CallOptions & {session?: {csrf_token?: string}}} [options] `session`: the call is made as the person who is signed in; else no cookie goes along
  * @returns {Promise<any>}
  */
-async function call(method, path, { body, secret, signal } = {}) {
+async function call(method, path, { body, secret, signal, session } = {}) {
   const headers = new Headers({ Accept: "application/json" });
   if (secret) headers.set("Authorization", `Bearer ${secret}`);
+  if (session?.csrf_token) headers.set("X-CSRF-Token", session.csrf_token);
   if (body) headers.set("Content-Type", "application/json");
   let response;
   try {
     response = await fetch(path, {
-      method, headers, body: body && JSON.stringify(body), credentials: "omit", cache: "no-store", signal: signal ?? AbortSignal.timeout(TIMEOUT_MS),
+      method, headers, body: body && JSON.stringify(body), credentials: session ? "same-origin" : "omit", cache: "no-store", signal: signal ?? AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch (cause) {
     if (signal?.aborted) throw cause;
@@ -47,6 +50,79 @@ async function read(response) {
 }
 
 const enc = encodeURIComponent;
+
+// --- who is signed in ---
+
+/** @typedef {{id: string, email: string, name: string, role: "user" | "host" | "operator", csrf_token: string}} Me */
+
+/** Whether there may be a session: a cookie that says no more than this. A visitor without one is not asked about. */
+export const mayBeSignedIn = () => /(?:^|; )tollroom_signed_in=1/.test(globalThis.document?.cookie ?? "");
+
+/** @type {Promise<Me | null> | null} */
+let asked = null;
+
+/** Who is signed in, asked once a page; null for a visitor. @returns {Promise<Me | null>} */
+export function whoAmI() {
+  if (!mayBeSignedIn()) return Promise.resolve(null);
+  asked ??= call("GET", "/api/me", { session: {} }).catch((error) => {
+    asked = null;
+    if (error.code === "sign_in_required") return null;
+    throw error;
+  });
+  return asked;
+}
+
+/** Ask again who it is: the session may be another one since. */
+export function forgetMe() { asked = null; }
+
+/**
+ * A call as the person who is signed in, or as a visitor when nobody is. For every feature that knows people.
+ * @param {string} method @param {string} path @param {CallOptions} [options] @returns {Promise<any>}
+ */
+export async function callAs(method, path, options = {}) {
+  const me = await whoAmI();
+  if (!me) return call(method, path, options);
+  try {
+    return await call(method, path, { ...options, session: me });
+  } catch (error) {
+    if (/** @type {ApiError} */ (error).code !== "bad_csrf") throw error;
+  }
+  forgetMe(); // signed in anew in another tab
+  return call(method, path, { ...options, session: (await whoAmI()) ?? undefined });
+}
+
+/** @param {string} email @param {string} next @returns {Promise<{sent: true}>} */
+export const askForLink = (email, next) => call("POST", "/api/signin", { body: { email, next } });
+
+/** @param {string} token @returns {Promise<Me & {next: string}>} */
+export const openLink = (token) => { forgetMe(); return call("POST", "/api/signin/open", { body: { token }, session: {} }); };
+
+export const signOut = () => callAs("POST", "/api/signout", { body: {} }).finally(forgetMe);
+
+/** @param {string} name @returns {Promise<Me>} */
+export const rename = (name) => callAs("PATCH", "/api/me", { body: { name } });
+
+/** @returns {Promise<{sessions: {id: string, created_at: string, current: boolean}[]}>} */
+export const getSessions = () => callAs("GET", "/api/me/sessions");
+
+/**
+ * @typedef {{order_id: string, room: {slug: string, title: string} | null, purpose: string, extends: boolean, funding: string, state: string, pass_state: string | null,
+ *   opens: boolean, used_ms: number | null, amount_minor: number, paid_minor: number | null, refunded_minor: number, lost_minor: number, currency: string,
+ *   paid_at: string | null}} Purchase
+ */
+/**
+ * @typedef {{id: string, slug: string, title: string, state: string, live: boolean, created_at: string, share_url: string,
+ *   earnings: {gross: Money, refunded: Money, payers: number}}} OwnRoom
+ */
+
+/** @param {string | null} before @returns {Promise<{orders: Purchase[], next: string | null}>} */
+export const getPurchases = (before) => callAs("GET", `/api/me/orders${before ? `?before=${enc(before)}` : ""}`);
+
+/** @param {string | null} before @returns {Promise<{rooms: OwnRoom[], next: string | null}>} */
+export const getOwnRooms = (before) => callAs("GET", `/api/me/rooms${before ? `?before=${enc(before)}` : ""}`);
+
+/** Signs out everywhere else. @returns {Promise<{ended: number}>} */
+export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 
 /** @typedef {import("./format.js").Money} Money */
 /** @typedef {{code: string, exponent: number, step: number, minimum_minor: number}} CurrencyRule */
@@ -67,8 +143,8 @@ const enc = encodeURIComponent;
 /** @typedef {{seconds: number | null, price: Money | number}} Choice */
 /**
  * @typedef {{slug: string, title: string, description: string, host_name: string, tariff: Tariff, currency: string, privacy: "confidential" | "conference",
- *   choices: Choice[], smallest_charge?: Money | null, live: boolean, state: "away" | "live" | "full" | "locked" | "closed", seats_left: number | null, terms_url: string | null,
- *   mode: string, share_url: string}} Card
+ *   choices: Choice[], smallest_charge?: Money | null, live: boolean, state: "away" | "live" | "full" | "locked" | "unpriced" | "closed", seats_left: number | null, terms_url: string | null,
+ *   terms_version?: string | null, mode: string, share_url: string}} Card
  */
 /** @typedef {{ui: "hosted", url: string} | {ui: "embedded", client_secret: string, publishable_key: string} | {ui: "frame", url: string}} Checkout */
 /** @typedef {{id: string, state: "waiting" | "active" | "used_up" | "refunded" | "disputed" | "revoked", granted_ms: number | null, used_ms: number, remaining_ms: number | null}} Pass */
@@ -78,13 +154,13 @@ const enc = encodeURIComponent;
  */
 /** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string}} NewRoom */
 /** @typedef {{id: string, slug: string, share_url: string, host_url: string, host_key: string}} CreatedRoom */
-/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, goes_on?: boolean, ui?: "hosted" | "embedded"}} NewOrder */
+/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, terms_version?: string, code?: string, goes_on?: boolean, ui?: "hosted" | "embedded"}} NewOrder */
 
 /** @returns {Promise<Config>} */
 export const getConfig = () => call("GET", "/api/config");
 
 /** @param {NewRoom} room @param {string | null} invitation @returns {Promise<CreatedRoom>} */
-export const createRoom = (room, invitation) => call("POST", "/api/rooms", { body: room, secret: invitation });
+export const createRoom = (room, invitation) => callAs("POST", "/api/rooms", { body: room, secret: invitation });
 
 /** @param {string} slug @returns {Promise<Card>} */
 export const getCard = (slug) => call("GET", `/api/rooms/${enc(slug)}`);
@@ -96,28 +172,36 @@ export const cardEventsUrl = (slug) => `/api/rooms/${enc(slug)}/events`;
 export const qrUrl = (slug) => `/api/rooms/${enc(slug)}/qr.svg`;
 
 /** @param {string} slug @param {NewOrder} order @param {string} secret */
-export const createOrder = (slug, order, secret) => call("POST", `/api/rooms/${enc(slug)}/orders`, { body: order, secret });
+export const createOrder = (slug, order, secret) => callAs("POST", `/api/rooms/${enc(slug)}/orders`, { body: order, secret });
 
-/** @param {string} id @param {string} secret @returns {Promise<Order>} */
-export const getOrder = (id, secret) => call("GET", `/api/orders/${enc(id)}`, { secret });
+/** @typedef {{list_minor: number, discount_minor: number, fee_on_top_minor: number, raised_minor: number, amount_minor: number, currency: string}} Quote */
 
-/** Asks the payment service now. @param {string} id @param {string} secret @returns {Promise<Order>} */
-export const refreshOrder = (id, secret) => call("POST", `/api/orders/${enc(id)}/refresh`, { secret, body: {} });
+/** What an order would cost now. @param {string} slug @param {{seconds?: number, email?: string, code?: string}} asked @returns {Promise<Quote>} */
+export const getQuote = (slug, asked) => callAs("POST", `/api/rooms/${enc(slug)}/quote`, { body: asked });
+
+/** An order is opened by its secret, or without one by who was signed in for it. @param {string} method @param {string} path @param {CallOptions} options */
+const asPayer = (method, path, options) => (options.secret ? call : callAs)(method, path, options);
+
+/** @param {string} id @param {string | null} secret @returns {Promise<Order>} */
+export const getOrder = (id, secret) => asPayer("GET", `/api/orders/${enc(id)}`, { secret });
+
+/** Asks the payment service now. @param {string} id @param {string | null} secret @returns {Promise<Order>} */
+export const refreshOrder = (id, secret) => asPayer("POST", `/api/orders/${enc(id)}/refresh`, { secret, body: {} });
 
 /** @param {string} id @param {string} secret @returns {Promise<Order>} */
 export const cancelOrder = (id, secret) => call("POST", `/api/orders/${enc(id)}/cancel`, { secret, body: {} });
 
-/** @param {string} id @param {string} secret @param {boolean} wait @returns {Promise<Order>} */
-export const setWait = (id, secret, wait) => call("POST", `/api/orders/${enc(id)}/wait`, { secret, body: { wait } });
+/** @param {string} id @param {string | null} secret @param {boolean} wait @returns {Promise<Order>} */
+export const setWait = (id, secret, wait) => asPayer("POST", `/api/orders/${enc(id)}/wait`, { secret, body: { wait } });
 
-/** Whether further holds on the same card may follow. @param {string} id @param {string} secret @param {boolean} goes_on @returns {Promise<Order>} */
-export const setGoesOn = (id, secret, goes_on) => call("POST", `/api/orders/${enc(id)}/goes_on`, { secret, body: { goes_on } });
+/** Whether further holds on the same card may follow. @param {string} id @param {string | null} secret @param {boolean} goes_on @returns {Promise<Order>} */
+export const setGoesOn = (id, secret, goes_on) => asPayer("POST", `/api/orders/${enc(id)}/goes_on`, { secret, body: { goes_on } });
 
-/** @param {string} id @param {string} secret @returns {Promise<{url: string}>} */
-export const makeLink = (id, secret) => call("POST", `/api/orders/${enc(id)}/link`, { secret, body: {} });
+/** @param {string} id @param {string | null} secret @returns {Promise<{url: string}>} */
+export const makeLink = (id, secret) => asPayer("POST", `/api/orders/${enc(id)}/link`, { secret, body: {} });
 
-/** @param {string} id @param {string} secret @returns {Promise<any>} */
-export const getReceipt = (id, secret) => call("GET", `/api/orders/${enc(id)}/receipt`, { secret });
+/** @param {string} id @param {string | null} secret @returns {Promise<any>} */
+export const getReceipt = (id, secret) => asPayer("GET", `/api/orders/${enc(id)}/receipt`, { secret });
 
 /** @param {string} id @param {string} secret @returns {Promise<{token: string, ws_url: string, expires_at: string}>} */
 export const orderToken = (id, secret) => call("POST", `/api/orders/${enc(id)}/token`, { secret, body: {} });

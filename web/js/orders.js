@@ -97,11 +97,6 @@ export function currentOrder(slug) {
   return order_id && secret ? { order_id, secret } : null;
 }
 
-/** @param {string} slug @param {string} order_id */
-export function setCurrentOrder(slug, order_id) {
-  write(ROOM + slug, order_id);
-}
-
 /** The room starts afresh here; the order's secret stays, for its receipt. @param {string} slug */
 export function forgetCurrentOrder(slug) {
   erase(ROOM + slug);

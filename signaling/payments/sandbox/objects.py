@@ -4,6 +4,8 @@ Field by field after the classes of stripe-python at the version the project pin
 annotations over every answer.
 """
 
+from datetime import UTC, datetime
+
 from .cards import Card, Decline
 from .params import Json
 
@@ -28,7 +30,16 @@ def line_item(item_id: str, price: Json, *, name: str, quantity: int) -> Json:
     }
 
 
-def price(price_id: str, *, product_id: str, currency: str, unit_amount_minor: int, now_s: int) -> Json:
+def price(
+    price_id: str,
+    *,
+    product_id: str,
+    currency: str,
+    unit_amount_minor: int,
+    now_s: int,
+    recurring: tuple[str, int] | None = None,
+) -> Json:
+    """`recurring`: the interval and how many of them."""
     return {
         "id": price_id,
         "object": "price",
@@ -42,11 +53,19 @@ def price(price_id: str, *, product_id: str, currency: str, unit_amount_minor: i
         "metadata": {},
         "nickname": None,
         "product": product_id,
-        "recurring": None,
+        "recurring": None
+        if recurring is None
+        else {
+            "interval": recurring[0],
+            "interval_count": recurring[1],
+            "meter": None,
+            "trial_period_days": None,
+            "usage_type": "licensed",
+        },
         "tax_behavior": "unspecified",
         "tiers_mode": None,
         "transform_quantity": None,
-        "type": "one_time",
+        "type": "one_time" if recurring is None else "recurring",
         "unit_amount": unit_amount_minor,
         "unit_amount_decimal": str(unit_amount_minor),
     }
@@ -229,17 +248,19 @@ def payment_method(method_id: str, card: Card, billing: Json, *, now_s: int) -> 
         "metadata": {},
         "type": "sepa_debit" if card.settles_later else "card",
     }
-    return method | ({} if card.settles_later else {"card": _card_of_method(card)})
+    return method | ({} if card.settles_later else {"card": _card_of_method(card, now_s)})
 
 
-def _card_of_method(card: Card) -> Json:
+def _card_of_method(card: Card, now_s: int) -> Json:
+    now = datetime.fromtimestamp(now_s, UTC)
+    month, year = (now.month, now.year) if card.expires_soon else (12, CARD_EXPIRY_YEAR)
     return {
         "brand": "visa",
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
         "country": "US",
         "display_brand": "visa",
-        "exp_month": 12,
-        "exp_year": CARD_EXPIRY_YEAR,
+        "exp_month": month,
+        "exp_year": year,
         "fingerprint": f"sandbox{card.last4}",
         "funding": "credit",
         "generated_from": None,
@@ -251,9 +272,10 @@ def _card_of_method(card: Card) -> Json:
     }
 
 
-def _method_details(card: Card, amount_minor: int, *, captured: bool, challenged: bool, now_s: int) -> Json:
-    if card.settles_later:
+def _method_details(method: Json, amount_minor: int, *, captured: bool, challenged: bool, now_s: int) -> Json:
+    if "card" not in method:
         return {"type": "sepa_debit"}
+    card = method["card"]
     secure = {
         "authentication_flow": "challenge",
         "electronic_commerce_indicator": "05",
@@ -269,12 +291,12 @@ def _method_details(card: Card, amount_minor: int, *, captured: bool, challenged
         "brand": "visa",
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
         "country": "US",
-        "exp_month": 12,
-        "exp_year": CARD_EXPIRY_YEAR,
-        "fingerprint": f"sandbox{card.last4}",
+        "exp_month": card["exp_month"],
+        "exp_year": card["exp_year"],
+        "fingerprint": card["fingerprint"],
         "funding": "credit",
         "installments": None,
-        "last4": card.last4,
+        "last4": card["last4"],
         "mandate": None,
         "network": "visa",
         "network_token": {"used": False},
@@ -288,10 +310,8 @@ def _method_details(card: Card, amount_minor: int, *, captured: bool, challenged
 def charge(
     charge_id: str,
     intent: Json,
-    card: Card,
+    method: Json,
     *,
-    billing: Json,
-    method_id: str,
     decline: Decline | None,
     captured: bool,
     challenged: bool,
@@ -309,7 +329,7 @@ def charge(
         "application_fee": None,
         "application_fee_amount": None,
         "balance_transaction": None,
-        "billing_details": _billing_details(billing),
+        "billing_details": method["billing_details"],
         "calculated_statement_descriptor": "TEST PAYMENTS",
         "captured": captured,
         "created": now_s,
@@ -327,9 +347,9 @@ def charge(
         "outcome": _outcome(decline),
         "paid": paid,
         "payment_intent": intent["id"],
-        "payment_method": method_id,
+        "payment_method": method["id"],
         "payment_method_details": _method_details(
-            card, amount_minor, captured=captured, challenged=challenged, now_s=now_s
+            method, amount_minor, captured=captured, challenged=challenged, now_s=now_s
         ),
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,

@@ -22,16 +22,17 @@ def config(connection: Connection | None = None) -> Config:
     return made
 
 
-def _upgrade(connection: Connection) -> None:
-    command.upgrade(config(connection), "head")
+def _upgrade(connection: Connection, to: str) -> None:
+    command.upgrade(config(connection), to)
     if connection.dialect.name == "sqlite" and (
         broken := connection.execute(text("PRAGMA foreign_key_check")).all()
     ):
         raise RuntimeError(f"the migration would leave references to nothing: {broken[:3]}")
 
 
-async def upgrade(database_url: str) -> None:
-    """Brings the database to this version's schema: all of it, or nothing. Two servers that start at once take turns.
+async def upgrade(database_url: str, to: str = "head") -> None:
+    """Brings the database to this version's schema (or the earlier one `to`): all of it, or nothing. Two servers that
+    start at once take turns.
 
     Raises ValueError for a URL that is neither SQLite nor PostgreSQL, and what the driver raises when it is out of
     reach.
@@ -39,7 +40,7 @@ async def upgrade(database_url: str) -> None:
     db = Database(database_url, rebuilds_tables=True)
     try:
         async with _turn(db):
-            await db.write(lambda tx: tx.run_sync(_upgrade))
+            await db.write(lambda tx: tx.run_sync(_upgrade, to))
     finally:
         await db.close()
 

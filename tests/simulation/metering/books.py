@@ -8,16 +8,9 @@ anything.
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from metering.ledger import (
-    STRIPE_CLEARING,
-    Ledger,
-    check_invariants,
-    dispute_lost,
-    payment_captured,
-    post,
-    refund,
-    room_earnings,
-)
+from metering.accounts import STRIPE_CLEARING, earned_pending
+from metering.chart import Sale, Share, dispute_lost, refund, sold
+from metering.ledger import Ledger, check_invariants, post_all
 from metering.orders import (
     Decision,
     EndAccess,
@@ -37,6 +30,10 @@ from metering.orders import (
 )
 
 ROOM = "room_1"
+
+
+def _sale(order: OrderSnapshot) -> Sale:
+    return Sale(order.order_id, ROOM, order.amount_minor, "eur")
 
 
 @dataclass
@@ -181,13 +178,15 @@ class Books:
             case GrantPass() | ExtendPass():
                 self.grants[order.order_id] = self.grants.get(order.order_id, 0) + 1
                 self.granted_ms += own_ms
-                answer = post(self.ledger, payment_captured(order.order_id, ROOM, order.amount_minor, "eur"))
-                assert answer == "created"
+                assert post_all(self.ledger, sold(_sale(order))) == "created"
             case RecordRefund(delta_minor):
-                moved = refund(order.order_id, ROOM, order.refunded_minor, delta_minor, "eur")
-                assert post(self.ledger, moved) == "created"
+                share = Share("pending", order.amount_minor - order.refunded_minor)
+                moved = refund(_sale(order), order.refunded_minor, delta_minor, share)
+                assert post_all(self.ledger, moved) == "created"
             case RecordDispute("lost", lost_minor) if lost_minor:
-                assert post(self.ledger, dispute_lost(order.order_id, ROOM, lost_minor, "eur")) == "created"
+                gone_minor = order.amount_minor - lost_minor
+                moved = dispute_lost(_sale(order), gone_minor, Share("pending", lost_minor))
+                assert post_all(self.ledger, moved) == "created"
             case EndAccess():
                 self.granted_ms -= own_ms
             case RestoreAccess():
@@ -201,7 +200,7 @@ class Books:
         assert check_invariants(self.ledger) == []
         kept_minor = sum(service.kept_minor for service in self.services.values())
         assert self.ledger.balance_minor(STRIPE_CLEARING, "eur") == kept_minor
-        assert self.ledger.balance_minor(room_earnings(ROOM), "eur") == -kept_minor
+        assert self.ledger.balance_minor(earned_pending(ROOM), "eur") == -kept_minor
         open_ms = 0
         for order_id, service in self.services.items():
             fact, order = service.fact, self.orders[order_id]

@@ -6,42 +6,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering.chart import Sale, Share, dispute_lost, refund, sold
 from metering.errors import MeterError, UnknownCurrencyError
-from metering.ledger import (
-    STRIPE_CLEARING,
-    Ledger,
-    Transfer,
-    balances,
-    check_invariants,
-    dispute_lost,
-    payment_captured,
-    post,
-    refund,
-    room_earnings,
-)
+from metering.ledger import Ledger, Transfer, check_invariants, due_to_expire, expiry, post, post_all
 
 # id  | kind   | of | from -> to         | amount | answer
 TABLE = """
-t1    | single |    | wallet -> room     | 100    | created
-t1    | single |    | wallet -> room     | 100    | exists
-t1    | single |    | wallet -> room     | 101    | exists_different
-h1    | hold   |    | wallet -> room     | 500    | created
-p1    | post   | h1 | wallet -> room     | 300    | created
-p1    | post   | h1 | wallet -> room     | 300    | exists
-p2    | post   | h1 | wallet -> room     | 200    | refused
-v1    | void   | h1 | wallet -> room     | 0      | refused
-h2    | hold   |    | wallet -> room     | 500    | created
-v2    | void   | h2 | wallet -> room     | 0      | created
-p3    | post   | h2 | wallet -> room     | 1      | refused
-h3    | hold   |    | wallet -> room     | 500    | created
-p4    | post   | h3 | wallet -> room     | 501    | refused
-p5    | post   | h3 | wallet -> other    | 500    | refused
-p6    | post   | t1 | wallet -> room     | 100    | refused
-p7    | post   | h9 | wallet -> room     | 100    | refused
+t1    | single |    | till   -> room     | 100    | created
+t1    | single |    | till   -> room     | 100    | exists
+t1    | single |    | till   -> room     | 101    | exists_different
+h1    | hold   |    | till   -> room     | 500    | created
+p1    | post   | h1 | till   -> room     | 300    | created
+p1    | post   | h1 | till   -> room     | 300    | exists
+p2    | post   | h1 | till   -> room     | 200    | resolved
+v1    | void   | h1 | till   -> room     | 0      | resolved
+h2    | hold   |    | till   -> room     | 500    | created
+v2    | void   | h2 | till   -> room     | 0      | created
+p3    | post   | h2 | till   -> room     | 1      | resolved
+h3    | hold   |    | till   -> room     | 500    | created
+p4    | post   | h3 | till   -> room     | 501    | refused
+p5    | post   | h3 | till   -> other    | 500    | refused
+p6    | post   | t1 | till   -> room     | 100    | refused
+p7    | post   | h9 | till   -> room     | 100    | refused
 t2    | single |    | room -> room       | 100    | refused
-t3    | single |    | wallet -> room     | 0      | refused
-t4    | single |    | wallet -> room     | -5     | refused
-t5    | single | h3 | wallet -> room     | 5      | refused
+t3    | single |    | till   -> room     | 0      | refused
+t4    | single |    | till   -> room     | -5     | refused
+t5    | single | h3 | till   -> room     | 5      | refused
 """
 
 
@@ -49,7 +39,7 @@ def test_transfers_as_a_table():
     ledger = Ledger()
     for row in filter(str.strip, TABLE.splitlines()):
         name, kind, of, way, amount, answer = (cell.strip() for cell in row.split("|"))
-        credit, debit = way.split(" -> ")
+        credit, debit = (word.strip() for word in way.split("->"))
         transfer = Transfer(name, debit, credit, int(amount), "eur", "test", kind, of or None)
         try:
             given_answer = post(ledger, transfer)
@@ -57,38 +47,79 @@ def test_transfers_as_a_table():
             given_answer = "refused"
         assert given_answer == answer, row
     assert ledger.balance_minor("room", "eur") == 400
-    assert ledger.balance_minor("wallet", "eur") == -400
-    assert ledger.held_minor("wallet", "eur") == 500
+    assert ledger.balance_minor("till", "eur") == -400
+    assert ledger.balance("till", "eur").credits_held_minor == 500
+    assert ledger.held_minor("room", "eur") == 500
     assert check_invariants(ledger) == []
 
 
-def test_a_room_keeps_what_was_neither_refunded_nor_lost():
+SALE = Sale("ord_1", "ana", 1500, "eur", fee_minor=150)
+
+
+def test_spending_more_than_there_is_is_refused_with_a_word():
     ledger = Ledger()
-    for transfer in (
-        payment_captured("ord_1", "room_1", 1500, "eur"),
-        refund("ord_1", "room_1", 0, 500, "eur"),
-        refund("ord_1", "room_1", 0, 500, "eur"),
-        refund("ord_1", "room_1", 500, 200, "eur"),
-        payment_captured("ord_2", "room_1", 700, "eur"),
-        dispute_lost("ord_2", "room_1", 700, "eur"),
-    ):
-        post(ledger, transfer)
-    assert ledger.balance_minor(room_earnings("room_1"), "eur") == -800
-    assert ledger.balance_minor(STRIPE_CLEARING, "eur") == 800
+    assert post(ledger, Transfer("in", "stripe_clearing", "wallet:ana", 100, "eur", "t")) == "created"
+    assert post(ledger, Transfer("h", "wallet:ana", "hold:p", 80, "eur", "t", "hold", None, 60)) == "created"
+    assert post(ledger, Transfer("x", "wallet:ana", "hold:p", 21, "eur", "t")) == "exceeds"
+    assert post(ledger, Transfer("y", "wallet:ana", "hold:p", 20, "eur", "t")) == "created"
+    assert due_to_expire(ledger, 59) == ()
+    (hold,) = due_to_expire(ledger, 60)
+    assert post(ledger, expiry(hold)) == "created"
+    assert due_to_expire(ledger, 60) == ()
+    assert ledger.balance("wallet:ana", "eur").available_minor == 80
     assert check_invariants(ledger) == []
 
 
-def test_an_order_that_gives_back_more_than_it_brought_is_found():
+def test_linked_transfers_are_booked_together_or_not_at_all():
     ledger = Ledger()
-    post(ledger, payment_captured("ord_1", "room_1", 500, "eur"))
-    post(ledger, refund("ord_1", "room_1", 0, 500, "eur"))
-    post(ledger, dispute_lost("ord_1", "room_1", 500, "eur"))
-    assert check_invariants(ledger) == ["order ord_1 gave back 500 more than it brought"]
+    good = Transfer("in", "stripe_clearing", "wallet:ana", 100, "eur", "t")
+    bad = Transfer("out", "wallet:ana", "stripe_clearing", 101, "eur", "t")
+    assert post_all(ledger, (good, bad)) == "exceeds"
+    assert ledger == Ledger()
+    assert post_all(ledger, (good,)) == "created"
+    assert post_all(ledger, (good, bad)) == "exists_different"
+
+
+def test_a_payee_keeps_what_was_neither_refunded_nor_lost():
+    ledger = Ledger()
+    assert post_all(ledger, sold(SALE)) == "created"
+    back = refund(SALE, 0, 500, Share("pending", 1350))
+    assert post_all(ledger, back) == "created"
+    assert post_all(ledger, back) == "exists"
+    assert ledger.balance("earned_pending:ana", "eur").available_minor == 900
+    assert post_all(ledger, dispute_lost(SALE, 500, Share("pending", 900))) == "created"
+    assert all(balance.minor == 0 for balance in ledger.accounts.values())
+    assert check_invariants(ledger) == []
+
+
+def test_what_the_payee_no_longer_has_is_their_debt():
+    ledger = Ledger()
+    post_all(ledger, sold(SALE))
+    assert post_all(ledger, refund(SALE, 0, 1500, Share("pending", 1000))) == "created"
+    assert ledger.balance_minor("host_debt:ana", "eur") == 350
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.lists(st.integers(1, 60), max_size=20))
+def test_any_partial_refunds_give_back_each_part_exactly(net, fee, tax, amounts):
+    sale = Sale("s", "ana", net + fee + tax, "eur", fee, tax)
+    ledger, gone, given_back = Ledger(), 0, 0
+    post_all(ledger, sold(sale))
+    for wanted in [*amounts, sale.amount_minor]:
+        amount = min(wanted, sale.amount_minor - gone)
+        left = ledger.balance("earned_pending:ana", "eur").available_minor
+        back = refund(sale, gone, amount, Share("pending", left))
+        given_back += sum(transfer.amount_minor for transfer in back)
+        assert post_all(ledger, back) in ("created", "exists")
+        gone += amount
+        assert given_back == gone
+        assert ledger.balance_minor("host_debt:ana", "eur") == 0
+        assert ledger.balance_minor("platform_fee", "eur") <= 0
+    assert all(balance.minor == 0 for balance in ledger.accounts.values())
 
 
 def test_stored_books_with_a_fault_are_found():
     ledger = Ledger()
-    good = payment_captured("ord_1", "room_1", 500, "eur")
+    (good,) = sold(Sale("ord_1", "ana", 500, "eur"))
     post(ledger, good)
     ledger.transfers["other"] = replace(good, id="x", amount_minor=-3)
     ledger.transfers["y"] = replace(good, id="y", currency="xyz")
@@ -100,7 +131,7 @@ def test_stored_books_with_a_fault_are_found():
 
 def test_an_unknown_currency_is_not_booked():
     with pytest.raises(UnknownCurrencyError):
-        post(Ledger(), payment_captured("ord_1", "room_1", 500, "xyz"))
+        post(Ledger(), Transfer("t", "a", "b", 500, "xyz", "test"))
 
 
 ACCOUNTS = st.sampled_from(["a", "b", "c"])
@@ -125,8 +156,8 @@ def test_entries_sum_to_zero_whatever_is_tried(transfers):
             post(ledger, transfer)
         except MeterError:
             continue
-        assert post(ledger, transfer) in ("exists", "exists_different")
-    assert sum(balances(ledger.transfers.values()).values()) == 0
+        assert post(ledger, transfer) != "created"
+    assert sum(balance.minor for balance in ledger.accounts.values()) == 0
     assert check_invariants(ledger) == []
     for hold_id, by in ledger.resolved.items():
         assert ledger.transfers[by].amount_minor <= ledger.transfers[hold_id].amount_minor

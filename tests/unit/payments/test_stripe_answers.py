@@ -1,6 +1,8 @@
 """What Stripe's SDK hands back, read into plain facts; what it raises, into unknown or refused."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -67,6 +69,7 @@ class _Answers:
     def __init__(self, **answers: Any) -> None:
         self.checkout = self
         self.sessions = _Service(answers.get("session"))
+        self.payment_intents = _Service(answers.get("intent"))
         self.disputes = _Service({"object": "list", "data": answers.get("disputes", []), "has_more": False})
         self.refunds = _Service({"object": "list", "data": answers.get("refunds", []), "has_more": False})
 
@@ -100,6 +103,33 @@ async def test_a_paid_session(payments: StripePayments):
     assert (fact.session_status, fact.payment_status, fact.intent_status) == ("complete", "paid", "succeeded")
     assert (fact.payment_intent_id, fact.dispute, fact.refunded_minor) == ("pi_1", "none", 0)
     assert (found.failure, found.refunds) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("status", "session_status", "payment_status"),
+    [
+        ("succeeded", "complete", "paid"),
+        ("requires_action", "open", "unpaid"),
+        ("processing", "open", "unpaid"),
+        ("requires_payment_method", "complete", "unpaid"),
+        ("canceled", "expired", "unpaid"),
+    ],
+)
+async def test_a_payment_without_a_session_reads_as_one(
+    payments: StripePayments, status: str, session_status: str, payment_status: str
+):
+    payments._client.v1 = _Answers(intent=INTENT | {"status": status})
+    found = await payments.fetch_payment("pi_1")
+    fact = found.fact
+    assert (fact.reference, fact.checkout_session_id, fact.payment_intent_id) == ("ord_1", "pi_1", "pi_1")
+    assert (fact.session_status, fact.payment_status) == (session_status, payment_status)
+    assert (fact.amount_minor, fact.currency, fact.mode, fact.account) == (1500, "eur", "test", "acct_1")
+
+
+async def test_a_payment_without_a_session_brings_its_dispute_along(payments: StripePayments):
+    intent = INTENT | {"latest_charge": CHARGE | {"disputed": True}}
+    payments._client.v1 = _Answers(intent=intent, disputes=[{"id": "dp_1", "status": "needs_response"}])
+    assert (await payments.fetch_payment("pi_1")).fact.dispute == "open"
 
 
 async def test_less_money_than_asked_for_is_seen(payments: StripePayments):
@@ -263,3 +293,30 @@ def test_only_the_adapter_imports_stripe():
         if line.startswith(("import stripe", "from stripe"))
     }
     assert importers == {"signaling/payments/stripe.py"}
+
+
+@pytest.mark.parametrize("secrets", [SECRET, f"{SECRET},whsec_second", f"whsec_first, {SECRET}"])
+async def test_each_destination_of_events_has_its_own_secret(secrets: str):
+    body = json.dumps(
+        {
+            "id": "evt_1",
+            "object": "event",
+            "type": "x",
+            "created": 1,
+            "livemode": False,
+            "data": {"object": {}},
+        }
+    )
+    header = WebhookSignature.generate_signature_header(body, SECRET, timestamp=1000)
+    async with aiohttp.ClientSession() as http:
+        payments = StripePayments(
+            "sk_test_1", http=http, mode="test", account="acct_1", webhook_secret=secrets
+        )
+        assert payments.verify_webhook(body.encode(), header, 1000.0).event_id == "evt_1"
+
+
+def test_the_document_names_every_event_that_stripe_must_send():
+    text = (Path(__file__).parents[3] / "docs/deploy.md").read_text(encoding="utf-8")
+    told = text.split("add the endpoint")[1].split("Nothing is lost")[0]
+    kinds = [word for word in re.findall(r"`([^`]+)`", told) if re.match(r"[a-z0-9_]+\.[a-z_]", word)]
+    assert [kind for kind in kinds if "://" not in kind] == list(eventtypes.EVENT_TYPES)

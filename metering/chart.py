@@ -1,0 +1,319 @@
+"""What each event of the business books: plain data in, a tuple of transfers out, to be posted together or not at all.
+
+The chart of accounts is in the README; ids and accounts are those of `docs/money.md`. Every part of one event has the
+event's `code`, so that the transfers of one code and subject add up to what moved. Amounts of zero are left out.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from metering import accounts
+from metering.errors import MeterError
+from metering.ledger import Transfer, posting
+
+Place = Literal["pending", "available", "disputed"]
+
+_PLACES = {
+    "pending": accounts.earned_pending,
+    "available": accounts.earned_available,
+    "disputed": accounts.dispute_reserve,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """One sale, all of `amount_minor` included: the platform's fee, tax, and the payee's part (`net_minor`).
+
+    `paid_by`: where the money came from and goes back to; Stripe, or the wallet of who paid.
+    """
+
+    sale_id: str
+    payee: str
+    amount_minor: int
+    currency: str
+    fee_minor: int = 0
+    tax_minor: int = 0
+    paid_by: str = accounts.STRIPE_CLEARING
+
+    def __post_init__(self) -> None:
+        if self.fee_minor < 0 or self.tax_minor < 0 or self.net_minor < 0:
+            raise MeterError(f"sale {self.sale_id}: its parts are more than the whole")
+
+    @property
+    def net_minor(self) -> int:
+        return self.amount_minor - self.fee_minor - self.tax_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What is still there of a sale's `net_minor`, and in which of the payee's accounts."""
+
+    place: Place
+    left_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Of an amount that goes back: the payee's, the platform's, and tax."""
+
+    net_minor: int
+    fee_minor: int
+    tax_minor: int
+
+    def __sub__(self, other: "Parts") -> "Parts":
+        return Parts(
+            self.net_minor - other.net_minor,
+            self.fee_minor - other.fee_minor,
+            self.tax_minor - other.tax_minor,
+        )
+
+
+def parts_of(sale: Sale, gone_minor: int) -> Parts:
+    """How `gone_minor` of the sale is shared out once it has gone back: in proportion, the payee's part taking the
+    rounding. A function of the sum alone, and none of its parts ever falls while the sum grows: any sequence of
+    partial refunds gives back each part exactly.
+    """
+    if not 0 <= gone_minor <= sale.amount_minor:
+        raise MeterError(f"sale {sale.sale_id}: {gone_minor} of {sale.amount_minor} cannot go back")
+    others_minor = sale.fee_minor + sale.tax_minor
+    if gone_minor == 0 or others_minor == 0:
+        return Parts(gone_minor, 0, 0)
+    theirs_minor = others_minor * gone_minor // sale.amount_minor
+    fee_minor = sale.fee_minor * theirs_minor // others_minor
+    return Parts(gone_minor - theirs_minor, fee_minor, theirs_minor - fee_minor)
+
+
+def _move(  # noqa: PLR0917 - the columns of a transfer
+    transfer_id: str, debit: str, credit: str, amount_minor: int, currency: str, code: str
+) -> tuple[Transfer, ...]:
+    if amount_minor == 0:
+        return ()
+    return (Transfer(transfer_id, debit, credit, amount_minor, currency, code),)
+
+
+# --- sales ------------------------------------------------------------------------------------------------
+
+
+def sold(sale: Sale, paid_from: str | None = None) -> tuple[Transfer, ...]:
+    """The payer's money is there (at Stripe; `paid_from` else), and shared out."""
+    source, code, currency = paid_from or sale.paid_by, "payment_captured", sale.currency
+    pending, name = accounts.earned_pending(sale.payee), sale.sale_id
+    return (
+        *_move(f"payment:{name}", source, pending, sale.net_minor, currency, code),
+        *_move(f"fee:{name}", source, accounts.PLATFORM_FEE, sale.fee_minor, currency, code),
+        *_move(f"tax:{name}", source, accounts.TAX_PAYABLE, sale.tax_minor, currency, code),
+    )
+
+
+def sold_from_wallet(sale: Sale) -> tuple[Transfer, ...]:
+    """A settled stay (`sale_id` is its pass) that windows of a wallet paid for: what they posted is shared out. Post it
+    together with what `window_settled` says of each window."""
+    return sold(sale, accounts.stay_hold(sale.sale_id))
+
+
+def due(earning_id: str, payee: str, amount_minor: int, currency: str) -> tuple[Transfer, ...]:
+    """What is left of an earning has waited long enough."""
+    pending, available = accounts.earned_pending(payee), accounts.earned_available(payee)
+    return _move(f"available:{earning_id}", pending, available, amount_minor, currency, "available")
+
+
+# --- what goes back ---------------------------------------------------------------------------------------
+
+
+def refund(
+    sale: Sale, gone_before_minor: int, amount_minor: int, share: Share, *, failed_before: int = 0
+) -> tuple[Transfer, ...]:
+    """Back to the payer. The id holds the sum gone before, so that each further part is an event of its own and a repeat
+    is the same one; where refunds failed and were booked back (`failed_before` of them), also their number, since the
+    same sum is then reached again."""
+    name = f"{sale.sale_id}:{gone_before_minor}" + (f":{failed_before}" if failed_before else "")
+    parts = parts_of(sale, gone_before_minor + amount_minor) - parts_of(sale, gone_before_minor)
+    return _given_back("refund", name, sale, parts, share)
+
+
+def dispute_lost(sale: Sale, gone_before_minor: int, share: Share) -> tuple[Transfer, ...]:
+    """The payer's bank took the rest of the sale back."""
+    parts = parts_of(sale, sale.amount_minor) - parts_of(sale, gone_before_minor)
+    return _given_back("dispute_lost", sale.sale_id, sale, parts, share)
+
+
+def _given_back(code: str, name: str, sale: Sale, parts: Parts, share: Share) -> tuple[Transfer, ...]:
+    """The payee's part out of what is left of the sale; what the payee no longer has is their debt."""
+    to, currency = sale.paid_by, sale.currency
+    own_minor = min(parts.net_minor, max(0, share.left_minor))
+    debt_minor = parts.net_minor - own_minor
+    place, debt = _PLACES[share.place](sale.payee), accounts.host_debt(sale.payee)
+    return (
+        *_move(f"{code}:{name}", place, to, own_minor, currency, code),
+        *_move(f"{code}_debt:{name}", debt, to, debt_minor, currency, code),
+        *_move(f"{code}_fee:{name}", accounts.PLATFORM_FEE, to, parts.fee_minor, currency, code),
+        *_move(f"{code}_tax:{name}", accounts.TAX_PAYABLE, to, parts.tax_minor, currency, code),
+    )
+
+
+def refund_failed(  # noqa: PLR0917 - plain data of one event
+    refund_id: str, sale: Sale, gone_before_minor: int, amount_minor: int, place: Place, debt_minor: int
+) -> tuple[Transfer, ...]:
+    """A refund of `amount_minor` that was booked came back. `gone_before_minor`: with it; `debt_minor`: what the payee
+    owes of the sale, which is paid back first."""
+    parts = parts_of(sale, gone_before_minor) - parts_of(sale, gone_before_minor - amount_minor)
+    back, currency, code = sale.paid_by, sale.currency, "unrefund"
+    repaid_minor = min(parts.net_minor, max(0, debt_minor))
+    own, debt = _PLACES[place](sale.payee), accounts.host_debt(sale.payee)
+    return (
+        *_move(f"unrefund:{refund_id}", back, own, parts.net_minor - repaid_minor, currency, code),
+        *_move(f"unrefund_debt:{refund_id}", back, debt, repaid_minor, currency, code),
+        *_move(f"unrefund_fee:{refund_id}", back, accounts.PLATFORM_FEE, parts.fee_minor, currency, code),
+        *_move(f"unrefund_tax:{refund_id}", back, accounts.TAX_PAYABLE, parts.tax_minor, currency, code),
+    )
+
+
+def frozen(dispute_id: str, payee: str, share: Share, currency: str) -> tuple[Transfer, ...]:
+    """A dispute was opened: what is left of the sale waits for its outcome."""
+    place, reserve = _PLACES[share.place](payee), accounts.dispute_reserve(payee)
+    return _move(f"freeze:{dispute_id}", place, reserve, max(0, share.left_minor), currency, "freeze")
+
+
+def thawed(dispute_id: str, payee: str, share: Share, currency: str) -> tuple[Transfer, ...]:
+    """The dispute was won: what was frozen goes back to `share.place`."""
+    place, reserve = _PLACES[share.place](payee), accounts.dispute_reserve(payee)
+    return _move(f"unfreeze:{dispute_id}", reserve, place, max(0, share.left_minor), currency, "unfreeze")
+
+
+# --- wallets ----------------------------------------------------------------------------------------------
+
+
+def topped_up(
+    order_id: str, user_id: str, amount_minor: int, bonus_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """A person's money came in, with what the platform adds to it."""
+    wallet = accounts.wallet(user_id)
+    return (
+        *_move(f"topup:{order_id}", accounts.STRIPE_CLEARING, wallet, amount_minor, currency, "topup"),
+        *_move(f"bonus:{order_id}", accounts.PROMO, wallet, bonus_minor, currency, "bonus"),
+    )
+
+
+def topup_refunded(  # noqa: PLR0917 - plain data of one event
+    order_id: str, user_id: str, gone_before_minor: int, amount_minor: int, bonus_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """Of a top-up, back to the card; `bonus_minor` of its bonus is taken back with it. Refused as `exceeds` where it
+    was spent."""
+    wallet, name = accounts.wallet(user_id), f"{order_id}:{gone_before_minor}"
+    return (
+        *_move(f"refund:{name}", wallet, accounts.STRIPE_CLEARING, amount_minor, currency, "refund"),
+        *_move(f"unbonus:{name}", wallet, accounts.PROMO, bonus_minor, currency, "unbonus"),
+    )
+
+
+def topup_lost(
+    order_id: str, user_id: str, amount_minor: int, available_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """A dispute of a top-up was lost: out of what the wallet has available, the rest is owed by the person."""
+    own_minor, stripe = min(amount_minor, max(0, available_minor)), accounts.STRIPE_CLEARING
+    missing_minor, code = amount_minor - own_minor, "dispute_lost"
+    owed = accounts.receivable(user_id)
+    return (
+        *_move(f"dispute_lost:{order_id}", accounts.wallet(user_id), stripe, own_minor, currency, code),
+        *_move(f"shortfall:{order_id}", owed, stripe, missing_minor, currency, code),
+    )
+
+
+def shortfall_repaid(
+    repayment_id: str, user_id: str, amount_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """Credits pay what the person owes."""
+    wallet, owed = accounts.wallet(user_id), accounts.receivable(user_id)
+    return _move(f"repaid:{repayment_id}", wallet, owed, amount_minor, currency, "repaid")
+
+
+def platform_credited(
+    transfer_id: str, user_id: str, amount_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """Credits that the platform itself gives (self-managed balances)."""
+    wallet, code = accounts.wallet(user_id), "platform_credit"
+    return _move(f"credit:{transfer_id}", accounts.PLATFORM_CREDIT, wallet, amount_minor, currency, code)
+
+
+def platform_debited(
+    transfer_id: str, user_id: str, amount_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """Credits that the platform itself takes."""
+    wallet, code = accounts.wallet(user_id), "platform_debit"
+    return _move(f"debit:{transfer_id}", wallet, accounts.PLATFORM_CREDIT, amount_minor, currency, code)
+
+
+@dataclass(frozen=True, slots=True)
+class WalletWindow:
+    """A stretch of a stay, held on a wallet."""
+
+    window_id: str
+    pass_id: str
+    user_id: str
+    held_minor: int
+    currency: str
+    expires_at_s: int | None = None
+
+
+def window_held(window: WalletWindow) -> tuple[Transfer, ...]:
+    return (
+        Transfer(
+            id=f"hold:{window.window_id}",
+            debit=accounts.wallet(window.user_id),
+            credit=accounts.stay_hold(window.pass_id),
+            amount_minor=window.held_minor,
+            currency=window.currency,
+            code="window",
+            kind="hold",
+            expires_at_s=window.expires_at_s,
+        ),
+    )
+
+
+def window_settled(window: WalletWindow, charged_minor: int) -> tuple[Transfer, ...]:
+    """`charged_minor` of the hold is taken, the rest released; nothing of it: `void:{window}`."""
+    (hold,) = window_held(window)
+    word = "post" if charged_minor else "void"
+    return (posting(hold, charged_minor, f"{word}:{window.window_id}"),)
+
+
+# --- to the payee, and Stripe's part ----------------------------------------------------------------------
+
+
+def paid_out(payout_id: str, payee: str, amount_minor: int, currency: str) -> tuple[Transfer, ...]:
+    """Transferred to the payee's account at Stripe."""
+    available, stripe = accounts.earned_available(payee), accounts.STRIPE_CLEARING
+    return _move(f"payout:{payout_id}", available, stripe, amount_minor, currency, "payout")
+
+
+def payout_reversed(  # noqa: PLR0917 - plain data of one event
+    payout_id: str, number: int, payee: str, amount_minor: int, debt_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """Taken back from the payee's account; `debt_minor` of it pays what they owe, the rest is theirs again."""
+    stripe, name = accounts.STRIPE_CLEARING, f"{payout_id}:{number}"
+    debt, available = accounts.host_debt(payee), accounts.earned_available(payee)
+    own_minor = amount_minor - debt_minor
+    return (
+        *_move(f"reversal:{name}", stripe, available, own_minor, currency, "reversal"),
+        *_move(f"reversal_debt:{name}", stripe, debt, debt_minor, currency, "reversal"),
+    )
+
+
+def debt_withheld(
+    earning_id: str, number: int, payee: str, amount_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """A payee's debt is paid out of a later earning."""
+    available, debt = accounts.earned_available(payee), accounts.host_debt(payee)
+    return _move(f"withheld:{earning_id}:{number}", available, debt, amount_minor, currency, "withheld")
+
+
+def stripe_fee(balance_transaction_id: str, fee_minor: int, currency: str) -> tuple[Transfer, ...]:
+    """What Stripe kept; below zero: what it gave back."""
+    name, fees, stripe = (
+        f"stripe_fee:{balance_transaction_id}",
+        accounts.STRIPE_FEES,
+        accounts.STRIPE_CLEARING,
+    )
+    if fee_minor < 0:
+        return _move(name, stripe, fees, -fee_minor, currency, "stripe_fee")
+    return _move(name, fees, stripe, fee_minor, currency, "stripe_fee")

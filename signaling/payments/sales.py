@@ -1,0 +1,39 @@
+"""Which sale an order or a window of use is, and what is kept with it."""
+
+from metering.chart import Sale
+from signaling.stores.earnings import About
+from signaling.stores.orders import Order
+from signaling.stores.windows import Window
+
+
+def sale_of_order(order: Order) -> Sale:
+    """Of an order that was bought whole."""
+    return Sale(
+        sale_id=order.id,
+        payee=_payee(order),
+        amount_minor=order.amount_minor,
+        currency=order.currency,
+        fee_minor=order.fee_minor,
+        tax_minor=order.tax_minor,
+    )
+
+
+def sale_of_window(order: Order, window: Window, charged_minor: int) -> Sale:
+    """Of a stretch of use that was charged to a card."""
+    return Sale(window.id, _payee(order), charged_minor, order.currency)
+
+
+def _payee(order: Order) -> str:
+    """Orders of before there were payees have the room."""
+    return order.payee or order.room
+
+
+def about(order: Order, holding_days: int, charge_id: str | None) -> About:
+    return About(
+        mode=order.mode,
+        account=order.account,
+        order_id=order.id,
+        room_id=order.room,
+        holding_days=holding_days,
+        charge_id=charge_id,
+    )

@@ -1,0 +1,61 @@
+"""What every part that touches a wallet needs: whose it is, what its top-up sells, and who is told of it."""
+
+from metering.wallet import Package, after_decline_s, parse_package
+from signaling.notices import Funding, FundingKind, Notice
+from signaling.stores import wallets
+from signaling.stores.database import Transaction
+from signaling.stores.orders import Order
+from signaling.stores.wallets import AUTO_UI, Key
+
+TOPUP_KIND = "topup"
+
+
+def key_of(order: Order) -> Key:
+    """The wallet of an order: the one it fills, or the one that pays for it."""
+    assert order.user_id is not None, "only a signed-in person has a wallet"
+    return Key(order.user_id, order.mode, order.account, order.currency)
+
+
+def topup_tariff(package: Package, *, save_card: bool) -> dict[str, object]:
+    """What a top-up order keeps of what was sold."""
+    return {"kind": TOPUP_KIND, **package.to_json(), "save_card": save_card}
+
+
+def package_of(order: Order) -> Package:
+    """What a top-up sold, as it was when it was ordered."""
+    return parse_package({name: order.tariff[name] for name in ("price_minor", "credit_minor", "currency")})
+
+
+async def tell_inside(
+    tx: Transaction,
+    key: Key,
+    kind: FundingKind,
+    *,
+    balance_minor: int | None = None,
+    failure: str | None = None,
+) -> list[Notice]:
+    """A notice for every stay that runs on the wallet now."""
+    return [
+        Funding(
+            one.pass_id,
+            one.room_id,
+            kind,
+            currency=key.currency,
+            balance_minor=balance_minor,
+            failure=failure,
+        )
+        for one in await wallets.inside(tx, key)
+    ]
+
+
+async def topup_ended(tx: Transaction, order: Order, failure: str | None, now_s: int) -> list[Notice]:
+    """A top-up is over, paid or not. One that was asked for unasked gives its place free; after a decline (`failure`) the
+    card is left alone for an hour, and the payer is told."""
+    if order.ui != AUTO_UI:
+        return []
+    key = key_of(order)
+    not_before_s = None if failure is None else after_decline_s(now_s)
+    await wallets.release_auto(tx, key, order.id, not_before_s=not_before_s)
+    if failure is None:
+        return []
+    return await tell_inside(tx, key, "funding_failed", failure=failure)
