@@ -71,7 +71,12 @@ async def differences(db: Database, bank: Bank) -> list[str]:
     ours: Counter[tuple[str, str]] = Counter()
     async with db.read() as tx:
         for row in (await tx.execute(select(transfers))).mappings():
-            ours[row["subject_id"], row["code"]] += row["amount_minor"]
+            if "stripe_clearing" not in {row["debit"], row["credit"]}:
+                continue  # from one hand of ours into another
+            if row["code"] == "unrefund":
+                ours[row["subject_id"], "refund"] -= row["amount_minor"]
+            else:
+                ours[row["subject_id"], row["code"]] += row["amount_minor"]
     theirs = await _books_of(bank)
     return [
         f"{order_id} {code}: ours {ours[order_id, code]}, theirs {theirs[order_id, code]}"

@@ -192,7 +192,7 @@ class BankCustomers(Person):
     async def live(self) -> None:
         while True:
             await self.waits(150, 400)
-            deed = self.chance.choice([self.refund, self.refund, self.dispute, self.decide])
+            deed = self.chance.choice([self.refund, self.refund, self.dispute, self.decide, self.send_back])
             await deed()
 
     async def _control(self, verb: str, **body: Any) -> None:

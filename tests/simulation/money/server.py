@@ -6,9 +6,10 @@ from random import Random
 from typing import Any
 
 from aiohttp import web
+from pydantic import SecretStr
 
-from signaling.errors import ApiError
-from signaling.http import bearer, errors_middleware
+from signaling.http import errors_middleware
+from signaling.identity import IDENTITY, Identity
 from signaling.notices import Notice, Notices
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import PaymentRoutes
@@ -27,10 +28,8 @@ URL = f"http://127.0.0.1:{PORT}"
 OPERATOR = "the-operator-of-this-town-0123456789"
 
 
-async def _operator(request: web.Request) -> str:
-    if bearer(request) != OPERATOR:
-        raise ApiError(403, "operator_only", "only an operator of this server may do that")
-    return "operator"
+async def _nobody(_request: web.Request) -> None:
+    """In this town nobody is signed in."""
 
 
 class _NoLimits(LocalRateLimiter):
@@ -77,8 +76,9 @@ class Server(Process):
         self.notices = notices
         limiter = _NoLimits(clock)
         app = web.Application(middlewares=[errors_middleware])
+        app[IDENTITY] = Identity(_nobody, SecretStr(OPERATOR))
         app.router.add_routes(PaymentRoutes(self.payments, limiter).routes())
-        app.router.add_routes(RefundRoutes(self.payments, limiter, operator=_operator).routes())
+        app.router.add_routes(RefundRoutes(self.payments, limiter).routes())
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         await self.payments.start()

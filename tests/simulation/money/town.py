@@ -5,6 +5,7 @@ a night in which everything comes to rest, and the books must agree.
 import asyncio
 import contextlib
 import gc
+import logging
 import sys
 import tempfile
 import traceback
@@ -269,6 +270,8 @@ def run_seed(seed: int) -> Town:
 
 async def _live(seed: int, folder: Path) -> Town:
     town = Town(seed, folder)
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: town.tell(f"loop: {about}"[:300]))
+    logging.getLogger("signaling.payments.sandbox").setLevel(logging.CRITICAL)
     structlog.configure(processors=[_Ears(town)], cache_logger_on_first_use=False)
     try:
         await town.live()
