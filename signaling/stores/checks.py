@@ -102,7 +102,11 @@ async def _windows_hold(tx: Transaction) -> list[Problem]:
         .join(balances, balances.c.name == literal("hold:").concat(passes.c.id))
         .where(passes.c.settled, or_(balances.c.credits_held_minor != 0, _MOVED != 0))
     )
+    returned = select(windows.c.id).where(
+        windows.c.refunded_minor + windows.c.lost_minor > func.coalesce(windows.c.charged_minor, 0)
+    )
     return [
+        *await _broken(tx, "returned_above_charge", "more went back of a hold than it was charged", returned),
         *await _broken(tx, "charged_above_hold", "more was charged than was held", above),
         *await _broken(tx, "charged_otherwise", "its windows were charged another sum", charged),
         *await _broken(
