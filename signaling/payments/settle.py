@@ -12,7 +12,7 @@ from signaling.notices import Notice
 from signaling.payments import apply, holds, onfile, reconcile, seenrefunds
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
-from signaling.stores import inbox
+from signaling.stores import earnings, inbox
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, UNPAID, Order, get_order, update_order
 
@@ -107,7 +107,10 @@ async def _apply(ctx: Context, order_id: str, checkout: Checkout, event_ids: Seq
     async def work(tx: Transaction) -> Sequence[Notice]:
         order = await get_order(tx, order_id)
         assert order is not None, "orders are never deleted"
-        decisions = decide(order.snapshot(), checkout.fact)
+        booked_back = await earnings.refunds_booked_back(tx, order_id)
+        known = replace(order.snapshot(), refunds_booked_back=booked_back)
+        fact = replace(checkout.fact, refunds=seenrefunds.plain(checkout.refunds))
+        decisions = decide(known, fact)
         application = apply.Application(tx, order, checkout, stamp)
         await application.run(decisions)
         reasons = [one.reason for one in decisions if isinstance(one, Quarantine)]
