@@ -10,7 +10,18 @@ from signaling.clock import Clock
 from signaling.errors import ApiError
 from signaling.ids import RandomBytes, new_secret, secret_hash
 from signaling.notices import Notice, Notices, OutboxFilled, StayEnded, StayLow
-from signaling.payments import checkout, funding, holds, outbox, stays, sweeper, views, webhook, worker
+from signaling.payments import (
+    checkout,
+    funding,
+    holds,
+    outbox,
+    stays,
+    subscribing,
+    sweeper,
+    views,
+    webhook,
+    worker,
+)
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError, PaymentService
 from signaling.payments.settings import PaymentsSettings
@@ -130,6 +141,7 @@ class Payments:
     async def catch_up(self) -> int:
         """Stores the events that never came; how many. Raises OutcomeUnknownError."""
         missed = await sweeper.catch_up(self.ctx)
+        await subscribing.refresh_unheard(self.ctx)
         if missed:
             log.info("events_caught_up", count=missed)
             self.wake()

@@ -11,6 +11,7 @@ from signaling.stores.database import Database, Transaction
 from signaling.stores.earningchecks import earning_faults
 from signaling.stores.orders import BY_USE, UNPAID
 from signaling.stores.schema import (
+    invoices,
     orders,
     outbox,
     passes,
@@ -18,6 +19,7 @@ from signaling.stores.schema import (
     refunds,
     rooms,
     segments,
+    subscriptions,
     transfers,
     windows,
 )
@@ -70,7 +72,7 @@ def _booked(code: str) -> Any:
 
 
 def _paid() -> Any:
-    """What an order was paid: its amount, or what the holds of its call were charged."""
+    """What an order was paid: its amount, what the holds of its call were charged, or its subscription's invoices."""
     of_order = or_(passes.c.order_id == orders.c.id, passes.c.id == orders.c.extends_pass_id)
     charged = (
         select(func.coalesce(func.sum(windows.c.charged_minor), 0))
@@ -78,7 +80,17 @@ def _paid() -> Any:
         .where(of_order, windows.c.state == "settled")
         .scalar_subquery()
     )
-    return case((orders.c.funding.in_(BY_USE), charged), else_=orders.c.amount_minor)
+    billed = (
+        select(func.coalesce(func.sum(invoices.c.amount_minor), 0))
+        .join(subscriptions, subscriptions.c.id == invoices.c.subscription_id)
+        .where(subscriptions.c.order_id == orders.c.id)
+        .scalar_subquery()
+    )
+    return case(
+        (orders.c.funding.in_(BY_USE), charged),
+        (orders.c.funding == "subscription", billed),
+        else_=orders.c.amount_minor,
+    )
 
 
 async def _windows_hold(tx: Transaction) -> list[Problem]:
