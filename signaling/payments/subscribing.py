@@ -314,6 +314,11 @@ async def mine(ctx: Context, user_id: str) -> list[dict[str, Any]]:
         return [await view(tx, row) for row in found]
 
 
+async def of_order(tx: Transaction, order: Order) -> dict[str, Any] | None:
+    row = await store.of_order(tx, order.id) if order.funding == "subscription" else None
+    return None if row is None else await view(tx, row)
+
+
 async def view(tx: Transaction, row: Subscription) -> dict[str, Any]:
     """`access_until`: when the pass ends, while it lapses."""
     room, order = await rooms.by_id(tx, row.room_id), await get_order(tx, row.order_id)
