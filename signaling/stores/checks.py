@@ -102,7 +102,11 @@ async def _windows_hold(tx: Transaction) -> list[Problem]:
         .join(passes, passes.c.id == windows.c.pass_id)
         .where(passes.c.settled, windows.c.state == "held")
     )
+    returned = select(windows.c.id).where(
+        windows.c.refunded_minor + windows.c.lost_minor > func.coalesce(windows.c.charged_minor, 0)
+    )
     return [
+        *await _broken(tx, "returned_above_charge", "more went back of a hold than it was charged", returned),
         *await _broken(tx, "charged_above_hold", "more was charged than was held", above),
         *await _broken(tx, "settled_without_charge", "settled, and nobody knows for how much", uncharged),
         *await _broken(

@@ -98,17 +98,23 @@ def period_of(subscription: Json) -> tuple[int, int]:
 def collect(tx: Transaction, subscription: Json, refused: Decline | None = None) -> Json:
     """Charge the card kept for it with the newest invoice. `refused`: why the bank says no this time."""
     invoice = tx.get("invoice", subscription["latest_invoice"])
+    if invoice["amount_due"] == 0:
+        return _go_on(tx, subscription, invoice, None)
     intent = _intent_of(tx, subscription, invoice)
     method = tx.find(subscription["default_payment_method"] or "", "payment_method")
     if method is not None and method["customer"] == subscription["customer"]:
         intent = payments.attempt_kept(tx, intent, method, off_session=True, refused=refused)
     if intent["status"] == "succeeded":
-        _settle(tx, invoice, intent)
-        subscription["status"] = "active"
-        tx.set_due(subscription["id"], period_of(subscription)[1])
-        tx.emit("customer.subscription.updated", tx.update(subscription))
-        return subscription
+        return _go_on(tx, subscription, invoice, intent)
     return _unpaid(tx, subscription, invoice, intent)
+
+
+def _go_on(tx: Transaction, subscription: Json, invoice: Json, intent: Json | None) -> Json:
+    _settle(tx, invoice, intent)
+    subscription["status"] = "active"
+    tx.set_due(subscription["id"], period_of(subscription)[1])
+    tx.emit("customer.subscription.updated", tx.update(subscription))
+    return subscription
 
 
 def _unpaid(tx: Transaction, subscription: Json, invoice: Json, intent: Json) -> Json:

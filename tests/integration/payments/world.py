@@ -13,10 +13,11 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
 
 from signaling.clock import rfc3339
-from signaling.errors import ApiError
-from signaling.http import bearer, errors_middleware
+from signaling.http import errors_middleware
+from signaling.identity import IDENTITY, Identity
 from signaling.ids import new_id, new_secret
 from signaling.notices import Notice, Notices, OrderPaid
 from signaling.payments import sweeper
@@ -62,10 +63,8 @@ class InventedClock:
 OPERATOR_SECRET = "the-operator-of-this-world-0123456789"
 
 
-async def _operator(request: web.Request) -> str:
-    if bearer(request) != OPERATOR_SECRET:
-        raise ApiError(403, "operator_only", "only an operator of this server may do that")
-    return "operator"
+async def _nobody(_request: web.Request) -> None:
+    """In this world nobody is signed in."""
 
 
 class Customer:
@@ -172,8 +171,9 @@ class World:
         limiter = LocalRateLimiter(self.clock)
         self.routes = PaymentRoutes(None, limiter)  # type: ignore[arg-type]
         app = web.Application(middlewares=[self._dying, errors_middleware])
+        app[IDENTITY] = Identity(_nobody, SecretStr(OPERATOR_SECRET))
         app.router.add_routes(self.routes.routes())
-        self.refund_routes = RefundRoutes(None, limiter, operator=_operator)  # type: ignore[arg-type]
+        self.refund_routes = RefundRoutes(None, limiter)  # type: ignore[arg-type]
         app.router.add_routes(self.refund_routes.routes())
         return app
 
