@@ -76,7 +76,7 @@ def another_card_at_the_portal(page: Page, look: Look) -> None:
     page.get_by_role("button", name="Change or cancel").click()
     page.wait_for_url("**/sandbox/portal/**")
     page.get_by_role("button", name="Use this card (test)").click()
-    expect(page.get_by_text("The card was changed.")).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text("The card was changed.")
     page.get_by_role("link", name="Go back").click()
     expect(page.locator("#my-subscriptions")).to_contain_text("then it renews by itself")
     look(page, "me-subscribed")
