@@ -132,7 +132,7 @@ class Application:
         await rooms.mark_sold(self._tx, order.room)
         if order.funding == "metered":
             await self._open_first_window(pass_, granted_before_ms)
-        else:
+        elif order.funding != "subscription":  # whose invoices are the sales
             await self._book_sale()
         extends = order.extends_pass_id is not None
         self.notices.append(

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from metering.funding import BACKED
 from metering.money import Money
 from metering.orders import OrderState
+from signaling.payments import subscribing
 from signaling.payments.pricing import Quoted
 from signaling.payments.settings import PaymentsSettings
 from signaling.stores import passes, refunds, rooms, windows
@@ -108,6 +109,7 @@ async def order_view(tx: Transaction, settings: PaymentsSettings, order: Order) 
         "pass": pass_view(found) if found else None,
         "refund": _refund_view(given_back[-1]) if given_back else None,
         "use": await use_view(tx, order, found),
+        "subscription": await subscribing.of_order(tx, order),
     }
     return view | {name: value for name, value in optional.items() if value is not None}
 
@@ -174,6 +176,13 @@ async def receipt_view(tx: Transaction, order: Order) -> Json:
         "stays": await _stays(tx, found.id) if found else [],
         "refunds": [_refund_view(one) for one in given_back],
         "use": await use_view(tx, order, found),
+        "purpose": order.purpose,
+        "funding": order.funding,
+        "list": None if order.list_minor is None else Money(order.list_minor, order.currency).to_json(),
+        "discount": Money(order.discount_minor, order.currency).to_json(),
+        "fee_on_top": Money(order.fee_on_top_minor, order.currency).to_json(),
+        "tax": Money(order.tax_minor, order.currency).to_json(),
+        "lost": Money(order.lost_minor, order.currency).to_json(),
         "total": Money(left_minor if order.granted else 0, order.currency).to_json(),
     }
 
