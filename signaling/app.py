@@ -276,6 +276,7 @@ def _payments_settings(settings: Settings) -> PaymentsSettings:
         public_url=settings.origin,
         publishable_key=settings.stripe_publishable_key,
         checkout_ui=settings.checkout_ui,
+        earnings_days=settings.earnings_days,
     )
 
 

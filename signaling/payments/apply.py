@@ -4,9 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metering import chart
 from metering.funding import Ask
-from metering.ledger import Transfer
 from metering.orders import (
     Decision,
     EndAccess,
@@ -23,23 +21,30 @@ from metering.orders import (
     RestoreAccess,
     after,
 )
+from metering.payouts import HOLDING_DAYS
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
 from signaling.payments.port import Checkout
-from signaling.payments.sales import book, sale_of_order, share_of
+from signaling.payments.sales import about, sale_of_order
 from signaling.payments.seenrefunds import note_refunds
 from signaling.payments.wallets import topup_ended
-from signaling.stores import outbox, passes, promotions, rates, rooms, windows
+from signaling.stores import earnings, outbox, passes, promotions, rates, rooms, windows
 from signaling.stores.database import Transaction
 from signaling.stores.orders import UNPAID, Order, later_orders, update_order
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a transaction that may run twice must be handed: a fresh pass id and the time."""
+    """What a transaction that may run twice must be handed: a fresh pass id, the time, and for how long earnings are
+    held."""
 
     pass_id: str
     now_s: int
     now_text: str
+    holding_days: int = HOLDING_DAYS
+
+    @property
+    def now(self) -> earnings.Now:
+        return earnings.Now(self.now_s, self.now_text)
 
 
 class Application:
@@ -128,7 +133,7 @@ class Application:
         if order.funding == "metered":
             await self._open_first_window(pass_, granted_before_ms)
         else:
-            await self._book(chart.sold(sale_of_order(order)))
+            await self._book_sale()
         extends = order.extends_pass_id is not None
         self.notices.append(
             OrderPaid(
@@ -144,6 +149,12 @@ class Application:
             )
         )
         self.notices.append(PassChanged(pass_.id, order.room))
+
+    async def _book_sale(self) -> None:
+        intent = self._checkout.intent
+        charge_id = None if intent is None or intent.charge is None else intent.charge.charge_id
+        kept = about(self._order, self._stamp.holding_days, charge_id)
+        await earnings.book_sale(self._tx, sale_of_order(self._order), kept, self._stamp.now)
 
     async def _open_first_window(self, pass_: passes.Pass, begins_ms: int) -> None:
         """The hold that the Checkout Session made; charged when the stay is settled, booked when it is charged."""
@@ -182,16 +193,13 @@ class Application:
     async def record_refund(self, decision: RecordRefund) -> None:
         order, delta_minor = self._order, decision.amount_minor_delta
         self._values["refunded_minor"] = order.refunded_minor + delta_minor
-        sale = sale_of_order(order)
-        share = share_of(sale, order.refunded_minor)
-        await self._book(chart.refund(sale, order.refunded_minor, delta_minor, share))
+        await earnings.book_refund(self._tx, order.id, order.refunded_minor, delta_minor, self._stamp.now)
 
     async def record_dispute(self, decision: RecordDispute) -> None:
-        order = self._order
-        self._values |= {"dispute": decision.dispute, "lost_minor": decision.lost_minor}
-        if decision.lost_minor > 0:
-            sale, gone_minor = sale_of_order(order), order.amount_minor - decision.lost_minor
-            await self._book(chart.dispute_lost(sale, gone_minor, share_of(sale, gone_minor)))
+        order, dispute = self._order, decision.dispute
+        gone_minor = order.amount_minor - decision.lost_minor
+        lost_minor = await earnings.move_dispute(self._tx, order.id, dispute, gone_minor, self._stamp.now)
+        self._values |= {"dispute": dispute, "lost_minor": lost_minor}
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
@@ -237,9 +245,6 @@ class Application:
 
     async def nothing_more(self, _decision: Decision) -> None:
         """The new state says it all (the quarantine's row is written by the caller)."""
-
-    async def _book(self, transfers: Sequence[Transfer]) -> None:
-        await book(self._tx, self._order, transfers, self._stamp.now_text)
 
 
 _HANDLERS: Mapping[type, Callable[[Application, Any], Awaitable[None]]] = {

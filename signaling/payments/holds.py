@@ -10,18 +10,16 @@ from typing import Any
 
 import structlog
 
-from metering import chart
 from metering.funding import BACKED, PENDING
-from metering.ledger import Transfer
 from metering.orders import Decision, RecordDispute, RecordRefund, after, is_later, worst_dispute
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
 from signaling.payments import seenrefunds
 from signaling.payments.context import Context
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
-from signaling.payments.sales import book, sale_of_window, share_of
+from signaling.payments.sales import about, sale_of_window
 from signaling.payments.seenrefunds import note_refunds
-from signaling.stores import inbox, outbox, passes, windows
+from signaling.stores import earnings, inbox, outbox, passes, windows
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, Order, orders_of_pass, update_order
@@ -118,7 +116,8 @@ async def apply_intent(
         assert stay is not None, "the pass of a window is paid for by use"
         if call is not None:
             await calls.set_call(tx, call.idempotency_key, "done", result_id=fact.payment_intent_id)
-        applying = _Applying(tx, stay, window, fact, now_s=now_s, now_text=now_text)
+        days = ctx.settings.earnings_days
+        applying = _Applying(tx, stay, window, fact, now_s=now_s, now_text=now_text, holding_days=days)
         await applying.run()
         return applying.notices
 
@@ -136,7 +135,12 @@ class _Applying:
     fact: IntentFact
     now_s: int
     now_text: str
+    holding_days: int
     notices: list[Notice] = field(default_factory=list)
+
+    @property
+    def now(self) -> earnings.Now:
+        return earnings.Now(self.now_s, self.now_text)
 
     async def run(self) -> None:
         if self.window.payment_intent_id not in {None, self.fact.payment_intent_id}:
@@ -209,7 +213,6 @@ class _Applying:
         """Given back of what this window was charged, wherever that was done, or taken by the payer's bank."""
         window, order, fact = self.window, self.stay.order, self.fact
         await note_refunds(self.tx, order.id, fact.refunds, self.now_text)
-        sale = sale_of_window(order, window, window.charged_minor or 0)
         decisions: list[Decision] = []
         refunded_minor = window.refunded_minor
         seen_minor = 0 if fact.charge is None else fact.charge.refunded_minor
@@ -217,16 +220,14 @@ class _Applying:
         if delta_minor > 0:
             refunded_minor += delta_minor
             decisions.append(RecordRefund(delta_minor))
-            share = share_of(sale, window.refunded_minor)
-            await self._book(chart.refund(sale, window.refunded_minor, delta_minor, share))
+            before_minor = window.refunded_minor
+            await earnings.book_refund(self.tx, window.id, before_minor, delta_minor, self.now)
         dispute, lost_minor = window.dispute, window.lost_minor
         if is_later(fact.dispute, window.dispute):
             dispute = fact.dispute
-            lost_minor = (window.charged_minor or 0) - refunded_minor if dispute == "lost" else 0
+            lost_minor = await earnings.move_dispute(self.tx, window.id, dispute, refunded_minor, self.now)
             others = [one.dispute for one in self.stay.windows if one.id != window.id]
             decisions.append(RecordDispute(worst_dispute([dispute, *others]), lost_minor))
-            if lost_minor:
-                await self._book(chart.dispute_lost(sale, refunded_minor, share_of(sale, refunded_minor)))
         if not decisions:
             return
         await self._move("settled", refunded_minor=refunded_minor, dispute=dispute, lost_minor=lost_minor)
@@ -246,15 +247,17 @@ class _Applying:
         window, order = self.window, self.stay.order
         await self._move("settled", charged_minor=charged_minor)
         if charged_minor:
-            await self._book(chart.sold(sale_of_window(order, window, charged_minor)))
+            await self._book_sale(charged_minor)
         others = [one for one in self.stay.windows if one.state in BACKED and one.id != window.id]
         if all(one.state == "settled" for one in others):
             total_minor = charged_minor + sum(one.charged_minor or 0 for one in others)
             await update_order(self.tx, order.id, charged_minor=total_minor)
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
 
-    async def _book(self, transfers: Sequence[Transfer]) -> None:
-        await book(self.tx, self.stay.order, transfers, self.now_text)
+    async def _book_sale(self, charged_minor: int) -> None:
+        order, charge = self.stay.order, self.fact.charge
+        kept = about(order, self.holding_days, None if charge is None else charge.charge_id)
+        await earnings.book_sale(self.tx, sale_of_window(order, self.window, charged_minor), kept, self.now)
 
     async def _let_go(self) -> None:
         """Too late to be of use: nothing of it is kept."""
