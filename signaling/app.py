@@ -26,6 +26,7 @@ from signaling.metrics import Figures, Metrics
 from signaling.network import media_config
 from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RoomChanged
 from signaling.pages import PageFacts, Pages
+from signaling.payments.hostroutes import HostRoutes
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import routes as payment_routes
 from signaling.payments.sandbox import Sandbox
@@ -277,6 +278,7 @@ def _payments_settings(settings: Settings) -> PaymentsSettings:
         publishable_key=settings.stripe_publishable_key,
         checkout_ui=settings.checkout_ui,
         earnings_days=settings.earnings_days,
+        connect=settings.connect == "on",
     )
 
 
@@ -313,6 +315,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
     app.router.add_routes(rooms.routes())
     app.router.add_routes(payment_routes(parts.payments, parts.limiter, trusted))
     app.router.add_routes(RefundRoutes(parts.payments, parts.limiter, trusted).routes())
+    app.router.add_routes(HostRoutes(parts.payments, parts.limiter).routes())
     app.router.add_routes(_gateway(parts).routes())
     app.router.add_routes(_stream_routes(parts).routes())
     app.router.add_get("/healthz", _healthz)
