@@ -5,7 +5,7 @@ Nothing happens by itself: `deliver` lets the sandbox send its webhooks, `work` 
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ class World:
         self.crashed = False
         self.deaths = 0
         self.webhooks_reach_us = True
+        self.wrap: Callable[[Any], Any] = lambda service: service
         self.db: Database
         self.payments: Payments
         self.sandbox: Sandbox
@@ -138,7 +139,7 @@ class World:
             clock=self.clock,
             random_bytes=os.urandom,
             notices=notices,
-            service=service,
+            service=self.wrap(service),
             settings=PaymentsSettings(
                 mode="sandbox", account=ACCOUNT, public_url="http://localhost:8080", **settings
             ),
