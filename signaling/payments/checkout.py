@@ -79,8 +79,11 @@ def require_secret(secret: str | None) -> str:
     return secret
 
 
-async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None) -> Made:
-    """Stores the order with its seat, then creates its Checkout Session. Raises ApiError (API.md, Orders).
+async def make_order(
+    ctx: Context, slug: str, body: NewOrder, secret: str | None, user_id: str | None = None
+) -> Made:
+    """Stores the order with its seat, then creates its Checkout Session. `user_id`: the signed-in payer's. Raises
+    ApiError (API.md, Orders).
 
     The order of the answer has no `checkout_session_id` when the payment service did not answer.
     """
@@ -89,7 +92,7 @@ async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None
         raise ApiError(422, "terms_not_accepted", "the terms must be accepted", field="accept_terms")
     now_s, now_text = ctx.now_s(), ctx.now_text()
     stamp = Stamp(ctx.new_id("pass"), now_s, now_text)
-    maker = _Maker(ctx, slug, body, secret_hash(secret), stamp)
+    maker = _Maker(ctx, slug, body, secret_hash(secret), stamp=stamp, user_id=user_id)
     made = await ctx.db.write(maker.run)
     ctx.step("ordered")
     if made.is_new:
@@ -108,12 +111,15 @@ async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None
 class _Maker:
     """One transaction: the checks and the rows of a new order."""
 
-    def __init__(self, ctx: Context, slug: str, body: NewOrder, hashed: str, stamp: Stamp) -> None:
+    def __init__(
+        self, ctx: Context, slug: str, body: NewOrder, hashed: str, *, stamp: Stamp, user_id: str | None
+    ) -> None:
         self._ctx = ctx
         self._slug = slug
         self._body = body
         self._hashed = hashed
         self._stamp = stamp
+        self._user_id = user_id
         self._now_s = stamp.now_s
         self._now_text = stamp.now_text
 
@@ -203,6 +209,7 @@ class _Maker:
             created_at_s=self._now_s,
             funding=_funding(tariff),
             goes_on=body.goes_on and isinstance(tariff, Metered),
+            user_id=self._user_id,
             payee=room.owner_id or room.id,
         )
 
