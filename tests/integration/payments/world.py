@@ -317,8 +317,11 @@ class World:
         """Our ledger against what the sandbox knows of each payment, and our own invariants."""
         ours: dict[tuple[str, str], int] = {}
         for row in await self.rows("transfers"):
-            key = (row["subject_id"], row["code"])
-            ours[key] = ours.get(key, 0) + row["amount_minor"]
+            if "stripe_clearing" not in {row["debit"], row["credit"]}:
+                continue  # from one hand of ours into another
+            came_back = row["code"] == "unrefund"
+            key = (row["subject_id"], "refund" if came_back else row["code"])
+            ours[key] = ours.get(key, 0) + (-row["amount_minor"] if came_back else row["amount_minor"])
         for theirs in await self.books():
             order_id = theirs["client_reference_id"]
             assert ours.pop((order_id, "payment_captured"), 0) == theirs["captured_minor"]
