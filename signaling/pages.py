@@ -92,6 +92,7 @@ class Pages:
                 web.get("/oembed", self.oembed),
                 web.get("/signin", self.signin),
                 web.get("/me", self.me),
+                web.get("/me/earnings", self.earnings),
                 web.get("/offline", self.offline),
                 web.get("/restarting", self.restarting),
                 web.get("/worker.js", self.worker),
@@ -128,6 +129,9 @@ class Pages:
 
     async def me(self, request: web.Request) -> web.Response:
         return self._render(request, "me.html", page_title="Your page")
+
+    async def earnings(self, request: web.Request) -> web.Response:
+        return self._render(request, "earnings.html", page_title="Your earnings")
 
     async def offline(self, request: web.Request) -> web.Response:
         """What the service worker keeps, and shows when the server cannot be reached."""

@@ -19,11 +19,11 @@ FORMS_RULE = Rule(burst=10, refill_s=30.0)
 
 
 class Begin(BaseModel):
-    """The body of `POST /api/me/onboarding`."""
+    """The body of `POST /api/me/onboarding`. `country`: needed the first time."""
 
     model_config = ConfigDict(strict=True)
 
-    country: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2}$")]
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2}$")] | None = None
 
 
 class HostRoutes:
@@ -70,7 +70,7 @@ class HostRoutes:
         await require(self._limiter, f"onboarding:{person.id}", FORMS_RULE)
         body = await parse_body(request, Begin)
         host = connect.Host(person.id, person.email, person.name)
-        return answer({"url": await connect.onboard(self._payments.ctx, host, body.country)})
+        return answer({"url": await connect.onboard(self._payments.ctx, host, body.country or "")})
 
     async def refresh(self, request: web.Request) -> web.Response:
         """Asks the payment service now, since a host who comes back from its forms wants to see what they came to."""

@@ -21,6 +21,7 @@ from signaling.identity import IDENTITY, Identity
 from signaling.ids import new_id, new_secret
 from signaling.notices import Notice, Notices, OrderPaid
 from signaling.payments import sweeper
+from signaling.payments.hostroutes import HostRoutes
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import PaymentRoutes
 from signaling.payments.sandbox import Sandbox
@@ -31,6 +32,7 @@ from signaling.ratelimit import LocalRateLimiter
 from signaling.stores import rooms
 from signaling.stores.checks import run_checks
 from signaling.stores.database import Database
+from signaling.stores.people import User
 from signaling.stores.schema import metadata
 from signaling.stores.schema import rooms as rooms_table
 
@@ -63,10 +65,6 @@ class InventedClock:
 OPERATOR_SECRET = "the-operator-of-this-world-0123456789"
 
 
-async def _nobody(_request: web.Request) -> None:
-    """In this world nobody is signed in."""
-
-
 class Customer:
     """Keeps the secret of one order, as a browser does."""
 
@@ -91,6 +89,7 @@ class World:
         self.crashed = False
         self.deaths = 0
         self.webhooks_reach_us = True
+        self.signed_in: User | None = None
         self.wrap: Callable[[Any], Any] = lambda service: service
         self.db: Database
         self.payments: Payments
@@ -147,6 +146,7 @@ class World:
         )
         self.routes._payments = self.payments
         self.refund_routes._payments = self.payments
+        self.host_routes._payments = self.payments
 
     async def reboot(self, **settings: Any) -> None:
         """After a crash: other connections, the same files; what a restarting server does first is done."""
@@ -172,11 +172,16 @@ class World:
         limiter = LocalRateLimiter(self.clock)
         self.routes = PaymentRoutes(None, limiter)  # type: ignore[arg-type]
         app = web.Application(middlewares=[self._dying, errors_middleware])
-        app[IDENTITY] = Identity(_nobody, SecretStr(OPERATOR_SECRET))
+        app[IDENTITY] = Identity(self._person, SecretStr(OPERATOR_SECRET))
+        self.host_routes = HostRoutes(None, limiter)  # type: ignore[arg-type]
+        app.router.add_routes(self.host_routes.routes())
         app.router.add_routes(self.routes.routes())
         self.refund_routes = RefundRoutes(None, limiter)  # type: ignore[arg-type]
         app.router.add_routes(self.refund_routes.routes())
         return app
+
+    async def _person(self, _request: web.Request) -> User | None:
+        return self.signed_in
 
     @web.middleware
     async def _dying(self, request: web.Request, handler: Any) -> web.StreamResponse:
