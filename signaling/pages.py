@@ -58,6 +58,8 @@ def _hints(request: web.Request) -> dict[str, Any]:
 def price_text(card: dict[str, Any]) -> str:
     """The price for previews, without a locale: `5.00 EUR · 30 minutes`, `1.00 EUR per minute`."""
     tariff = card["tariff"]
+    if card.get("state") == "unpriced":
+        return "no price now"
     if "rate_minor_per_min" in tariff:
         rate = f"{_money(tariff['rate_minor_per_min'], tariff['currency'])} per minute"
         return f"{rate}, paid for what you use" if tariff["kind"] == "metered" else rate
@@ -93,6 +95,8 @@ class Pages:
                 web.get("/signin", self.signin),
                 web.get("/me", self.me),
                 web.get("/me/earnings", self.earnings),
+                web.get("/me/rooms", self.me),
+                web.get("/admin", self.admin),
                 web.get("/offline", self.offline),
                 web.get("/restarting", self.restarting),
                 web.get("/worker.js", self.worker),
@@ -128,7 +132,11 @@ class Pages:
         return self._render(request, "signin.html", page_title="Sign in")
 
     async def me(self, request: web.Request) -> web.Response:
-        return self._render(request, "me.html", page_title="Your page")
+        """Which sections it shows is the script's business, by the path."""
+        return self._render(request, "me.html", page_title="Your page", path=request.path)
+
+    async def admin(self, request: web.Request) -> web.Response:
+        return self._render(request, "admin.html", page_title="Operator")
 
     async def earnings(self, request: web.Request) -> web.Response:
         return self._render(request, "earnings.html", page_title="Your earnings")

@@ -105,6 +105,22 @@ export const rename = (name) => callAs("PATCH", "/api/me", { body: { name } });
 /** @returns {Promise<{sessions: {id: string, created_at: string, current: boolean}[]}>} */
 export const getSessions = () => callAs("GET", "/api/me/sessions");
 
+/**
+ * @typedef {{order_id: string, room: {slug: string, title: string} | null, purpose: string, extends: boolean, funding: string, state: string, pass_state: string | null,
+ *   opens: boolean, used_ms: number | null, amount_minor: number, paid_minor: number | null, refunded_minor: number, lost_minor: number, currency: string,
+ *   paid_at: string | null}} Purchase
+ */
+/**
+ * @typedef {{id: string, slug: string, title: string, state: string, live: boolean, created_at: string, share_url: string,
+ *   earnings: {gross: Money, refunded: Money, payers: number}}} OwnRoom
+ */
+
+/** @param {string | null} before @returns {Promise<{orders: Purchase[], next: string | null}>} */
+export const getPurchases = (before) => callAs("GET", `/api/me/orders${before ? `?before=${enc(before)}` : ""}`);
+
+/** @param {string | null} before @returns {Promise<{rooms: OwnRoom[], next: string | null}>} */
+export const getOwnRooms = (before) => callAs("GET", `/api/me/rooms${before ? `?before=${enc(before)}` : ""}`);
+
 /** Signs out everywhere else. @returns {Promise<{ended: number}>} */
 export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 
@@ -127,8 +143,8 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 /** @typedef {{seconds: number | null, price: Money | number}} Choice */
 /**
  * @typedef {{slug: string, title: string, description: string, host_name: string, tariff: Tariff, currency: string, privacy: "confidential" | "conference",
- *   choices: Choice[], smallest_charge?: Money | null, live: boolean, state: "away" | "live" | "full" | "locked" | "closed", seats_left: number | null, terms_url: string | null,
- *   mode: string, share_url: string}} Card
+ *   choices: Choice[], smallest_charge?: Money | null, live: boolean, state: "away" | "live" | "full" | "locked" | "unpriced" | "closed", seats_left: number | null, terms_url: string | null,
+ *   terms_version?: string | null, mode: string, share_url: string}} Card
  */
 /** @typedef {{ui: "hosted", url: string} | {ui: "embedded", client_secret: string, publishable_key: string} | {ui: "frame", url: string}} Checkout */
 /** @typedef {{id: string, state: "waiting" | "active" | "used_up" | "refunded" | "disputed" | "revoked", granted_ms: number | null, used_ms: number, remaining_ms: number | null}} Pass */
@@ -138,7 +154,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
  */
 /** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string}} NewRoom */
 /** @typedef {{id: string, slug: string, share_url: string, host_url: string, host_key: string}} CreatedRoom */
-/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, goes_on?: boolean, ui?: "hosted" | "embedded"}} NewOrder */
+/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, terms_version?: string, code?: string, goes_on?: boolean, ui?: "hosted" | "embedded"}} NewOrder */
 
 /** @returns {Promise<Config>} */
 export const getConfig = () => call("GET", "/api/config");
@@ -158,26 +174,34 @@ export const qrUrl = (slug) => `/api/rooms/${enc(slug)}/qr.svg`;
 /** @param {string} slug @param {NewOrder} order @param {string} secret */
 export const createOrder = (slug, order, secret) => callAs("POST", `/api/rooms/${enc(slug)}/orders`, { body: order, secret });
 
-/** @param {string} id @param {string} secret @returns {Promise<Order>} */
-export const getOrder = (id, secret) => call("GET", `/api/orders/${enc(id)}`, { secret });
+/** @typedef {{list_minor: number, discount_minor: number, fee_on_top_minor: number, raised_minor: number, amount_minor: number, currency: string}} Quote */
 
-/** Asks the payment service now. @param {string} id @param {string} secret @returns {Promise<Order>} */
-export const refreshOrder = (id, secret) => call("POST", `/api/orders/${enc(id)}/refresh`, { secret, body: {} });
+/** What an order would cost now. @param {string} slug @param {{seconds?: number, email?: string, code?: string}} asked @returns {Promise<Quote>} */
+export const getQuote = (slug, asked) => callAs("POST", `/api/rooms/${enc(slug)}/quote`, { body: asked });
+
+/** An order is opened by its secret, or without one by who was signed in for it. @param {string} method @param {string} path @param {CallOptions} options */
+const asPayer = (method, path, options) => (options.secret ? call : callAs)(method, path, options);
+
+/** @param {string} id @param {string | null} secret @returns {Promise<Order>} */
+export const getOrder = (id, secret) => asPayer("GET", `/api/orders/${enc(id)}`, { secret });
+
+/** Asks the payment service now. @param {string} id @param {string | null} secret @returns {Promise<Order>} */
+export const refreshOrder = (id, secret) => asPayer("POST", `/api/orders/${enc(id)}/refresh`, { secret, body: {} });
 
 /** @param {string} id @param {string} secret @returns {Promise<Order>} */
 export const cancelOrder = (id, secret) => call("POST", `/api/orders/${enc(id)}/cancel`, { secret, body: {} });
 
-/** @param {string} id @param {string} secret @param {boolean} wait @returns {Promise<Order>} */
-export const setWait = (id, secret, wait) => call("POST", `/api/orders/${enc(id)}/wait`, { secret, body: { wait } });
+/** @param {string} id @param {string | null} secret @param {boolean} wait @returns {Promise<Order>} */
+export const setWait = (id, secret, wait) => asPayer("POST", `/api/orders/${enc(id)}/wait`, { secret, body: { wait } });
 
-/** Whether further holds on the same card may follow. @param {string} id @param {string} secret @param {boolean} goes_on @returns {Promise<Order>} */
-export const setGoesOn = (id, secret, goes_on) => call("POST", `/api/orders/${enc(id)}/goes_on`, { secret, body: { goes_on } });
+/** Whether further holds on the same card may follow. @param {string} id @param {string | null} secret @param {boolean} goes_on @returns {Promise<Order>} */
+export const setGoesOn = (id, secret, goes_on) => asPayer("POST", `/api/orders/${enc(id)}/goes_on`, { secret, body: { goes_on } });
 
-/** @param {string} id @param {string} secret @returns {Promise<{url: string}>} */
-export const makeLink = (id, secret) => call("POST", `/api/orders/${enc(id)}/link`, { secret, body: {} });
+/** @param {string} id @param {string | null} secret @returns {Promise<{url: string}>} */
+export const makeLink = (id, secret) => asPayer("POST", `/api/orders/${enc(id)}/link`, { secret, body: {} });
 
-/** @param {string} id @param {string} secret @returns {Promise<any>} */
-export const getReceipt = (id, secret) => call("GET", `/api/orders/${enc(id)}/receipt`, { secret });
+/** @param {string} id @param {string | null} secret @returns {Promise<any>} */
+export const getReceipt = (id, secret) => asPayer("GET", `/api/orders/${enc(id)}/receipt`, { secret });
 
 /** @param {string} id @param {string} secret @returns {Promise<{token: string, ws_url: string, expires_at: string}>} */
 export const orderToken = (id, secret) => call("POST", `/api/orders/${enc(id)}/token`, { secret, body: {} });

@@ -3,6 +3,7 @@
 import { badge, banner, button, byId, h, linkButton, replace, setBusy } from "./dom.js";
 import { callAs, whoAmI } from "./api.js";
 import { formatDateTime, formatMoney, formatShortDateTime } from "./format.js";
+import { tabs } from "./me/tabs.js";
 import { en, errorText } from "./strings/en.js";
 import { earnings as t } from "./strings/earnings.en.js";
 
@@ -46,8 +47,7 @@ async function start() {
 /** @param {Earnings} found @param {{payouts: Payout[], next: string | null}} paid */
 function show(found, paid) {
   replace(root,
-    h("div", { class: "stack stack--tight" }, h("h1", null, t.title), h("p", { class: "muted" }, t.lead)),
-    problem, ...found.balances.map((one) => balance(one, found)), onboarding(found),
+    h("h1", null, t.title), tabs("/me/earnings"), problem, ...found.balances.map((one) => balance(one, found)), onboarding(found),
     found.sales.length === 0 ? nothing() : sales(found),
     paid.payouts.length > 0 && payouts(paid));
   byId("main").dataset.state = "ready";

@@ -1,23 +1,32 @@
 /**
- * The page of who is signed in: one section after the other, each from a module of its own that loads what it shows. To add one: a module in `me/` that
- * exports `async (me) => Element | null` (null: nothing to show to this person), and its line in SECTIONS.
+ * The pages of who is signed in: one section after the other, each from a module of its own that loads what it shows. To add one: a module in `me/` that
+ * exports `async (me) => Element | null` (null: nothing to show to this person), and its line in the list of its page.
  */
 
 import { banner, button, byId, h, replace } from "./dom.js";
 import { whoAmI } from "./api.js";
 import { account } from "./me/account.js";
-import { earnings } from "./me/earnings.js";
+import { ownRooms } from "./me/ownrooms.js";
+import { purchases } from "./me/purchases.js";
+import { tabs } from "./me/tabs.js";
 import { en, errorText } from "./strings/en.js";
 import { people } from "./strings/people.en.js";
 
 /** @typedef {import("./api.js").Me} Me */
 /** @typedef {(me: Me) => Promise<Element | null>} Section */
 
-/** @type {Section[]} */
+/** @type {Section[]} What somebody bought, and who they are. */
 const SECTIONS = [
-  earnings,
+  purchases,
   account,
 ];
+
+/** @type {Section[]} What somebody offers. */
+const HOST_SECTIONS = [
+  ownRooms,
+];
+
+const path = location.pathname === "/me/rooms" ? "/me/rooms" : "/me";
 
 const t = people.me;
 const root = byId("me");
@@ -41,9 +50,10 @@ async function fill(section, me, place) {
 async function start() {
   const me = await whoAmI();
   if (!me) { toSignIn(); return; }
-  const places = SECTIONS.map(() => h("section", { class: "card", "aria-busy": "true" }, h("span", { class: "spinner" })));
-  replace(root, h("h1", null, t.hello(me.name)), places);
-  await Promise.all(SECTIONS.map((section, n) => fill(section, me, places[n])));
+  const sections = path === "/me/rooms" ? HOST_SECTIONS : SECTIONS;
+  const places = sections.map(() => h("section", { class: "card", "aria-busy": "true" }, h("span", { class: "spinner" })));
+  replace(root, h("h1", null, t.hello(me.name)), tabs(path), places);
+  await Promise.all(sections.map((section, n) => fill(section, me, places[n])));
   byId("main").dataset.state = "ready";
 }
 

@@ -2,9 +2,7 @@
 
 export const earnings = {
   title: "Your earnings",
-  lead: "What you sold, what is due to you, and what was paid out.",
   failed: "Your earnings could not be loaded",
-  mine: "Your page",
   nothingTitle: "Nothing sold yet",
   nothing: "What is sold in rooms that you open while you are signed in is listed here.",
   openRoom: "Open a room",
@@ -62,6 +60,4 @@ export const earnings = {
     reversed_by_hand: "The operator took a part of it back.",
   },
   failure: "The operator is looking into it.",
-  onMe: "Earnings",
-  see: "See sales and payouts",
 };
