@@ -151,7 +151,7 @@ function growing(first, row, load) {
     }
     setBusy(more, false);
   } });
-  return { body, foot: h("div", { class: "stack" }, place, next ? more : null) };
+  return { body, foot: next ? h("div", { class: "stack" }, place, more) : null };
 }
 
 /** @param {Earnings} found */
