@@ -36,6 +36,8 @@ REVERSING = "transfers.reversals.create"
 # The balance is short, for example while payments of the last days are not available yet: no fault of anybody.
 SHORT = frozenset({"balance_insufficient", "insufficient_funds"})
 SHORT_AFTER_S = 3600
+UNABLE = "insufficient_capabilities_for_transfer"
+UNABLE_AFTER_S = 5
 FAILURE_CHARS_MAX = 64
 
 
@@ -227,6 +229,8 @@ async def _refused(ctx: Context, payout: Payout, error: RefusedByServiceError) -
         raise LaterError(str(error), SHORT_AFTER_S, counts=False)
     host = await connect.refresh(ctx, payout.payee)
     if host is not None and host.can_receive:
+        if error.code == UNABLE:  # it was, and is not any more
+            raise LaterError(str(error), UNABLE_AFTER_S, counts=False)
         raise ImpossibleError(str(error))
     now = Now(ctx.now_s(), ctx.now_text())
     await ctx.db.write(lambda tx: _prepare(tx, payout.id, now))

@@ -30,9 +30,11 @@ export const earnings = {
     begin: "Set up payouts",
     pendingTitle: "Your payouts are not ready yet",
     pending: "Stripe still needs something from you, or is checking what you gave. Your money waits.",
-    restrictedTitle: "Stripe has stopped your payouts",
-    restricted: "It needs something from you before money can be sent. Yours waits meanwhile.",
+    restrictedTitle: "Stripe needs something from you",
+    restricted: "Until it has that, no money can be sent. Yours waits meanwhile.",
     needs: "Still needed:",
+    /** @type {Record<string, string>} What Stripe calls the last part of a requirement. */
+    needed: { given_name: "your name", surname: "your name", default_outbound_destination: "your bank account", primary_verification: "an identity document" },
     goOn: "Go on at Stripe",
     active: "Payouts are set up. What is available is sent by itself.",
     sending: "Taking you to Stripe…",
