@@ -336,6 +336,7 @@ def _payments_settings(settings: Settings) -> PaymentsSettings:
         publishable_key=settings.stripe_publishable_key,
         checkout_ui=settings.checkout_ui,
         earnings_days=settings.earnings_days,
+        connect=settings.connect == "on",
     )
 
 
