@@ -65,6 +65,10 @@ class InventedClock:
 OPERATOR_SECRET = "the-operator-of-this-world-0123456789"
 
 
+# What undoes another, by its code.
+CAME_BACK = {"unrefund": ("refund", -1), "reversal": ("payout", -1)}
+
+
 class Customer:
     """Keeps the secret of one order, as a browser does."""
 
@@ -324,14 +328,20 @@ class World:
         for row in await self.rows("transfers"):
             if "stripe_clearing" not in {row["debit"], row["credit"]}:
                 continue  # from one hand of ours into another
-            came_back = row["code"] == "unrefund"
-            key = (row["subject_id"], "refund" if came_back else row["code"])
-            ours[key] = ours.get(key, 0) + (-row["amount_minor"] if came_back else row["amount_minor"])
+            code, sign = CAME_BACK.get(row["code"], (row["code"], 1))
+            key = (row["subject_id"], code)
+            ours[key] = ours.get(key, 0) + sign * row["amount_minor"]
         for theirs in await self.books():
             order_id = theirs["client_reference_id"]
             assert ours.pop((order_id, "payment_captured"), 0) == theirs["captured_minor"]
             assert ours.pop((order_id, "refund"), 0) == theirs["refunded_minor"]
             assert ours.pop((order_id, "dispute_lost"), 0) == theirs["dispute_lost_minor"]
+        service = self.payments.ctx.service
+        orders = {row["id"]: row["order_id"] for row in await self.rows("earnings")}
+        for row in await self.rows("payouts"):
+            for sent in await service.find_transfers(row["id"], 0):
+                ours[orders[row["earning_id"]], "payout"] -= sent.amount_minor - sent.reversed_minor
+        ours = {key: minor for key, minor in ours.items() if minor}
         assert ours == {}, "booked, and the sandbox knows nothing of it"
         assert await self.problems() == []
 
