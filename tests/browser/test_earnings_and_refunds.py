@@ -84,3 +84,42 @@ def test_what_is_sold_is_pending_then_available_and_a_gesture_is_taken_off(
         page.get_by_role("link", name="Download as CSV").click()
     lines = download.value.path().read_text().splitlines()
     assert re.search(rf"{order.id}.*5\.00.*1\.50.*available", lines[1]), lines
+
+
+def goes_through_the_forms(page: Page, outcome: str) -> None:
+    """At the payment service, and back."""
+    page.get_by_label(outcome).check()
+    page.get_by_role("button", name="Go on (test)").click()
+    page.wait_for_url(re.compile(r"/me/earnings$"))
+    page_state(page, "ready")
+
+
+def test_a_host_gives_a_bank_account_sells_and_is_paid_out(
+    own_server: NewServer, person: NewPerson, look: Look
+) -> None:
+    server = own_server(CONNECT="on")
+    ana = person("Ana")
+    room = opens_a_room(ana, server)
+    page = earnings(ana, server)
+    expect(page.get_by_role("heading", name="Set up your payouts")).to_be_visible()
+    page.get_by_role("button", name="Set up payouts").click()
+    expect(page.locator("#country-error")).to_be_visible()
+    look(page, "earnings-onboarding")
+    page.get_by_label("Country of your bank account").select_option("IT")
+    page.get_by_role("button", name="Set up payouts").click()
+    goes_through_the_forms(page, "Leave unfinished")
+    expect(page.get_by_role("heading", name="Stripe needs something from you")).to_be_visible()
+    expect(page.get_by_text("your bank account")).to_be_visible()
+    look(page, "earnings-restricted")
+    server.buy(room, "Bo")
+    amount(page, "Pending", "€5.00")
+    server.holding_time_is_over()
+    amount(page, "Available", "€5.00")
+    page.get_by_role("button", name="Go on at Stripe").click()
+    goes_through_the_forms(page, "Everything is told")
+    expect(page.get_by_text("Payouts are set up")).to_be_visible()
+    amount(page, "Paid out", "€5.00")
+    expect(page.get_by_role("heading", name="Payouts")).to_be_visible()
+    expect(page.locator("[data-sale]")).to_have_attribute("data-state", "paid")
+    expect(page.locator("[data-payout]")).to_have_attribute("data-state", "sent")
+    look(page, "earnings-paid")

@@ -84,7 +84,7 @@ function onboarding({ onboarding: { state, requirements }, connect }) {
   const [title, text] = state === "pending" ? [words.pendingTitle, words.pending] : [words.restrictedTitle, words.restricted];
   const go = button(words.goOn, { icon: "external", kind: "primary", onClick: () => { toForms(null, go); } });
   return h("section", { class: "card stack", dataset: { onboarding: state } }, h("h2", null, title), h("p", null, text),
-    requirements.length > 0 && h("div", null, h("p", null, words.needs), h("ul", null, [...new Set(requirements.map(need))].map((one) => h("li", null, one)))),
+    requirements.length > 0 && h("div", null, h("p", null, words.needs), h("ul", { class: "needs" }, [...new Set(requirements.map(need))].map((one) => h("li", null, one)))),
     h("div", null, go));
 }
 
