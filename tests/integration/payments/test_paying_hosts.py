@@ -10,7 +10,7 @@ from signaling.payments.port import RefusedByServiceError
 from signaling.stores import inbox, ledger
 
 from .hosts import ANA, DAYS_15, Bank, account_becomes, add_host, broken, lost
-from .world import ACCOUNT, Crash, Customer, World
+from .world import ACCOUNT, OPERATOR_SECRET, Crash, Customer, World
 
 
 @pytest.fixture
@@ -187,9 +187,15 @@ async def test_an_account_that_was_restricted_meanwhile_gives_the_money_back_to_
     await account_becomes(world, bank, "active")
     await world.settle_down()
     assert (bank.sent_minor, await states(world)) == (1500, ["failed", "sent"])
+    assert await needing_a_person(world) == {}
 
 
-async def test_another_refusal_is_for_a_person(world: World, bank: Bank) -> None:
+async def needing_a_person(world: World) -> dict[str, list[dict[str, Any]]]:
+    _, shown = await world.call("GET", "/api/admin/attention", Customer("", OPERATOR_SECRET))
+    return {name: rows for name, rows in shown.items() if rows}
+
+
+async def test_another_refusal_is_for_a_person_who_can_have_it_tried_again(world: World, bank: Bank) -> None:
     bank.fails = [RefusedByServiceError("currency_mismatch", "no")]
     await world.buy()
     await holding_time_passes(world)
@@ -197,8 +203,13 @@ async def test_another_refusal_is_for_a_person(world: World, bank: Bank) -> None
     assert bank.transfers == {}
     (payout,) = await world.rows("payouts")
     assert (payout["state"], payout["failure"]) == ("asked", "currency_mismatch")
-    assert [row["state"] for row in await world.rows("outbox") if row["kind"] == "transfer"] == ["failed"]
+    found = await needing_a_person(world)
+    assert ([one["kind"] for one in found["outbox"]], len(found["payouts"])) == (["transfer"], 1)
     assert await world.problems() == []
+    path = f"/api/admin/attention/outbox/{payout['id']}/retry"
+    assert (await world.call("POST", path, Customer("", OPERATOR_SECRET), {}))[0] == 200
+    await world.settle_down()
+    assert (bank.sent_minor, await states(world), await needing_a_person(world)) == (1500, ["sent"], {})
 
 
 # --- coming back ------------------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ export const earnings = {
   /** @type {Record<string, string>} */
   failures: {
     balance_insufficient: "Waits until the operator’s balance at Stripe is available.",
+    insufficient_capabilities_for_transfer: "Your account could not receive it. It is sent again once it can.",
     reversed_by_hand: "The operator took a part of it back.",
   },
   failure: "The operator is looking into it.",
