@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import Select, String, cast, exists, or_, select, update
+from sqlalchemy import Select, String, cast, exists, literal_column, or_, select, update
 
 from metering.payouts import Sent
 from signaling.stores.database import Transaction
@@ -145,6 +145,10 @@ _POSITION = (
 )
 
 
+# In the words of the partial index `earnings_open`.
+_OPEN = _POSITION != literal_column("0")
+
+
 async def payable_earnings(tx: Transaction, mode: str, account: str, limit: int = 50) -> list[str]:
     """Earnings of hosts whose connected account is ready, of which something is to be sent and nothing is on its way."""
     # What somebody took back by hand is theirs to send again.
@@ -160,6 +164,7 @@ async def payable_earnings(tx: Transaction, mode: str, account: str, limit: int 
         )
         .where(
             earnings.c.state == "available",
+            _OPEN,
             _POSITION > 0,
             connected_accounts.c.transfers_status == ACTIVE,
             ~on_its_way,
@@ -180,6 +185,7 @@ async def owing_earnings(tx: Transaction, mode: str, account: str, limit: int = 
         .where(
             payouts.c.state == "sent",
             payouts.c.amount_minor > payouts.c.reversed_minor,
+            _OPEN,
             _POSITION < 0,
             ~exists().where(outbox.c.id == asked_for),
         )
@@ -205,7 +211,7 @@ async def debtors(tx: Transaction, row: Earning) -> list[Earning]:
     """Sales of the same payee, in the same currency and books, of which too much was sent; oldest first."""
     query = _in_books(
         select(earnings.c.id).where(
-            earnings.c.payee == row.payee, earnings.c.currency == row.currency, _POSITION < 0
+            earnings.c.payee == row.payee, earnings.c.currency == row.currency, _OPEN, _POSITION < 0
         ),
         row.mode,
         row.account,

@@ -44,7 +44,7 @@ function render(view) {
     event.preventDefault();
     void leave(go, problem, String(new FormData(form).get("outcome")));
   });
-  show("open", h("div", { class: "stack" }, h("h1", null, "Tell who you are, to be paid"),
+  show("open", h("div", { class: "till__narrow stack" }, h("h1", null, "Tell who you are, to be paid"),
     h("p", { class: "muted" }, [view.name, view.email, view.country?.toUpperCase()].filter(Boolean).join(" · ")), form));
 }
 

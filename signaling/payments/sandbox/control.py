@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import checkout, connect, refunds, subscriptions
+from . import checkout, connect, refunds, subscriptions, tax
 from .books import book_of, books
 from .errors import StripeError, missing
 from .faults import API_FAULTS, EVENT_FAULTS, SWITCHES_MAX, Faults, Switch
@@ -50,6 +50,7 @@ class Control:
         app.router.add_post("/dispute", self._doing(_dispute))
         app.router.add_post("/expire_session", self._doing(_expire))
         app.router.add_post("/settle", self._doing(_settle))
+        app.router.add_post("/tax", self._doing(lambda tx, body: tax.set_rate(tx, body.get("percent"))))
         app.router.add_post("/account", self._doing(_set_account))
         app.router.add_post("/pay_out", self._doing(_pay_out))
         app.router.add_post("/make_available", self._doing(_make_available))

@@ -317,7 +317,7 @@ async def test_subscribing_says_what_it_costs_and_the_portal_ends_it(world: Worl
     await page.goto(session.url)
     assert await page.locator("#amount").inner_text() == "€0.00"
     terms = await page.locator("#terms").inner_text()
-    assert terms == "€9.00 every month, from after 7 days, until you cancel."
+    assert terms == "€9.00 every month, starting after 7 days, until you cancel."
     await choose(page, "declines_later")
     await page.wait_for_url(f"{BACK}back?*")
     done = await world.client.v1.checkout.sessions.retrieve_async(session.id)
