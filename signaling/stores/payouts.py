@@ -146,7 +146,7 @@ _POSITION = (
 
 
 # In the words of the partial index `earnings_open`.
-_OPEN = _POSITION != literal_column("0")
+_OPEN = literal_column("0") != _POSITION
 
 
 async def payable_earnings(tx: Transaction, mode: str, account: str, limit: int = 50) -> list[str]:
