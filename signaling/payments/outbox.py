@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from signaling.notices import Notice
-from signaling.payments import onfile, reconcile, refunding, stays, transfers
+from signaling.payments import onfile, reconcile, refunding, stays, subscribing, transfers
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.errors import ImpossibleError, LaterError
 from signaling.payments.port import OutcomeUnknownError, RefusedByServiceError
@@ -139,6 +139,7 @@ _KINDS: Mapping[str, Callable[[Context, OutboxRow], Awaitable[None]]] = {
     "release_window": _release_window,
     "expire_checkout": _expire,
     "refund": refunding.refund,
+    subscribing.CANCEL: subscribing.cancel,
     transfers.REVERSE: transfers.reverse,
     transfers.SEND: transfers.send,
 }
