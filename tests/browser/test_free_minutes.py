@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 from tests.browser import moves
 from tests.browser.conftest import NewPerson
 from tests.browser.look import Look
+from tests.browser.people import wait_until
 from tests.browser.server import Order, Room, Server
 from tests.browser.test_sign_in import sign_in
 
@@ -52,16 +53,18 @@ def test_free_minutes_are_paid_for_in_the_call_and_a_card_has_them_once(
     moves.call_state(page, "connected", 60_000)
     moves.meter_state(page, "counting", 60_000)
     # Time is bought beside the call, which goes on.
-    page.get_by_role("button", name=re.compile("Add time")).first.click()
-    page.get_by_role("checkbox", name=re.compile("accept")).check()
-    page.get_by_role("button", name=re.compile("^Pay €15.00")).click()
-    moves.pay_at_till(page.frame_locator("iframe"))
+    page.get_by_role("button", name="Add time").click()
+    panel = page.locator("#panel")
+    panel.get_by_role("checkbox").check()
+    panel.get_by_role("button", name="Pay €15.00").click()
+    frame = page.frame_locator("iframe.payment-frame")
+    expect(frame.locator("#pay")).to_be_visible()
+    moves.pay_at_till(frame)
     order = order_of(page, room)
-
-    def granted_ms() -> int:
-        return int(server.refresh(order)["pass"]["granted_ms"])
-
-    moves.wait_until(page, "the time is added", lambda: granted_ms() == 1_200_000)
+    wait_until(
+        page, "the time is added", lambda: server.refresh(order)["pass"]["granted_ms"] == 1_200_000, 60
+    )
+    expect(page.locator(".meter")).to_contain_text(re.compile(r"1[89]:\d\d"))
     moves.call_state(page, "connected")
     # Another person with the same card gets no second time for nothing.
     sign_in(cid.page, server, "cid-tries@example.org")

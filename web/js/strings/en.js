@@ -249,8 +249,8 @@ export const en = {
     failedText: "Nothing was charged. You can try again, with another card if you like.",
     /** @type {Record<string, string>} Why a card was refused, by Stripe's decline codes. */
     failures: {
-      free_minutes_had: "This card has had the free time of this room",
-      no_card: "No card was kept",
+      free_minutes_had: "This card has had the free time of this room.",
+      no_card: "No card was kept.",
       card_declined: "The bank declined the card.", generic_decline: "The bank declined the card.", insufficient_funds: "There is not enough money on the card.",
       expired_card: "The card has expired.", incorrect_cvc: "The security code is wrong.", processing_error: "The bank could not be reached.",
       authentication_required: "The bank asked you to confirm, and that was not finished.", payment_intent_authentication_failure: "The bank asked you to confirm, and that was not finished.",
