@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import and_, delete, exists, func, or_, select, update
 
 from signaling.stores.database import Transaction
+from signaling.stores.orders import pass_behind
 from signaling.stores.rooms import close_room
 from signaling.stores.schema import (
     balances,
@@ -35,10 +36,7 @@ async def orders_of_person(tx: Transaction, user_id: str | None, email: str) -> 
 
 async def old_orders(tx: Transaction, before_s: int, limit: int = CHUNK) -> list[str]:
     """Orders of before that second that still name somebody, and whose pass lets nobody in any more."""
-    pass_id = func.coalesce(
-        orders.c.extends_pass_id,
-        select(passes.c.id).where(passes.c.order_id == orders.c.id).scalar_subquery(),
-    )
+    pass_id = pass_behind()
     alive = exists().where(passes.c.id == pass_id, passes.c.state.in_(ALIVE))
     named = or_(orders.c.name != ERASED, orders.c.email.is_not(None))
     query = select(orders.c.id).where(orders.c.created_at_s < before_s, named, ~alive)

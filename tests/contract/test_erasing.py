@@ -20,7 +20,7 @@ NAMES = ("Bo Person", EMAIL, "Bo@Example.org")
 
 
 def a_clock() -> InventedClock:
-    return InventedClock(1_790_000_000_000)
+    return InventedClock(90_000_000_000)  # 21 September 2026
 
 
 async def everything(db: Database) -> str:
