@@ -17,6 +17,7 @@ from signaling.payments import (
     outbox,
     receipts,
     stays,
+    subscribing,
     sweeper,
     views,
     webhook,
@@ -150,6 +151,7 @@ class Payments:
     async def catch_up(self) -> int:
         """Stores the events that never came; how many. Raises OutcomeUnknownError."""
         missed = await sweeper.catch_up(self.ctx)
+        await subscribing.refresh_unheard(self.ctx)
         if missed:
             log.info("events_caught_up", count=missed)
             self.wake()

@@ -11,7 +11,7 @@ from signaling.errors import ApiError
 
 REFUSALS = {"below_minimum", "unknown_currency", "no_rate"}
 # Parsed and priced, and not to be bought yet: no room may be opened with them.
-NOT_SOLD = ("wallet", "subscription")
+NOT_SOLD = ("wallet",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,7 @@ def read_tariff(said: Mapping[str, Any], max_seconds: int | None, figures: Figur
         code = error.code if error.code in REFUSALS else "bad_tariff"
         raise ApiError(422, code, str(error), field="tariff") from None
     if tariff.kind in NOT_SOLD or getattr(tariff, "free_seconds", None):
-        raise ApiError(
-            422, "bad_tariff", "credits, subscriptions and free minutes are not sold yet", field="tariff"
-        )
+        raise ApiError(422, "bad_tariff", "credits and free minutes are not sold yet", field="tariff")
     if max_seconds is not None and _sold_s(tariff) > max_seconds:
         raise ApiError(422, "invalid", "the length is over the longest that may be sold", field="max_seconds")
     return Said(tariff, _stored(said, tariff))

@@ -102,6 +102,7 @@ class CallPage {
   noticed(notice) {
     if (notice.kind === "warning") toast(text.notices.warning(formatLength(Math.round((notice.remaining_ms ?? 0) / 60_000) * 60)), { icon: "clock", duration_ms: 8_000 });
     if (notice.kind === "host_away") this.ask();
+    if (notice.kind === "lapsing") toast(text.notices.lapsing(formatLength(notice.seconds ?? 0)), { kind: "danger", icon: "warning", duration_ms: 20_000 });
     if (notice.kind === "action_needed") this.askBank(notice);
     if (notice.kind === "funded" || notice.kind === "funding_failed") this.funded(notice);
   }
@@ -212,7 +213,8 @@ class CallPage {
     this.media.close();
     this.view.panel.close();
     this.view.refresh();
-    const code = ended.code in text.ended ? ended.code : "unknown";
+    const known = ended.code in text.ended ? ended.code : "unknown";
+    const code = known === "pass_used_up" && this.card.tariff.kind === "subscription" ? "lapsed" : known;
     if (this.metered && code in USE_ENDS) { this.settled(ended, USE_ENDS[code]); return; }
     const [title, note] = /** @type {Record<string, string[]>} */ (text.ended)[code];
     const stays = left !== null && left > 0 && ["left", "replaced", "room_full", "room_locked"].includes(code);
@@ -240,6 +242,7 @@ class CallPage {
   ways(code) {
     const page = `/r/${encodeURIComponent(this.card.slug)}`;
     const receipt = this.receipt();
+    if (code === "lapsed") return [linkButton(text.yourPage, "/me", { kind: "primary" }), button(text.goBack, { onClick: () => this.again() })];
     if (code === "replaced") return [button(text.useHere, { kind: "primary", onClick: () => this.again() }), receipt];
     if (BACK_IN.has(code)) return [button(text.goBack, { kind: "primary", onClick: () => this.again() }), receipt];
     if (code === "not_paid") return [linkButton(text.roomPage, page, { kind: "primary" })];

@@ -8,6 +8,7 @@ import { whoAmI } from "./api.js";
 import { account } from "./me/account.js";
 import { ownRooms } from "./me/ownrooms.js";
 import { purchases } from "./me/purchases.js";
+import { subscriptions } from "./me/subscriptions.js";
 import { en, errorText } from "./strings/en.js";
 import { people } from "./strings/people.en.js";
 
@@ -16,6 +17,7 @@ import { people } from "./strings/people.en.js";
 
 /** @type {Section[]} What somebody bought, and who they are. */
 const SECTIONS = [
+  subscriptions,
   purchases,
   account,
 ];
