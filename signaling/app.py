@@ -32,6 +32,7 @@ from signaling.payments.sandbox import Sandbox
 from signaling.payments.service import Payments
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
+from signaling.payments.walletroutes import WalletRoutes
 from signaling.ratelimit import LocalRateLimiter
 from signaling.rooms.cards import Cards
 from signaling.rooms.commands import Commands
@@ -312,6 +313,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
     app.router.add_routes(rooms.routes())
     app.router.add_routes(payment_routes(parts.payments, parts.limiter, trusted))
     app.router.add_routes(RefundRoutes(parts.payments, parts.limiter, trusted).routes())
+    app.router.add_routes(WalletRoutes(parts.payments, parts.limiter, trusted).routes())
     app.router.add_routes(_gateway(parts).routes())
     app.router.add_routes(_stream_routes(parts).routes())
     app.router.add_get("/healthz", _healthz)

@@ -24,6 +24,7 @@ from metering.orders import (
     after,
 )
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
+from signaling.payments import filling
 from signaling.payments.port import Checkout, RefundFact
 from signaling.payments.sales import book, sale_of_order, sale_of_window, share_of
 from signaling.payments.wallets import topup_ended
@@ -102,6 +103,10 @@ class Application:
 
     async def grant(self, _decision: GrantPass) -> None:
         order, stamp = self._order, self._stamp
+        if order.purpose == "topup":
+            self._values |= {"granted": True, "paid_at": stamp.now_text, "paid_at_s": stamp.now_s}
+            self.notices.extend(await filling.fill(self._tx, order, stamp.now_text))
+            return
         room = await rooms.by_id(self._tx, order.room)
         assert room is not None, "orders refer to their room"
         await passes.grant_pass(
@@ -187,6 +192,9 @@ class Application:
     async def record_refund(self, decision: RecordRefund) -> None:
         order, delta_minor = self._order, decision.amount_minor_delta
         self._values["refunded_minor"] = order.refunded_minor + delta_minor
+        if order.purpose == "topup":
+            await self._take_credits(order.refunded_minor, delta_minor)
+            return
         sale = sale_of_order(order)
         share = share_of(sale, order.refunded_minor)
         await self._book(chart.refund(sale, order.refunded_minor, delta_minor, share))
@@ -194,6 +202,12 @@ class Application:
     async def record_dispute(self, decision: RecordDispute) -> None:
         order = self._order
         self._values["dispute"] = decision.dispute
+        if order.purpose == "topup":
+            self._values["lost_minor"] = decision.lost_minor
+            await self._take_credits(
+                order.amount_minor - decision.lost_minor, decision.lost_minor, is_lost=True
+            )
+            return
         sale, gone_minor = sale_of_order(order), order.amount_minor - decision.lost_minor
         if order.funding in BY_USE and decision.lost_minor > 0:
             sale, gone_minor = await self._first_charge()
@@ -201,6 +215,14 @@ class Application:
         self._values["lost_minor"] = lost_minor
         if lost_minor > 0:
             await self._book(chart.dispute_lost(sale, gone_minor, share_of(sale, gone_minor)))
+
+    async def _take_credits(self, gone_minor: int, minor: int, *, is_lost: bool = False) -> None:
+        if minor > 0:
+            now_text = self._stamp.now_text
+            notices = await filling.take_back(
+                self._tx, self._order, gone_minor, minor, now_text, is_lost=is_lost
+            )
+            self.notices.extend(notices)
 
     async def _first_charge(self) -> tuple[chart.Sale, int]:
         """Of an order that is paid for by use, its Checkout's own payment is the first window's: its sale, and what of

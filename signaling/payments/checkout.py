@@ -10,12 +10,22 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from metering.errors import RefusedError
 from metering.money import Money
 from metering.orders import OrderState
-from metering.tariff import Entrance, Free, Metered, PerMinute, Tariff, length_of, parse_tariff, price_of
+from metering.tariff import (
+    Entrance,
+    Free,
+    Metered,
+    PerMinute,
+    Tariff,
+    Wallet,
+    length_of,
+    parse_tariff,
+    price_of,
+)
 from signaling.errors import ApiError
 from signaling.http import Line
 from signaling.ids import secret_hash
 from signaling.notices import Notice, RoomChanged
-from signaling.payments import reconcile
+from signaling.payments import reconcile, walletstays
 from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.granting import insert_granted
@@ -79,8 +89,11 @@ def require_secret(secret: str | None) -> str:
     return secret
 
 
-async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None) -> Made:
-    """Stores the order with its seat, then creates its Checkout Session. Raises ApiError (API.md, Orders).
+async def make_order(
+    ctx: Context, slug: str, body: NewOrder, secret: str | None, user_id: str | None = None
+) -> Made:
+    """Stores the order with its seat, then creates its Checkout Session. `user_id`: the signed-in payer's. Raises
+    ApiError (API.md, Orders).
 
     The order of the answer has no `checkout_session_id` when the payment service did not answer.
     """
@@ -89,7 +102,7 @@ async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None
         raise ApiError(422, "terms_not_accepted", "the terms must be accepted", field="accept_terms")
     now_s, now_text = ctx.now_s(), ctx.now_text()
     stamp = Stamp(ctx.new_id("pass"), now_s, now_text)
-    maker = _Maker(ctx, slug, body, secret_hash(secret), stamp)
+    maker = _Maker(ctx, slug, body, secret_hash(secret), stamp=stamp, user_id=user_id)
     made = await ctx.db.write(maker.run)
     ctx.step("ordered")
     if made.is_new:
@@ -108,12 +121,15 @@ async def make_order(ctx: Context, slug: str, body: NewOrder, secret: str | None
 class _Maker:
     """One transaction: the checks and the rows of a new order."""
 
-    def __init__(self, ctx: Context, slug: str, body: NewOrder, hashed: str, stamp: Stamp) -> None:
+    def __init__(
+        self, ctx: Context, slug: str, body: NewOrder, hashed: str, *, stamp: Stamp, user_id: str | None
+    ) -> None:
         self._ctx = ctx
         self._slug = slug
         self._body = body
         self._hashed = hashed
         self._stamp = stamp
+        self._user_id = user_id
         self._now_s = stamp.now_s
         self._now_text = stamp.now_text
 
@@ -129,6 +145,9 @@ class _Maker:
         unpriced = self._order(room, await terms_version(tx, room.id))
         priced = await price_order(tx, room, unpriced, self._body.code, self._now_s)
         order = priced.order
+        if order.funding == "wallet":
+            granted, notices = await walletstays.open_stay(tx, order, room, self._stamp)
+            return Made(granted, is_new=True, notices=notices)
         if order.funding == "free" or order.amount_minor == 0:
             granted, notices = await insert_granted(tx, order, room, self._stamp)
             await take_code(tx, priced)
@@ -176,6 +195,8 @@ class _Maker:
     def _order(self, room: rooms.Room, version: str | None) -> Order:
         body, settings = self._body, self._ctx.settings
         tariff = parse_tariff(room.tariff)
+        if isinstance(tariff, Wallet) and self._user_id is None:
+            raise ApiError(401, "sign_in_required", "sign in: this room is paid for with your credits")
         seconds, price = _price(tariff, body.seconds)
         return Order(
             id=body.order_id,
@@ -204,6 +225,7 @@ class _Maker:
             funding=_funding(tariff),
             goes_on=body.goes_on and isinstance(tariff, Metered),
             payee=room.owner_id or room.id,
+            user_id=self._user_id,
         )
 
 
@@ -211,8 +233,10 @@ def _funding(tariff: Tariff) -> Funding:
     """Raises ApiError 409 `not_for_sale` for a tariff whose orders are not made here."""
     if isinstance(tariff, Entrance | PerMinute):
         return "payment"
-    if isinstance(tariff, Metered | Free):
-        return "metered" if isinstance(tariff, Metered) else "free"
+    if isinstance(tariff, Metered | Free | Wallet):
+        return (
+            "metered" if isinstance(tariff, Metered) else "wallet" if isinstance(tariff, Wallet) else "free"
+        )
     raise ApiError(409, "not_for_sale", "this room cannot be paid for in this way")
 
 

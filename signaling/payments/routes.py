@@ -4,6 +4,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from signaling.http import Network, answer, bearer, client_address, parse_body, read_body
+from signaling.identity import person
 from signaling.payments import views
 from signaling.payments.checkout import NewOrder
 from signaling.payments.service import Payments
@@ -58,7 +59,10 @@ class PaymentRoutes:
     async def make(self, request: web.Request) -> web.Response:
         await require(self._limiter, f"orders:{self._address(request)}", ORDERS_RULE)
         body = await parse_body(request, NewOrder)
-        made = await self._payments.make_order(request.match_info["slug"], body, bearer(request))
+        payer = await person(request)
+        made = await self._payments.make_order(
+            request.match_info["slug"], body, bearer(request), payer.id if payer else None
+        )
         view = views.made_view(self._payments.settings, made.order)
         is_pending = view.get("state") == "payment_pending"
         return answer(view, 202 if is_pending else 201 if made.is_new else 200)

@@ -137,8 +137,10 @@ class Payments:
 
     # --- doors --------------------------------------------------------------------------------------------
 
-    async def make_order(self, slug: str, body: checkout.NewOrder, secret: str | None) -> checkout.Made:
-        return await checkout.make_order(self.ctx, slug, body, secret)
+    async def make_order(
+        self, slug: str, body: checkout.NewOrder, secret: str | None, user_id: str | None = None
+    ) -> checkout.Made:
+        return await checkout.make_order(self.ctx, slug, body, secret, user_id)
 
     async def find_order(self, order_id: str, secret: str | None) -> Order:
         return await checkout.find_order(self.ctx, order_id, secret)

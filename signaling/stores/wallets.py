@@ -10,7 +10,8 @@ from typing import Any, Literal
 from sqlalchemy import and_, select, update
 
 from signaling.stores.database import Transaction
-from signaling.stores.schema import orders, passes, sessions, wallets
+from signaling.stores.ledger import is_open_hold
+from signaling.stores.schema import orders, passes, sessions, transfers, wallets
 from signaling.stores.statements import insert_once
 
 ManagedBy = Literal["stripe", "platform"]
@@ -128,3 +129,9 @@ async def inside(tx: Transaction, key: Key) -> list[Inside]:
     )
     found = {row.id: Inside(row.id, row.room_id, row.tariff) for row in await tx.execute(query)}
     return list(found.values())
+
+
+async def is_held(tx: Transaction, hold_id: str) -> bool:
+    """Whether that hold of the ledger is still open."""
+    query = select(transfers.c.id).where(transfers.c.id == hold_id, is_open_hold())
+    return (await tx.execute(query)).first() is not None

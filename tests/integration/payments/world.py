@@ -17,6 +17,7 @@ from aiohttp.test_utils import TestServer
 from signaling.clock import rfc3339
 from signaling.errors import ApiError
 from signaling.http import bearer, errors_middleware
+from signaling.identity import IDENTITY, Identity
 from signaling.ids import new_id, new_secret
 from signaling.notices import Notice, Notices, OrderPaid
 from signaling.payments import sweeper
@@ -26,8 +27,9 @@ from signaling.payments.sandbox import Sandbox
 from signaling.payments.service import Payments
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
+from signaling.payments.walletroutes import WalletRoutes
 from signaling.ratelimit import LocalRateLimiter
-from signaling.stores import rooms
+from signaling.stores import people, rooms
 from signaling.stores.checks import run_checks
 from signaling.stores.database import Database
 from signaling.stores.schema import metadata
@@ -68,16 +70,22 @@ async def _operator(request: web.Request) -> str:
     return "operator"
 
 
+# Stands for the session's cookie, which another part looks after.
+PERSON = "X-Person"
+
+
 class Customer:
     """Keeps the secret of one order, as a browser does."""
 
-    def __init__(self, order_id: str, secret: str) -> None:
+    def __init__(self, order_id: str, secret: str, user_id: str | None = None) -> None:
         self.order_id = order_id
         self.secret = secret
+        self.user_id = user_id
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.secret}"}
+        signed_in = {PERSON: self.user_id} if self.user_id else {}
+        return {"Authorization": f"Bearer {self.secret}"} | signed_in
 
 
 class World:
@@ -147,6 +155,7 @@ class World:
         )
         self.routes._payments = self.payments
         self.refund_routes._payments = self.payments
+        self.wallet_routes._payments = self.payments
 
     async def reboot(self, **settings: Any) -> None:
         """After a crash: other connections, the same files; what a restarting server does first is done."""
@@ -175,7 +184,14 @@ class World:
         app.router.add_routes(self.routes.routes())
         self.refund_routes = RefundRoutes(None, limiter, operator=_operator)  # type: ignore[arg-type]
         app.router.add_routes(self.refund_routes.routes())
+        self.wallet_routes = WalletRoutes(None, limiter)  # type: ignore[arg-type]
+        app.router.add_routes(self.wallet_routes.routes())
+        app[IDENTITY] = Identity(self._find_person)
         return app
+
+    async def _find_person(self, request: web.Request) -> people.User | None:
+        async with self.db.read() as tx:
+            return await people.by_id(tx, request.headers.get(PERSON, ""))
 
     @web.middleware
     async def _dying(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -230,8 +246,9 @@ class World:
     async def host_leaves(self, room_id: str) -> None:
         await self.set_room(room_id, live=False, away_since_s=int(self.clock.at_s))
 
-    def customer(self) -> Customer:
-        return Customer(new_id("ord", os.urandom), new_secret(os.urandom))
+    def customer(self, user_id: str | None = None) -> Customer:
+        """`user_id`: of who is signed in."""
+        return Customer(new_id("ord", os.urandom), new_secret(os.urandom), user_id)
 
     async def order(self, who: Customer, slug: str = "talk", **body: Any) -> tuple[int, dict[str, Any]]:
         said = {"order_id": who.order_id, "name": "Bo", "seconds": 900, "accept_terms": True} | body
@@ -316,7 +333,9 @@ class World:
         """Our ledger against what the sandbox knows of each payment, and our own invariants."""
         ours: dict[tuple[str, str], int] = {}
         for row in await self.rows("transfers"):
-            key = (row["subject_id"], row["code"])
+            if "stripe_clearing" not in {row["debit"], row["credit"]}:
+                continue  # between accounts of ours
+            key = (row["subject_id"], "payment_captured" if row["code"] == "topup" else row["code"])
             ours[key] = ours.get(key, 0) + row["amount_minor"]
         for theirs in await self.books():
             order_id = theirs["client_reference_id"]
