@@ -16,12 +16,15 @@ from mediaserver.events import MediaEvent
 from mediaserver.planes import chosen_plane
 from mediaserver.pool import MediaPool, WorkerChange
 from mediaserver.server import EventSink, MediaServer, MediaStats
+from signaling.addresses import sender, smtp_server
 from signaling.clock import Clock, SystemClock, now_ms, rfc3339
 from signaling.cluster import Cluster, make_cluster
 from signaling.config import Settings
 from signaling.errors import ConfigError
 from signaling.http import Provider, errors_middleware, security_headers, trusted_networks
+from signaling.identity import IDENTITY, Identity
 from signaling.ids import RandomBytes, new_id, new_secret
+from signaling.mail import Mailer, SmtpMailer
 from signaling.metrics import Figures, Metrics
 from signaling.network import media_config
 from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RoomChanged
@@ -33,6 +36,12 @@ from signaling.payments.service import Payments
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
 from signaling.payments.walletroutes import WalletRoutes
+from signaling.people import signin
+from signaling.people.mailbox import Mailbox
+from signaling.people.routes import PeopleRoutes
+from signaling.people.sessions import Sessions
+from signaling.people.signin import SignIn
+from signaling.post import Post
 from signaling.ratelimit import LocalRateLimiter
 from signaling.rooms.cards import Cards
 from signaling.rooms.commands import Commands
@@ -68,6 +77,16 @@ class SandboxParts:
 
 
 @dataclass(slots=True)
+class PeopleParts:
+    """Who is signed in, and the letters to them. `mailer` None: this server sends none, and nobody can sign in."""
+
+    sessions: Sessions
+    sign_in: SignIn
+    mailer: Mailer | None
+    post: Post
+
+
+@dataclass(slots=True)
 class Parts:
     """What the server is made of."""
 
@@ -86,6 +105,7 @@ class Parts:
     rooms: Rooms
     http: aiohttp.ClientSession
     payments: Payments
+    people: PeopleParts
     sandbox: SandboxParts | None
     heartbeat: Heartbeat
     cluster: Cluster
@@ -112,12 +132,13 @@ def build_app(
     pages = Pages(parts.cards, _page_facts(settings))
     app = web.Application(middlewares=[errors_middleware, pages.middleware])
     app[PARTS] = parts
+    app[IDENTITY] = Identity(parts.people.sessions.find, settings.admin_token)
     app.on_response_prepare.append(
         security_headers(_provider(settings), hsts=settings.origin.startswith("https:"))
     )
     pages.install(app)
     _add_routes(app, parts)
-    for context in (_database, _run, _sandbox, _payments):
+    for context in (_database, _run, _sandbox, _payments, _post):
         app.cleanup_ctx.append(context)
     app.on_shutdown.append(_say_goodbye)
     parts.notices.subscribe(lambda notice: _wake_watchers(parts, notice))
@@ -176,6 +197,7 @@ def _parts(
         rooms=rooms,
         http=http,
         payments=payments,
+        people=_people(settings, db, clock, random_bytes, notices=notices, tokens=tokens),
         sandbox=sandbox,
         heartbeat=heartbeat,
         cluster=make_cluster(settings.redis_url.get_secret_value() if settings.redis_url else None, run_id),
@@ -270,6 +292,36 @@ def _make_sandbox(
     return SandboxParts(sandbox, listener)
 
 
+def _people(
+    settings: Settings,
+    db: Database,
+    clock: Clock,
+    random_bytes: RandomBytes,
+    *,
+    notices: Notices,
+    tokens: Tokens,
+) -> PeopleParts:
+    def keys() -> list[tuple[str, str]]:
+        return [(key.kid, key.secret) for key in tokens.keys]
+
+    sessions = Sessions(db, clock, random_bytes, keys=keys, origin=settings.origin)
+    sign_in = SignIn(db, clock, random_bytes, notices, sessions=sessions, origin=settings.origin)
+    mailer = _mailer(settings)
+    post = Post(db, clock, notices, mailer=mailer, writers={signin.LETTER: sign_in.letter})
+    return PeopleParts(sessions, sign_in, mailer, post)
+
+
+def _mailer(settings: Settings) -> Mailer | None:
+    if settings.smtp_url is not None:
+        return SmtpMailer(smtp_server(settings.smtp_url.get_secret_value()), sender(settings.mail_from))
+    if settings.sandbox:
+        return Mailbox()
+    log.warning(
+        "mail_off", detail="nobody can sign in and no receipts are mailed: set SMTP_URL and MAIL_FROM"
+    )
+    return None
+
+
 def _payments_settings(settings: Settings) -> PaymentsSettings:
     return PaymentsSettings(
         mode=settings.mode,
@@ -291,6 +343,7 @@ def _page_facts(settings: Settings) -> PageFacts:
         _provider(settings),
         settings.stripe_publishable_key,
         "open" if settings.rooms_are_open else "invitation",
+        sign_in=settings.sandbox or settings.smtp_url is not None,
     )
 
 
@@ -306,6 +359,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
         "open" if settings.rooms_are_open else "invitation",
         settings.checkout_ui,
         settings.stripe_publishable_key,
+        parts.people.mailer is not None,
     )
     rooms = RoomRoutes(
         parts.db, parts.opening, parts.cards, limiter=parts.limiter, facts=facts, trusted=trusted
@@ -316,12 +370,26 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
     app.router.add_routes(WalletRoutes(parts.payments, parts.limiter, trusted).routes())
     app.router.add_routes(_gateway(parts).routes())
     app.router.add_routes(_stream_routes(parts).routes())
+    app.router.add_routes(_people_routes(parts))
     app.router.add_get("/healthz", _healthz)
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     metrics = Metrics(Figures(parts.rooms, parts.cards), lambda: _media_stats(parts.media), token)
     app.router.add_get("/metrics", metrics.show)
     if parts.sandbox is not None:
         app.add_subapp("/sandbox", parts.sandbox.sandbox.pages_app())
+
+
+def _people_routes(parts: Parts) -> list[web.RouteDef]:
+    people = parts.people
+    routes = PeopleRoutes(
+        parts.db,
+        people.sessions,
+        people.sign_in,
+        limiter=parts.limiter,
+        trusted=trusted_networks(parts.settings.trusted_proxies),
+        can_mail=people.mailer is not None,
+    ).routes()
+    return [*routes, people.mailer.route()] if isinstance(people.mailer, Mailbox) else routes
 
 
 def _gateway(parts: Parts) -> Gateway:
@@ -371,7 +439,8 @@ async def _healthz(request: web.Request) -> web.Response:
         workers = {"media_workers": {"ready": parts.media.ready, "of": parts.media.workers}}
         healthy = healthy and parts.media.ready > 0
     status = "ok" if healthy else "unavailable"
-    body = {"status": status, "run_id": parts.run_id, "mode": parts.settings.mode, **workers}
+    mail = "on" if parts.people.mailer is not None else "off"
+    body = {"status": status, "run_id": parts.run_id, "mode": parts.settings.mode, "mail": mail, **workers}
     return web.json_response(body, status=200 if healthy else 503, headers={"Cache-Control": "no-store"})
 
 
@@ -450,6 +519,13 @@ async def _payments(app: web.Application) -> AsyncIterator[None]:
     await payments.start()
     yield
     await payments.close()
+
+
+async def _post(app: web.Application) -> AsyncIterator[None]:
+    post = app[PARTS].people.post
+    await post.start()
+    yield
+    await post.close()
 
 
 async def _say_goodbye(app: web.Application) -> None:

@@ -1,4 +1,4 @@
-"""`tollroom serve | invite | check`."""
+"""`tollroom serve | invite | operator | check`."""
 
 import argparse
 import asyncio
@@ -10,12 +10,14 @@ import uvloop
 
 from mediaserver.errors import NoNativePlaneError, PortInUseError
 from signaling import config, logs
+from signaling.addresses import is_email
+from signaling.clock import rfc3339
 from signaling.errors import ConfigError
 from signaling.ids import new_id, new_secret, secret_hash
 from signaling.serve import say, serve
-from signaling.stores import invitations
+from signaling.stores import invitations, people
 from signaling.stores.checks import run_checks
-from signaling.stores.database import Database
+from signaling.stores.database import Database, Transaction
 from signaling.stores.migrations import upgrade
 
 DAY_S = 86_400
@@ -30,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     invite.add_argument("--uses", type=int, default=1, help="how many rooms it opens (default 1)")
     invite.add_argument("--days", type=int, default=7, help="how long it is good for (default 7)")
     invite.add_argument("--note", default="", help="for whom, to find it again")
+    operator = commands.add_parser("operator", help="make somebody an operator of this server")
+    operator.add_argument("email", help="the address with which they sign in")
+    operator.add_argument("--revoke", action="store_true", help="they are none any more, and are signed out")
     commands.add_parser("check", help="check the books; ends with 1 when something is wrong")
     return made
 
@@ -52,6 +57,8 @@ def _run(given: argparse.Namespace, settings: config.Settings) -> int:
         return uvloop.run(serve(settings))
     if given.command == "invite":
         return asyncio.run(invite(settings, uses=given.uses, days=given.days, note=given.note))
+    if given.command == "operator":
+        return asyncio.run(operator(settings, given.email, revoke=given.revoke))
     return asyncio.run(check(settings))
 
 
@@ -69,6 +76,32 @@ async def invite(settings: config.Settings, *, uses: int, days: int, note: str) 
     await db.write(lambda tx: invitations.add(tx, row))
     await db.close()
     say(f"{settings.origin}/#invite={secret}")
+    return 0
+
+
+async def operator(settings: config.Settings, email: str, *, revoke: bool) -> int:
+    """Somebody with that address is an operator from now on, known before or not."""
+    address = email.strip().lower()
+    if not is_email(address):
+        raise ConfigError(f"{email!r} is not an e-mail address")
+    fresh = people.User(
+        new_id("usr", os.urandom), address, address.partition("@")[0], "user", rfc3339(time.time())
+    )
+
+    async def work(tx: Transaction) -> None:
+        user = await people.known_or_new(tx, fresh)
+        await people.set_role(tx, user.id, "user" if revoke else "operator")
+        if revoke:
+            await people.end_sessions(tx, user.id)
+
+    db = await _open(settings)
+    await db.write(work)
+    await db.close()
+    say(
+        f"{address} is no operator any more"
+        if revoke
+        else f"{address} is an operator: {settings.origin}/signin"
+    )
     return 0
 
 

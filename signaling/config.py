@@ -16,6 +16,7 @@ import pydantic
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from signaling.addresses import sender, smtp_server
 from signaling.errors import ConfigError
 
 Mode = Literal["sandbox", "test", "live"]
@@ -71,6 +72,9 @@ class Settings(BaseSettings):
     checkout_ui: Literal["hosted", "embedded"] = "hosted"
     room_creation: Literal["", "open", "invitation"] = ""
     trusted_proxies: Words = ()
+    admin_token: SecretStr | None = None
+    smtp_url: SecretStr | None = None
+    mail_from: str = ""
     metrics_token: SecretStr | None = None
     token_secret: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -89,6 +93,8 @@ class Settings(BaseSettings):
         "redis_url",
         "stripe_secret_key",
         "stripe_webhook_secret",
+        "admin_token",
+        "smtp_url",
         "metrics_token",
         "token_secret",
         "turn_secret",
@@ -163,6 +169,7 @@ def load(**overrides: Any) -> Settings:
         _refuse_lists,
         _refuse_ports,
         _refuse_turn,
+        _refuse_mail,
     ):
         refuse(settings)
     return settings
@@ -237,6 +244,8 @@ def _refuse_lists(settings: Settings) -> None:
         and len(settings.token_secret.get_secret_value()) < TOKEN_SECRET_CHARS_MIN
     ):
         raise ConfigError(f"TOKEN_SECRET must have at least {TOKEN_SECRET_CHARS_MIN} characters")
+    if settings.admin_token is not None and not _is_strong(settings.admin_token.get_secret_value()):
+        raise ConfigError(f"ADMIN_TOKEN must have at least {TOKEN_SECRET_CHARS_MIN} characters, ASCII alone")
 
 
 def _refuse_ports(settings: Settings) -> None:
@@ -260,6 +269,27 @@ def _refuse_turn(settings: Settings) -> None:
             raise ConfigError(
                 f"TURN_URLS: {url!r} is not of the form turn:HOST:PORT?transport=udp (or tcp, or turns:)"
             )
+
+
+def _is_strong(token: str) -> bool:
+    return len(token) >= TOKEN_SECRET_CHARS_MIN and token.isascii() and not any(map(str.isspace, token))
+
+
+def _refuse_mail(settings: Settings) -> None:
+    if (settings.smtp_url is None) != (settings.mail_from == ""):
+        raise ConfigError(
+            "SMTP_URL and MAIL_FROM belong together: who takes our mail, and whom it says it is from"
+        )
+    if settings.smtp_url is None:
+        return
+    try:
+        smtp_server(settings.smtp_url.get_secret_value())
+    except ValueError as error:
+        raise ConfigError(f"SMTP_URL: {error}") from None
+    try:
+        sender(settings.mail_from)
+    except ValueError as error:
+        raise ConfigError(f"MAIL_FROM: {error}") from None
 
 
 def _refuse_address(name: str, word: str) -> None:

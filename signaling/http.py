@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 BODY_BYTES_MAX = 32 * 1024
 BEARER_MAX = 256
+# Says no more than that there may be a session: a page of a visitor without one need not ask who it is.
+SIGNED_IN_COOKIE = "tollroom_signed_in"
 MACHINE_PATHS = ("/api/", "/stripe/", "/ws", "/whip", "/whep", "/healthz", "/metrics")
 
 Model = TypeVar("Model", bound=BaseModel)

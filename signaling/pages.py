@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from metering.money import Money
 from signaling.errors import ApiError
-from signaling.http import MACHINE_PATHS, PageKind, page_kind
+from signaling.http import MACHINE_PATHS, SIGNED_IN_COOKIE, PageKind, page_kind
 from signaling.rooms.cards import Cards
 
 log = structlog.get_logger()
@@ -34,6 +34,7 @@ class PageFacts:
     payment_provider: str
     publishable_key: str
     room_creation: str = "open"  # or "invitation"
+    sign_in: bool = False
 
     def context(self) -> dict[str, Any]:
         return {
@@ -43,7 +44,13 @@ class PageFacts:
             "payment_provider": self.payment_provider,
             "publishable_key": self.publishable_key,
             "room_creation": self.room_creation,
+            "sign_in": self.sign_in,
         }
+
+
+def _hints(request: web.Request) -> dict[str, Any]:
+    """Whether somebody may be signed in, so that the header need not change after the first paint; proves nothing."""
+    return {"signed_in": request.cookies.get(SIGNED_IN_COOKIE) == "1"}
 
 
 def price_text(card: dict[str, Any]) -> str:
@@ -81,6 +88,8 @@ class Pages:
                 web.get("/host/{room_id}", self.studio),
                 web.get("/orders/{id}", self.receipt),
                 web.get("/oembed", self.oembed),
+                web.get("/signin", self.signin),
+                web.get("/me", self.me),
                 web.get("/offline", self.offline),
                 web.get("/restarting", self.restarting),
                 web.get("/worker.js", self.worker),
@@ -111,6 +120,12 @@ class Pages:
 
     async def receipt(self, request: web.Request) -> web.Response:
         return self._render(request, "receipt.html", page_title="Receipt", order_id=request.match_info["id"])
+
+    async def signin(self, request: web.Request) -> web.Response:
+        return self._render(request, "signin.html", page_title="Sign in")
+
+    async def me(self, request: web.Request) -> web.Response:
+        return self._render(request, "me.html", page_title="Your page")
 
     async def offline(self, request: web.Request) -> web.Response:
         """What the service worker keeps, and shows when the server cannot be reached."""
@@ -154,7 +169,7 @@ class Pages:
         self, request: web.Request, template: str, http_status: int = 200, **context: Any
     ) -> web.Response:
         response = aiohttp_jinja2.render_template(
-            template, request, self._facts.context() | context, status=http_status
+            template, request, self._facts.context() | _hints(request) | context, status=http_status
         )
         response.headers["Cache-Control"] = "no-store"
         return response

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from signaling.clock import Clock, rfc3339
 from signaling.errors import ApiError
+from signaling.http import SIGNED_IN_COOKIE as HINT
 from signaling.http import base_url
 from signaling.ids import RandomBytes, new_secret, secret_hash, secret_matches
 from signaling.stores import people
@@ -28,8 +29,6 @@ EXTEND_AFTER_S = 86_400
 SAFE = {"GET", "HEAD", "OPTIONS"}
 COOKIE = "tollroom_session"
 HOST_COOKIE = "__Host-tollroom_session"  # browsers take it from https alone, for this host and every path
-# Says no more than that there may be a session: a page of a visitor without one need not ask.
-HINT = "tollroom_signed_in"
 
 # The keys of the server, newest first: (id, secret).
 Keys = Callable[[], Sequence[tuple[str, str]]]
@@ -88,7 +87,7 @@ class Sessions:
         if secret is None:
             return None
         async with self._db.read() as tx:
-            found = await people.session_of(tx, secret_hash(secret), self._now_s())
+            found = await people.session_of(tx, secret_hash(secret), self.now_s())
         if found is None:
             return None
         current = Current(*found, secret)
@@ -97,6 +96,11 @@ class Sessions:
             _require_csrf(request, current)
         request[CURRENT] = current
         return current
+
+    def hash_of(self, request: web.Request) -> str | None:
+        """Of the secret that the request brings, be its session good or not."""
+        secret = self._secret(request.cookies.get(self._cookie(request), ""))
+        return None if secret is None else secret_hash(secret)
 
     def require_own_page(self, request: web.Request) -> None:
         """Raises ApiError 403 `bad_origin` unless the request says that it comes from a page of ours."""
@@ -115,21 +119,19 @@ class Sessions:
 
     # --- beginning and ending -----------------------------------------------------------------------------
 
-    def make(self, user: User) -> Current:
-        """A new session with a new secret, to be stored by the caller (`people.add_session`)."""
+    def begin(self) -> Callable[[User], Current]:
+        """A new secret; what is answered makes the session of it, to be stored by the caller (`people.add_session`), and
+        may be called again when its transaction is repeated."""
         secret = new_secret(self._random_bytes)
-        session = UserSession(
-            secret_hash=secret_hash(secret),
-            user_id=user.id,
-            csrf_hash=secret_hash(csrf_token(secret)),
-            created_at=rfc3339(self._clock.wall_s()),
-            expires_at_s=self._now_s() + SESSION_S,
+        created_at, expires_at_s = rfc3339(self._clock.wall_s()), self.now_s() + SESSION_S
+        hashed, csrf_hash = secret_hash(secret), secret_hash(csrf_token(secret))
+        return lambda user: Current(
+            UserSession(hashed, user.id, csrf_hash, created_at, expires_at_s), user, secret
         )
-        return Current(session, user, secret)
 
     async def extend(self, request: web.Request, response: web.Response, current: Current) -> None:
         """Thirty days from now, written once a day at most."""
-        until_s = self._now_s() + SESSION_S
+        until_s = self.now_s() + SESSION_S
         if until_s - current.session.expires_at_s < EXTEND_AFTER_S:
             return
         await self._db.write(lambda tx: people.extend_session(tx, current.session.secret_hash, until_s))
@@ -161,7 +163,7 @@ class Sessions:
     def _cookie(self, request: web.Request) -> str:
         return HOST_COOKIE if self._is_secure(request) else COOKIE
 
-    def _now_s(self) -> int:
+    def now_s(self) -> int:
         return int(self._clock.wall_s())
 
 

@@ -11,7 +11,7 @@ from signaling.clock import Clock, rfc3339
 from signaling.errors import ApiError
 from signaling.http import Line, Prose
 from signaling.ids import RandomBytes, new_id, new_secret, new_slug, secret_hash, secret_matches
-from signaling.stores import invitations
+from signaling.stores import invitations, people
 from signaling.stores import rooms as store
 from signaling.stores.database import Database, Transaction
 
@@ -117,8 +117,8 @@ class Opening:
         self._books = books
         self._anyone_may_open = anyone_may_open
 
-    async def open_room(self, body: NewRoom, invitation: str | None) -> Opened:
-        """Raises ApiError 401 `invitation_required`, 403 `invitation_used`, 422."""
+    async def open_room(self, body: NewRoom, invitation: str | None, owner_id: str | None = None) -> Opened:
+        """`owner_id`: the signed-in person who earns here; None: the operator. Raises ApiError 401 `invitation_required`, 403 `invitation_used`, 422."""
         tariff, capacity = read_tariff(body), read_capacity(body)
         opened = Opened(
             new_id("room", self._random_bytes), new_slug(self._random_bytes), new_secret(self._random_bytes)
@@ -126,7 +126,9 @@ class Opening:
 
         async def work(tx: Transaction) -> None:
             await self._take_invitation(tx, invitation)
-            await store.insert_room(tx, self._row(opened, body, tariff, capacity))
+            await store.insert_room(tx, self._row(opened, body, tariff, capacity) | {"owner_id": owner_id})
+            if owner_id is not None:
+                await people.becomes_host(tx, owner_id)
 
         await self._db.write(work)
         return opened

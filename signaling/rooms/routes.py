@@ -9,6 +9,7 @@ from aiohttp import web
 
 from metering.money import CURRENCIES
 from signaling.http import Network, answer, bearer, client_address, parse_body
+from signaling.identity import person
 from signaling.ratelimit import RateLimiter, Rule, require
 from signaling.rooms.cards import Cards, room_by_slug
 from signaling.rooms.opening import NewRoom, Opening
@@ -28,6 +29,7 @@ class PublicFacts:
     room_creation: str
     checkout_ui: str
     publishable_key: str
+    sign_in: bool = True
 
 
 class RoomRoutes:
@@ -73,6 +75,7 @@ class RoomRoutes:
             "room_creation": facts.room_creation,
             "checkout_ui": facts.checkout_ui,
             "publishable_key": facts.publishable_key,
+            "sign_in": facts.sign_in,
             "currencies": currencies,
         }
         return web.json_response(body, headers={"Cache-Control": "no-cache"})
@@ -80,7 +83,8 @@ class RoomRoutes:
     async def create(self, request: web.Request) -> web.Response:
         await self._limit(request, "create", CREATE_RULE)
         body = await parse_body(request, NewRoom)
-        opened = await self._opening.open_room(body, bearer(request))
+        owner = await person(request)
+        opened = await self._opening.open_room(body, bearer(request), owner.id if owner else None)
         links = {
             "id": opened.id,
             "slug": opened.slug,

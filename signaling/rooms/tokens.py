@@ -68,6 +68,11 @@ class Tokens:
         """From now on; call before the first token (`load_keys`) and after each rotation."""
         self._keys = keys
 
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Newest first; for who else signs in this server's name."""
+        return self._keys
+
     def make(self, claims: Claims) -> tuple[str, int]:
         """The token and when it expires (Unix seconds)."""
         now_s = int(self._clock.wall_s())

@@ -16,19 +16,22 @@ export class ApiError extends Error {
 
 const TIMEOUT_MS = 20_000;
 
+/** @typedef {{body?: object, secret?: string | null, signal?: AbortSignal}} CallOptions `secret` goes into `Authorization: Bearer` */
+
 /**
  * @param {string} method @param {string} path
- * @param {{body?: object, secret?: string | null, signal?: AbortSignal}} [options] `secret` goes into `Authorization: Bearer`
+ * @param {CallOptions & {session?: {csrf_token?: string}}} [options] `session`: the call is made as the person who is signed in; else no cookie goes along
  * @returns {Promise<any>}
  */
-async function call(method, path, { body, secret, signal } = {}) {
+async function call(method, path, { body, secret, signal, session } = {}) {
   const headers = new Headers({ Accept: "application/json" });
   if (secret) headers.set("Authorization", `Bearer ${secret}`);
+  if (session?.csrf_token) headers.set("X-CSRF-Token", session.csrf_token);
   if (body) headers.set("Content-Type", "application/json");
   let response;
   try {
     response = await fetch(path, {
-      method, headers, body: body && JSON.stringify(body), credentials: "omit", cache: "no-store", signal: signal ?? AbortSignal.timeout(TIMEOUT_MS),
+      method, headers, body: body && JSON.stringify(body), credentials: session ? "same-origin" : "omit", cache: "no-store", signal: signal ?? AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch (cause) {
     if (signal?.aborted) throw cause;
@@ -47,6 +50,63 @@ async function read(response) {
 }
 
 const enc = encodeURIComponent;
+
+// --- who is signed in ---
+
+/** @typedef {{id: string, email: string, name: string, role: "user" | "host" | "operator", csrf_token: string}} Me */
+
+/** Whether there may be a session: a cookie that says no more than this. A visitor without one is not asked about. */
+export const mayBeSignedIn = () => /(?:^|; )tollroom_signed_in=1/.test(globalThis.document?.cookie ?? "");
+
+/** @type {Promise<Me | null> | null} */
+let asked = null;
+
+/** Who is signed in, asked once a page; null for a visitor. @returns {Promise<Me | null>} */
+export function whoAmI() {
+  if (!mayBeSignedIn()) return Promise.resolve(null);
+  asked ??= call("GET", "/api/me", { session: {} }).catch((error) => {
+    asked = null;
+    if (error.code === "sign_in_required") return null;
+    throw error;
+  });
+  return asked;
+}
+
+/** Ask again who it is: the session may be another one since. */
+export function forgetMe() { asked = null; }
+
+/**
+ * A call as the person who is signed in, or as a visitor when nobody is. For every feature that knows people.
+ * @param {string} method @param {string} path @param {CallOptions} [options] @returns {Promise<any>}
+ */
+export async function callAs(method, path, options = {}) {
+  const me = await whoAmI();
+  if (!me) return call(method, path, options);
+  try {
+    return await call(method, path, { ...options, session: me });
+  } catch (error) {
+    if (/** @type {ApiError} */ (error).code !== "bad_csrf") throw error;
+  }
+  forgetMe(); // signed in anew in another tab
+  return call(method, path, { ...options, session: (await whoAmI()) ?? undefined });
+}
+
+/** @param {string} email @param {string} next @returns {Promise<{sent: true}>} */
+export const askForLink = (email, next) => call("POST", "/api/signin", { body: { email, next } });
+
+/** @param {string} token @returns {Promise<Me & {next: string}>} */
+export const openLink = (token) => { forgetMe(); return call("POST", "/api/signin/open", { body: { token }, session: {} }); };
+
+export const signOut = () => callAs("POST", "/api/signout", { body: {} }).finally(forgetMe);
+
+/** @param {string} name @returns {Promise<Me>} */
+export const rename = (name) => callAs("PATCH", "/api/me", { body: { name } });
+
+/** @returns {Promise<{sessions: {id: string, created_at: string, current: boolean}[]}>} */
+export const getSessions = () => callAs("GET", "/api/me/sessions");
+
+/** Signs out everywhere else. @returns {Promise<{ended: number}>} */
+export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 
 /** @typedef {import("./format.js").Money} Money */
 /** @typedef {{code: string, exponent: number, step: number, minimum_minor: number}} CurrencyRule */
@@ -84,7 +144,7 @@ const enc = encodeURIComponent;
 export const getConfig = () => call("GET", "/api/config");
 
 /** @param {NewRoom} room @param {string | null} invitation @returns {Promise<CreatedRoom>} */
-export const createRoom = (room, invitation) => call("POST", "/api/rooms", { body: room, secret: invitation });
+export const createRoom = (room, invitation) => callAs("POST", "/api/rooms", { body: room, secret: invitation });
 
 /** @param {string} slug @returns {Promise<Card>} */
 export const getCard = (slug) => call("GET", `/api/rooms/${enc(slug)}`);
@@ -96,7 +156,7 @@ export const cardEventsUrl = (slug) => `/api/rooms/${enc(slug)}/events`;
 export const qrUrl = (slug) => `/api/rooms/${enc(slug)}/qr.svg`;
 
 /** @param {string} slug @param {NewOrder} order @param {string} secret */
-export const createOrder = (slug, order, secret) => call("POST", `/api/rooms/${enc(slug)}/orders`, { body: order, secret });
+export const createOrder = (slug, order, secret) => callAs("POST", `/api/rooms/${enc(slug)}/orders`, { body: order, secret });
 
 /** @param {string} id @param {string} secret @returns {Promise<Order>} */
 export const getOrder = (id, secret) => call("GET", `/api/orders/${enc(id)}`, { secret });

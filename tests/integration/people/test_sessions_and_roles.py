@@ -67,7 +67,7 @@ class Site:
         user = await self.db.write(
             lambda tx: people.known_or_new(tx, User(f"usr_{role}", f"{role}@x.org", "Ana", role, NOW_TEXT))
         )
-        current = self.sessions.make(user)
+        current = self.sessions.begin()(user)
         now_s = int(self.clock.wall_s())
         await self.db.write(lambda tx: people.add_session(tx, current.session, now_s))
         return current, self.cookie(current)

@@ -61,6 +61,12 @@ def settings(**values: Any) -> Settings:
         ({"turn_secret": "s"}, "TURN_URLS"),
         ({"turn_urls": "https://turn.example.org", "turn_secret": "s"}, "turn:HOST"),
         ({"turn_urls": "turn:a,turn://b", "turn_secret": "s"}, "turn://b"),
+        ({"smtp_url": "smtp://mail.example.org"}, "MAIL_FROM"),
+        ({"mail_from": "rooms@example.org"}, "SMTP_URL"),
+        ({"smtp_url": "http://mail.example.org", "mail_from": "a@b.c"}, "SMTP_URL: must be"),
+        ({"smtp_url": "smtp://mail.example.org", "mail_from": "rooms"}, "MAIL_FROM: must be"),
+        ({"smtp_url": "smtp://mail.example.org", "mail_from": "a@b.c\r\nBcc: d@e.f"}, "MAIL_FROM: must be"),
+        ({"admin_token": "short"}, "ADMIN_TOKEN must have"),
     ],
 )
 def test_contradictions_are_refused_in_words(values: dict[str, Any], sentence: str) -> None:
@@ -109,8 +115,9 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_secrets_are_not_in_the_representation() -> None:
-    shown = repr(settings(**LIVE, token_secret="t" * 40, metrics_token="m" * 20))
-    for secret in ("sk_live", "whsec_something", "t" * 40, "m" * 20):
+    mail = {"smtp_url": "smtp://me:my-password@x.org", "mail_from": "a@b.c", "admin_token": "a" * 40}
+    shown = repr(settings(**LIVE, **mail, token_secret="t" * 40, metrics_token="m" * 20))
+    for secret in ("sk_live", "whsec_something", "t" * 40, "m" * 20, "my-password", "a" * 40):
         assert secret not in shown
 
 

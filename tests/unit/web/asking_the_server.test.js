@@ -47,3 +47,52 @@ test("no answer, and a proxy's page instead of one, are told apart from refusals
   answering(200, "<html>");
   await assert.rejects(api.getConfig(), { code: "unreadable" });
 });
+
+/** As a browser whose session's token is `token`; refuses the first change with `bad_csrf` when `stale`. */
+function signedIn({ stale = false, over = false } = {}) {
+  const asked = [];
+  globalThis.document = { cookie: "theme=dark; tollroom_signed_in=1" };
+  let token = "t1";
+  globalThis.fetch = async (path, init) => {
+    asked.push({ path, ...init });
+    if (path === "/api/me") return over ? refusal(401, "sign_in_required") : json({ name: "Ana", csrf_token: token });
+    if (stale && init.headers.get("X-CSRF-Token") === "t1") { token = "t2"; return refusal(403, "bad_csrf"); }
+    return json({});
+  };
+  api.forgetMe();
+  return asked;
+}
+const json = (body, status = 200) => new Response(JSON.stringify(body), { status });
+const refusal = (status, code) => json({ error: { code, message: code } }, status);
+afterEach(() => { delete globalThis.document; api.forgetMe(); });
+
+test("a visitor sends no cookie and is not asked about", async () => {
+  const asked = answering(200, {});
+  assert.equal(await api.whoAmI(), null);
+  await api.createRoom({}, null);
+  assert.deepEqual(asked.map(({ path, credentials }) => [path, credentials]), [["/api/rooms", "omit"]]);
+});
+
+test("who is signed in is asked once, and goes along with the session's token", async () => {
+  const asked = signedIn();
+  await api.createRoom({}, null);
+  await api.createOrder("abc", {}, "s3cret");
+  assert.deepEqual(asked.map(({ path, credentials, headers }) => [path, credentials, headers.get("X-CSRF-Token")]), [
+    ["/api/me", "same-origin", null], ["/api/rooms", "same-origin", "t1"], ["/api/rooms/abc/orders", "same-origin", "t1"],
+  ]);
+  await api.getCard("abc");
+  assert.equal(asked.at(-1).credentials, "omit", "what is everybody's needs no cookie");
+});
+
+test("a session that began anew in another tab is asked for and the call repeated, once", async () => {
+  const asked = signedIn({ stale: true });
+  await api.createRoom({}, null);
+  assert.deepEqual(asked.map(({ path, headers }) => [path, headers.get("X-CSRF-Token")]),
+    [["/api/me", null], ["/api/rooms", "t1"], ["/api/me", null], ["/api/rooms", "t2"]]);
+});
+
+test("who was signed out elsewhere goes on as a visitor", async () => {
+  const asked = signedIn({ over: true });
+  await api.createRoom({}, null);
+  assert.equal(asked.at(-1).credentials, "omit");
+});

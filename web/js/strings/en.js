@@ -50,6 +50,12 @@ export const en = {
     unknown_currency: "This currency is not offered here.",
     bad_tariff: "This price does not fit the room. Check the price and the lengths.",
     bad_host_key: "This host link is not valid. If a new one was made, use that.",
+    sign_in_required: "Sign in first.",
+    bad_csrf: "You were signed in or out in another tab. Reload this page and try again.",
+    bad_origin: "This request did not come from a page of this server. Reload the page and try again.",
+    link_used: "This link was used before. Ask for a new one.",
+    link_too_old: "This link is too old, or cut off. Ask for a new one.",
+    mail_off: "This server cannot send mail yet. Its operator has to set up a mail server.",
     payment_pending: "The payment service has not answered yet. Nothing is lost: this page keeps asking.",
   },
   /** @param {string} message */

@@ -1,0 +1,96 @@
+"""Signing in by the link in the sandbox's mail, and what the page of who is signed in shows."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPerson
+from tests.browser.look import Look
+from tests.browser.people import wait_until
+from tests.browser.server import Server
+
+
+def page_state(page: Page, state: str) -> None:
+    expect(page.locator("main")).to_have_attribute("data-state", state)
+
+
+def link_in_mail(page: Page, server: Server, email: str, nth: int = 1) -> str:
+    """The newest link that was mailed to that address, once there are so many."""
+    found = page.locator("article", has_text=f"To {email}").get_by_role("link", name="Sign in")
+
+    def there() -> bool:
+        page.goto(f"{server.url}/sandbox/mail")
+        return found.count() == nth
+
+    wait_until(page, "the mail arrives", there)
+    return str(found.first.get_attribute("href"))
+
+
+def ask_for_link(page: Page, server: Server, email: str, next_path: str = "/me") -> None:
+    page.goto(f"{server.url}/signin?next={next_path}")
+    page.get_by_label("E-mail address").fill(email)
+    page.get_by_role("button", name="Send the link").click()
+    page_state(page, "sent")
+
+
+def sign_in(page: Page, server: Server, email: str, next_path: str = "/me", nth: int = 1) -> None:
+    """`nth`: how often somebody has asked for this address by now."""
+    ask_for_link(page, server, email, next_path)
+    page.goto(link_in_mail(page, server, email, nth))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{server.url}{next_path}")
+
+
+def test_a_link_from_the_mail_opens_the_own_page_once(server: Server, person: NewPerson, look: Look) -> None:
+    page = person("Ana").page
+    page.goto(server.url)
+    page.get_by_role("link", name="Sign in").click()
+    page_state(page, "form")
+    page.get_by_role("button", name="Send the link").click()
+    expect(page.locator("#email-error")).to_be_visible()
+    look(page, "signin-form")
+    page.get_by_label("E-mail address").fill("ana@example.org")
+    page.get_by_role("button", name="Send the link").click()
+    page_state(page, "sent")
+    look(page, "signin-sent")
+    link = link_in_mail(page, server, "ana@example.org")
+    look(page, "sandbox-mail")
+    page.goto(link)
+    page_state(page, "open")
+    assert "#" not in page.url, "the secret does not stay in the address"
+    look(page, "signin-open")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{server.url}/me")
+    page_state(page, "ready")
+    expect(page.get_by_role("heading", name="Hello, ana")).to_be_visible()
+    expect(page.locator("#account-name")).to_have_text("ana")
+
+    thief = person("Thief").page
+    thief.goto(link)
+    thief.get_by_role("button", name="Sign in").click()
+    page_state(thief, "form")
+    expect(thief.get_by_text("That link does not work")).to_be_visible()
+    look(thief, "signin-used", schemes=("light",))
+
+    page.get_by_label("Name").fill("Ana Belle")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#account-name")).to_have_text("Ana Belle")
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    page.wait_for_url(f"{server.url}/")
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+
+
+def test_who_is_signed_out_elsewhere_is_asked_to_sign_in_again(
+    server: Server, person: NewPerson, look: Look
+) -> None:
+    page, phone = person("Bo").page, person("Bo's phone").page
+    sign_in(page, server, "bo@example.org")
+    sign_in(phone, server, "bo@example.org", nth=2)
+    page_state(phone, "ready")
+    look(phone, "me-new")
+    phone.get_by_role("button", name="Sign out everywhere else").click()
+    expect(phone.get_by_text("Signed out everywhere else")).to_be_visible()
+    page.reload()
+    page.wait_for_url(re.compile(r"/signin\?over=1"))
+    expect(page.get_by_text("You were signed out")).to_be_visible()
+    look(page, "signin-over", schemes=("light",))

@@ -1,0 +1,51 @@
+/**
+ * The page of who is signed in: one section after the other, each from a module of its own that loads what it shows. To add one: a module in `me/` that
+ * exports `async (me) => Element | null` (null: nothing to show to this person), and its line in SECTIONS.
+ */
+
+import { banner, button, byId, h, replace } from "./dom.js";
+import { whoAmI } from "./api.js";
+import { account } from "./me/account.js";
+import { en, errorText } from "./strings/en.js";
+import { people } from "./strings/people.en.js";
+
+/** @typedef {import("./api.js").Me} Me */
+/** @typedef {(me: Me) => Promise<Element | null>} Section */
+
+/** @type {Section[]} */
+const SECTIONS = [
+  account,
+];
+
+const t = people.me;
+const root = byId("me");
+
+function toSignIn() {
+  location.replace(`/signin?over=1&next=${encodeURIComponent(location.pathname)}`);
+}
+
+/** Fills its place when it is there; what one section meets keeps no other from being shown. @param {Section} section @param {Me} me @param {Element} place */
+async function fill(section, me, place) {
+  try {
+    const element = await section(me);
+    if (element) place.replaceWith(element); else place.remove();
+  } catch (error) {
+    if (/** @type {{code?: string}} */ (error).code === "sign_in_required") { toSignIn(); return; }
+    const again = button(en.tryAgain, { icon: "refresh", kind: "small", onClick: () => { fill(section, me, place); } });
+    replace(place, banner("danger", { title: t.sectionFailed, text: errorText(error), actions: [again] }));
+  }
+}
+
+async function start() {
+  const me = await whoAmI();
+  if (!me) { toSignIn(); return; }
+  const places = SECTIONS.map(() => h("section", { class: "card", "aria-busy": "true" }, h("span", { class: "spinner" })));
+  replace(root, h("h1", null, t.hello(me.name)), places);
+  await Promise.all(SECTIONS.map((section, n) => fill(section, me, places[n])));
+  byId("main").dataset.state = "ready";
+}
+
+start().catch((error) => {
+  byId("main").dataset.state = "failed";
+  replace(root, h("h1", null, t.failed), banner("danger", { text: errorText(error), actions: [button(en.tryAgain, { icon: "refresh", kind: "small", onClick: () => location.reload() })] }));
+});

@@ -1,0 +1,44 @@
+// What the pages of people say, in English: signing in, and the page of who is signed in. Another language is another
+// file with the same names.
+
+export const people = {
+  signin: {
+    title: "Sign in",
+    lead: "We send a link to your address. There is no password.",
+    email: "E-mail address",
+    send: "Send the link",
+    badEmail: "Write the whole address, such as ana@example.org.",
+    sentTitle: "Look into your mail",
+    /** @param {string} email */
+    sent: (email) => `A link is on its way to ${email}. It is good for 20 minutes and for one time.`,
+    sentNothing: "Nothing there after some minutes? Look into the spam folder, or check the address.",
+    again: "Use another address",
+    sandboxMail: "Open the sandbox’s mail",
+    openTitle: "Welcome back",
+    openText: "One press, and you are signed in on this browser.",
+    open: "Sign in",
+    failed: "That link does not work",
+    over: "You were signed out. Sign in again to go on.",
+    /** @param {string} name */
+    already: (name) => `You are signed in as ${name}.`,
+    goOn: "Go on",
+    offTitle: "Nobody can sign in here yet",
+    offText: "This server cannot send mail. Its operator has to set up a mail server first. You need no account to pay or to open a room.",
+  },
+  me: {
+    /** @param {string} name */
+    hello: (name) => `Hello, ${name}`,
+    failed: "Your page could not be loaded",
+    sectionFailed: "This part could not be loaded.",
+    account: "Account",
+    name: "Name",
+    email: "E-mail",
+    save: "Save",
+    saved: "Saved",
+    signOut: "Sign out",
+    /** @param {number} others */
+    elsewhere: (others) => `You are signed in ${others === 1 ? "in one other place" : `in ${others} other places`}.`,
+    signOutElsewhere: "Sign out everywhere else",
+    signedOutElsewhere: "Signed out everywhere else",
+  },
+};
