@@ -125,6 +125,7 @@ class Pages:
         return self._render(request, "signin.html", page_title="Sign in")
 
     async def me(self, request: web.Request) -> web.Response:
+        page_kind(request, PageKind.CHECKOUT)  # credits are bought here
         return self._render(request, "me.html", page_title="Your page")
 
     async def offline(self, request: web.Request) -> web.Response:

@@ -19,7 +19,7 @@ CAPACITY = {"confidential": 11, "conference": 200}  # when the host does not say
 CAPACITY_MAX = {"confidential": 11, "conference": 1000}
 REFUSALS = {"below_minimum", "unknown_currency"}
 # Parsed and priced, and not to be bought yet: no room may be opened with them.
-NOT_SOLD = ("wallet", "subscription")
+NOT_SOLD = ("subscription",)
 RATES = ("per_minute", "metered", "wallet")  # sold by the minute: `max_seconds` of the room bounds them
 
 
@@ -65,9 +65,7 @@ def read_tariff(body: NewRoom) -> Tariff:
         code = error.code if error.code in REFUSALS else "bad_tariff"
         raise ApiError(422, code, str(error), field="tariff") from None
     if tariff.kind in NOT_SOLD or getattr(tariff, "free_seconds", None):
-        raise ApiError(
-            422, "bad_tariff", "credits, subscriptions and free minutes are not sold yet", field="tariff"
-        )
+        raise ApiError(422, "bad_tariff", "subscriptions and free minutes are not sold yet", field="tariff")
     if body.max_seconds is not None and _sold_s(tariff) > body.max_seconds:
         raise ApiError(422, "invalid", "the length is over the longest that may be sold", field="max_seconds")
     return tariff

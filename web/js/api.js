@@ -131,6 +131,12 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
  *   mode: string, share_url: string}} Card
  */
 /** @typedef {{ui: "hosted", url: string} | {ui: "embedded", client_secret: string, publishable_key: string} | {ui: "frame", url: string}} Checkout */
+/** @typedef {{price_minor: number, credit_minor: number, currency: string}} Package */
+/**
+ * A person's credits of one currency. @typedef {{currency: string, balance_minor: number, available_minor: number, held_minor: number, owed_minor: number,
+ *   managed_by: "stripe" | "platform", packages: Package[]}} Wallet
+ */
+/** @typedef {{id: string, at: string, kind: string, amount_minor: number, order_id: string | null, title: string | null}} WalletLine */
 /** @typedef {{id: string, state: "waiting" | "active" | "used_up" | "refunded" | "disputed" | "revoked", granted_ms: number | null, used_ms: number, remaining_ms: number | null}} Pass */
 /**
  * @typedef {{order_id: string, state: string, room: {slug: string, title: string}, amount_minor: number, currency: string, seconds: number | null,
@@ -157,6 +163,15 @@ export const qrUrl = (slug) => `/api/rooms/${enc(slug)}/qr.svg`;
 
 /** @param {string} slug @param {NewOrder} order @param {string} secret */
 export const createOrder = (slug, order, secret) => callAs("POST", `/api/rooms/${enc(slug)}/orders`, { body: order, secret });
+
+/** Of who is signed in. @returns {Promise<{wallets: Wallet[]}>} */
+export const getWallets = () => callAs("GET", "/api/me/wallets");
+
+/** With its history. @param {string} currency @param {string | null} [before] @returns {Promise<Wallet & {history: WalletLine[], next: string | null}>} */
+export const getWallet = (currency, before) => callAs("GET", `/api/me/wallets/${enc(currency)}${before ? `?before=${enc(before)}` : ""}`);
+
+/** @param {string} currency @param {{order_id: string, package: number, price_minor: number, accept_terms: boolean, ui?: "hosted" | "embedded"}} topup @param {string} secret */
+export const createTopup = (currency, topup, secret) => callAs("POST", `/api/wallets/${enc(currency)}/topups`, { body: topup, secret });
 
 /** @param {string} id @param {string} secret @returns {Promise<Order>} */
 export const getOrder = (id, secret) => call("GET", `/api/orders/${enc(id)}`, { secret });

@@ -6,6 +6,7 @@
 import { banner, button, byId, h, replace } from "./dom.js";
 import { whoAmI } from "./api.js";
 import { account } from "./me/account.js";
+import { wallets } from "./me/wallets.js";
 import { en, errorText } from "./strings/en.js";
 import { people } from "./strings/people.en.js";
 
@@ -14,6 +15,7 @@ import { people } from "./strings/people.en.js";
 
 /** @type {Section[]} */
 const SECTIONS = [
+  wallets,
   account,
 ];
 
