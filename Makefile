@@ -8,6 +8,7 @@ SEEDS ?= 1000
 MINUTES ?= 30
 RUNS ?= 100
 DATABASE ?= sqlite
+NATIVE := $(addprefix mediaserver/,dataplane.pyx estimate.pxi sealing.pxi seal.c seal.h gcm.c gcm.h)
 
 run: install certs
 	$(PY) -m signaling serve
@@ -71,11 +72,11 @@ compiler: .venv/bin/python
 	|| { $(SUDO) apt-get update && $(SUDO) apt-get install -y --no-install-recommends gcc libc6-dev python3-dev; } \
 	|| echo "No C compiler or no Python headers: the native data plane is left out."
 
-.venv/.installed: pyproject.toml setup.py mediaserver/dataplane.pyx mediaserver/estimate.pxi | .venv/bin/python compiler
+.venv/.installed: pyproject.toml setup.py $(NATIVE) | .venv/bin/python compiler
 	$(PY) -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-.venv/.installed-test: pyproject.toml setup.py mediaserver/dataplane.pyx mediaserver/estimate.pxi | .venv/bin/python compiler
+.venv/.installed-test: pyproject.toml setup.py $(NATIVE) | .venv/bin/python compiler
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@ .venv/.installed
 

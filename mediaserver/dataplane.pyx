@@ -10,7 +10,9 @@
                    line goes into the estimate (`estimate.pxi`), which Python reads when it chooses what to send
     _work()      job by job, subscription by subscription, packet by packet
       _admit       no pause, both gates and the lease, on every send
-      _emit        header rewritten, payload copied, encrypted; joined to the message before it where sizes allow
+      _emit        header rewritten
+      _seal        encrypted, from where the payload was received to where it is sent from (`seal.c`; by libsrtp where that
+                   cannot); joined to the message before it where sizes allow
     _flush()     `sendmmsg`; what the socket would not take waits, bounded, and is admitted anew before it leaves;
                  what goes by TCP is written to its connection, which Python bounds
 
@@ -192,6 +194,9 @@ cdef enum:
     MEDIA, REPEAT, PADDING  # what a message is: only media is counted for its subscription
 
 
+include "sealing.pxi"
+
+
 # --- what is kept ----------------------------------------------------------------------------------------
 
 cdef struct Line
@@ -220,6 +225,7 @@ cdef struct Peer:
     uint64_t key
     void *incoming          # libsrtp's sessions; NULL before the handshake is done
     void *outgoing
+    sealer *seal            # encrypts in place of `outgoing`; NULL where only libsrtp can
     bint feedback           # its RTCP is a viewer's: answered here
     CPort *route
     sockaddr_storage address
@@ -289,13 +295,16 @@ cdef struct Subscription:
     int former_count
     int64_t resend_second
     int resends
-    int64_t repaired[REPAIRS], repaired_us[REPAIRS]
+    int64_t repaired[REPAIRS]
+    int64_t repaired_us[REPAIRS]
     int64_t repair_window, repair_bytes
     int64_t keyframe_ns     # the last request that was told
     int marks               # to be told to Python
     int64_t first_ns
     uint64_t packets_before, octets_before
     Subscription *next_marked
+    seal_stream *stream     # of `ssrc` and `rtx_ssrc`, from the first packet on; NULL with libsrtp
+    seal_stream *repairs
     PyObject *link
 
 cdef struct Job:
@@ -684,6 +693,7 @@ cdef class PeerLink:
             raise MemoryError
 
     def __dealloc__(self):
+        seal_close(self.c.seal)
         free(self.c.line)
         free(self.c)
 
@@ -715,10 +725,19 @@ cdef class PeerLink:
     def failed(self):
         return self.c.failed
 
-    def secure(self, sessions, uintptr_t incoming, uintptr_t outgoing, *, bint feedback):
-        """The handshake is done. `sessions` are kept as long as their handles are used; `feedback`: the peer is
-        a viewer, whose RTCP is answered here and whose RTP goes nowhere."""
+    @property
+    def seals(self):
+        """Whether `secure` has a use for a key: this machine can encrypt without libsrtp."""
+        return gcm_best() != GCM_NONE
+
+    def secure(self, sessions, uintptr_t incoming, uintptr_t outgoing, *, bint feedback, bytes key=b""):
+        """The handshake is done, once. `sessions` are kept as long as their handles are used; `feedback`: the peer is
+        a viewer, whose RTCP is answered here and whose RTP goes nowhere. `key`: master key and salt of `outgoing` where
+        that is of AES-GCM; then no RTP is sent with that session any more."""
+        if self.c.outgoing != NULL:
+            raise ValueError("the handshake was done before")
         if self in self.plane.links:
+            self.c.seal = _open_sealer(key, gcm_best()) if key else NULL
             self.keep = sessions
             self.c.incoming, self.c.outgoing, self.c.feedback = <void *>incoming, <void *>outgoing, feedback
 
@@ -1084,6 +1103,8 @@ cdef class DataPlane:
             self.remove_address(index, address)
         link.c.incoming = link.c.outgoing = NULL
         link.c.route = NULL
+        seal_close(link.c.seal)
+        link.c.seal = NULL
         self._forget_items(link.c)
         link.keep = link.user = link.stream = None
         self.links.discard(link)
@@ -1261,6 +1282,10 @@ cdef class DataPlane:
             _forget_waiting((<Port>self.ports[index]).c, link.c)
         self._unmark(link.c)
         self._leave(link.c)
+        for stream in (<uintptr_t>link.c.stream, <uintptr_t>link.c.repairs):
+            if stream:
+                seal_stream_close(link.c.peer.seal, <seal_stream *><uintptr_t>stream)
+        link.c.stream = link.c.repairs = NULL
 
     cdef void _leave(self, Subscription *to) noexcept:
         """Take a subscription from its publication's."""
@@ -1864,7 +1889,6 @@ cdef class DataPlane:
         _write16(at + 2, <uint32_t>(to.rtx_number & 0xFFFF))
         _write32(at + 4, packet.timestamp + splice.timestamp)
         _write32(at + 8, to.rtx_ssrc)
-        to.rtx_number += 1
         _stamp(to, at + 12, -1, now_ns)
         _write16(at + start, sequence)
         if start > 12 + to.extension_bytes:
@@ -1872,7 +1896,8 @@ cdef class DataPlane:
         memcpy(at + start + 2, packet.data + packet.descriptor_bytes, packet.size)
         if splice.changes_payload:
             _shift_ids(at + start + 2, packet.size, splice)
-        self._seal(to, at, size, 0, REPEAT, now_ns)
+        self._seal(to, at, start, at + start, 2 + packet.size, to.rtx_number, REPEAT, now_ns)
+        to.rtx_number += 1
 
     cdef int _pad(self, Subscription *to, int size) noexcept nogil:
         """Packets of nothing on the retransmission stream, while gates and lease let packets pass and one has."""
@@ -1890,11 +1915,11 @@ cdef class DataPlane:
             _write16(at + 2, <uint32_t>(to.rtx_number & 0xFFFF))
             _write32(at + 4, 0)
             _write32(at + 8, to.rtx_ssrc)
-            to.rtx_number += 1
             _stamp(to, at + 12, -1, now_ns)
             memset(at + start, 0, PADDING_BYTES)
             at[start + PADDING_BYTES - 1] = PADDING_BYTES
-            self._seal(to, at, start + PADDING_BYTES, 0, PADDING, now_ns)
+            self._seal(to, at, start, at + start, PADDING_BYTES, to.rtx_number, PADDING, now_ns)
+            to.rtx_number += 1
             sent += start + PADDING_BYTES
         return sent
 
@@ -2013,10 +2038,11 @@ cdef class DataPlane:
         _stamp(to, at + 12, packet.audio_level | packet.voice if packet.audio_level >= 0 else -1, now_ns)
         if start > 12 + to.extension_bytes:
             _describe(to, at + 12, data + packet.start - packet.descriptor_bytes, packet.descriptor_bytes)
-        memcpy(at + start, data + packet.start, packet.size)
+        data += packet.start
         if splice.changes_payload:
-            _shift_ids(at + start, packet.size, splice)
-        self._seal(to, at, start + packet.size, packet.size, MEDIA, now_ns)
+            data = <uint8_t *>memcpy(at + start, data, packet.size)
+            _shift_ids(data, packet.size, splice)
+        self._seal(to, at, start, data, packet.size, out, MEDIA, now_ns)
 
     cdef inline uint8_t *_room(self, Subscription *to) noexcept nogil:
         """Where the next packet is to be written; NULL when the subscriber has no way to be reached."""
@@ -2026,16 +2052,20 @@ cdef class DataPlane:
             self._flush()
         return self.arena + self.arena_used
 
-    cdef inline void _seal(self, Subscription *to, uint8_t *at, int size, int octets, int kind, int64_t now_ns) noexcept nogil:
-        """Encrypt in place, and add to the message before when that goes to the same subscriber."""
+    cdef inline void _seal(
+        self, Subscription *to, uint8_t *at, int start, const uint8_t *payload, int size, int64_t number, int kind, int64_t now_ns
+    ) noexcept nogil:
+        """Encrypt the payload to behind its header of `start` bytes, and add the packet to the message before when that
+        goes to the same subscriber. `number` does not wrap."""
         cdef CPort *port = to.peer.route
         cdef Message *message
-        cdef int length = size
-        if self.protect(to.peer.outgoing, at, &length):  # a number used before or too old
+        cdef int octets = size if kind == MEDIA else 0
+        cdef int length = self._encrypt(to, at, start, payload, size, number, kind)
+        if length < 0:  # a number used before or too old
             to.peer.failed += 1
             return
         if to.transport_cc_at:
-            _note_sent(to.peer.line, size, now_ns)
+            _note_sent(to.peer.line, start + size, now_ns)
         self.arena_used += length
         if port.count:
             message = &port.messages[port.count - 1]
@@ -2055,6 +2085,22 @@ cdef class DataPlane:
         if port.count == 0:
             self._note_sending(port)
         port.count += 1
+
+    cdef inline int _encrypt(
+        self, Subscription *to, uint8_t *at, int start, const uint8_t *payload, int size, int64_t number, int kind
+    ) noexcept nogil:
+        """How long the packet has become; -1 when it was refused."""
+        cdef seal_stream **stream = &to.stream if kind == MEDIA else &to.repairs
+        cdef int length = start + size
+        if to.peer.seal == NULL:
+            if payload != at + start:
+                memcpy(at + start, payload, size)
+            return -1 if self.protect(to.peer.outgoing, at, &length) else length
+        if stream[0] == NULL:
+            stream[0] = seal_stream_open(to.peer.seal, to.ssrc if kind == MEDIA else to.rtx_ssrc)
+            if stream[0] == NULL:
+                return -1
+        return seal_packet(to.peer.seal, stream[0], number, at, start, payload, size)
 
     cdef void _note_sending(self, CPort *port) noexcept nogil:
         cdef int place

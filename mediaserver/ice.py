@@ -9,13 +9,11 @@ never reaches a peer. We send to the latest source that nominated, and nowhere e
 import asyncio
 import errno
 import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from aioice import stun
-
+from mediaserver.checks import Check, read_check, success
 from mediaserver.errors import PortInUseError
 
 DATAGRAM_BYTES_MAX = 1500
@@ -29,7 +27,6 @@ FORMER_CREDENTIALS_MAX = 2
 OWNER_LIVE_NS = 6_000_000_000
 # Browsers that nominate every pair (RFC 5245 section 8.1.1.2) do so at the start, within this time.
 NOMINATIONS_TOGETHER_NS = 2_000_000_000
-_STUN_COOKIE = b"\x21\x12\xa4\x42"
 STUN_FIRST_BYTE_MAX = 3
 
 Address = tuple[Any, ...]  # (host, port) or (host, port, flow, scope)
@@ -313,28 +310,22 @@ class IceServer:
         if found is None or not self._may_own(found[1], port, address):
             port.dropped += 1
             return
-        message, agent, password = found
+        check, agent, password = found
         self._verify(agent, port, address)
         agent.heard_ns = self._now_ns()
-        if agent.route is None or ("USE-CANDIDATE" in message.attributes and self._prefers(agent, port)):
-            self._nominate(agent, message, port, address)
-        port.send(_success(message, address, password), address)
+        if agent.route is None or (check.nominates and self._prefers(agent, port)):
+            self._nominate(agent, check, port, address)
+        port.send(success(check, (address[0].partition("%")[0], address[1]), password), address)
         agent.receiver.on_checked()
 
-    def _authenticate(self, data: bytes) -> tuple[stun.Message, IceAgent, bytes] | None:
-        if len(data) < stun.HEADER_LENGTH or data[4:8] != _STUN_COOKIE:
+    def _authenticate(self, data: bytes) -> tuple[Check, IceAgent, bytes] | None:
+        check = read_check(data)
+        if check is None:
             return None
-        try:
-            message = stun.parse_message(data)
-        except (ValueError, struct.error):
+        agent, password = self._agents.get(check.username.partition(":")[0], (None, b""))
+        if agent is None or not check.is_authentic(password):
             return None
-        if message.message_class != stun.Class.REQUEST or message.message_method != stun.Method.BINDING:
-            return None
-        ufrag = str(message.attributes.get("USERNAME", "")).partition(":")[0]
-        agent, password = self._agents.get(ufrag, (None, b""))
-        if agent is None or not message.check_message_integrity(password):
-            return None
-        return message, agent, password
+        return check, agent, password
 
     def _prefers(self, agent: IceAgent, port: Port) -> bool:
         """TCP does not take the place of UDP when a browser nominates both at once."""
@@ -368,21 +359,11 @@ class IceServer:
         if self._native is not None:
             self._native.set_route(agent.link, route)
 
-    def _nominate(self, agent: IceAgent, message: stun.Message, port: Port, address: Address) -> None:
-        self._set_route(agent, (port, address))
+    def _nominate(self, agent: IceAgent, check: Check, port: Port, address: Address) -> None:
+        if agent.route != (port, address):
+            self._set_route(agent, (port, address))
         agent.nominated_ns = self._now_ns()
-        if str(message.attributes["USERNAME"]).startswith(agent.ufrag + ":"):
+        if check.username.startswith(agent.ufrag + ":"):
             for ufrag in agent.former:
                 self._agents.pop(ufrag, None)
             agent.former.clear()
-
-
-def _success(request: stun.Message, address: Address, password: bytes) -> bytes:
-    response = stun.Message(
-        message_method=stun.Method.BINDING,
-        message_class=stun.Class.RESPONSE,
-        transaction_id=request.transaction_id,
-        attributes={"XOR-MAPPED-ADDRESS": (address[0].partition("%")[0], address[1])},
-    )
-    response.add_message_integrity(password)
-    return bytes(response)

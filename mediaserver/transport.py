@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 RECORDS_QUEUED_MAX = 64
 REPLAY_WINDOW = 1024
+GCM_PROFILES = (Policy.SRTP_PROFILE_AEAD_AES_128_GCM, Policy.SRTP_PROFILE_AEAD_AES_256_GCM)
 # What libsrtp may add behind a packet (SRTP_MAX_TRAILER_LEN + 4 for SRTCP's index).
 _TRAILER_BYTES = 148
 
@@ -127,7 +128,7 @@ class SrtpReceiver:
 
 class SrtpSender:
     """Encrypts and sends to one peer, at the address that its ICE agent selected. Where a native plane forwards,
-    it does the same with the same session, and only RTCP of our own leaves here."""
+    it does the same with the same keys, and only RTCP of our own leaves here."""
 
     def __init__(self, session: Session, scratch: Scratch, agent: IceAgent) -> None:
         self._session = session  # keeps the handle alive
@@ -158,11 +159,12 @@ class SrtpSender:
 
     def send_rtp(self, head: bytes, payload: bytes) -> bool:
         """Send head + payload as one packet. False when it could not be encrypted (a number used before or
-        too old, a packet too long), or there is no route, or the socket would not take it."""
+        too old, a packet too long), or there is no route, or the socket would not take it; or a native plane forwards: that
+        encrypts with the same keys, and nobody else may."""
         data = head + payload
         size = len(data)
         route = self._agent.route
-        if size > DATAGRAM_BYTES_MAX or route is None:
+        if size > DATAGRAM_BYTES_MAX or route is None or self._agent.link is not None:
             return False
         self._buffer[0:size] = data
         length = self._length
@@ -272,9 +274,11 @@ class SecureTransport:
         ours, theirs = (1, 0) if role == "server" else (0, 1)
         incoming = _policy(profile.get_key_and_salt(keys, theirs), profile.libsrtp_profile)
         incoming.ssrc_type = Policy.SSRC_ANY_INBOUND
-        outgoing = _policy(profile.get_key_and_salt(keys, ours), profile.libsrtp_profile)
+        key = profile.get_key_and_salt(keys, ours)
+        outgoing = _policy(key, profile.libsrtp_profile)
         outgoing.ssrc_type = Policy.SSRC_ANY_OUTBOUND
         self._sessions = (Session(incoming), Session(outgoing))
+        self._gcm_key = key if profile.libsrtp_profile in GCM_PROFILES else b""
         self.receiver = SrtpReceiver(self._sessions[0], self._scratch, self._agent.link)
         self.sender = SrtpSender(self._sessions[1], self._scratch, self._agent)
         # aiortc's own pair, made of the same keys, never sees a packet: only DTLS records are fed to it.
@@ -285,7 +289,8 @@ class SecureTransport:
         `viewer`: the peer receives and does not publish."""
         link = self._agent.link
         if link is not None:
-            secure(link, *self._sessions, viewer=viewer)
+            secure(link, *self._sessions, viewer=viewer, gcm_key=self._gcm_key)
+        self._gcm_key = b""
 
     async def closed_by_remote(self) -> None:
         """Returns when the client has sent close_notify (or its records cannot be read any more)."""
@@ -304,9 +309,13 @@ class SecureTransport:
         self._dtls._ssl = None
 
 
-def secure(link: Any, incoming: Session, outgoing: Session, *, viewer: bool) -> None:
+def secure(link: Any, incoming: Session, outgoing: Session, *, viewer: bool, gcm_key: bytes = b"") -> None:
+    """`gcm_key`: master key and salt of `outgoing` where that is of AES-GCM. With it the native plane encrypts RTP by
+    itself, and by that session nothing but RTCP (which has keys and numbers of its own) may be sent."""
     handles = (_pointer(incoming._srtp[0]), _pointer(outgoing._srtp[0]))
-    link.secure((incoming, outgoing), *handles, feedback=viewer)
+    # Asked with care: a module that was compiled from older sources knows no key, and libsrtp encrypts.
+    sealing = {"key": gcm_key} if getattr(link, "seals", False) else {}
+    link.secure((incoming, outgoing), *handles, feedback=viewer, **sealing)
 
 
 def _policy(key: bytes, profile: int) -> Policy:

@@ -344,6 +344,7 @@ def _page_facts(settings: Settings) -> PageFacts:
         settings.stripe_publishable_key,
         "open" if settings.rooms_are_open else "invitation",
         sign_in=settings.sandbox or settings.smtp_url is not None,
+        mailbox=settings.sandbox and settings.smtp_url is None,
     )
 
 

@@ -35,6 +35,7 @@ class PageFacts:
     publishable_key: str
     room_creation: str = "open"  # or "invitation"
     sign_in: bool = False
+    mailbox: bool = False  # mail is shown at /sandbox/mail instead of being sent
 
     def context(self) -> dict[str, Any]:
         return {
@@ -45,6 +46,7 @@ class PageFacts:
             "publishable_key": self.publishable_key,
             "room_creation": self.room_creation,
             "sign_in": self.sign_in,
+            "mailbox": self.mailbox,
         }
 
 

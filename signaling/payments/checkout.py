@@ -224,8 +224,8 @@ class _Maker:
             created_at_s=self._now_s,
             funding=_funding(tariff),
             goes_on=body.goes_on and isinstance(tariff, Metered),
-            payee=room.owner_id or room.id,
             user_id=self._user_id,
+            payee=room.owner_id or room.id,
         )
 
 

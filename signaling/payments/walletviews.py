@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 
 from metering import accounts
 from metering.errors import UnknownCurrencyError
@@ -94,15 +94,23 @@ async def _history(tx: Transaction, key: Key, before: str | None) -> list[Json]:
         transfers.c.kind.in_(["single", "post"]),
         or_(transfers.c.debit == name, transfers.c.credit == name),
     )
-    query = select(transfers, orders.c.title).join(
-        orders, orders.c.id == transfers.c.subject_id, isouter=True
-    )
     if before is not None:
         at = select(transfers.c.created_at).where(transfers.c.id == before).scalar_subquery()
         older = or_(transfers.c.created_at < at, and_(transfers.c.created_at == at, transfers.c.id < before))
         moved = and_(moved, older)
-    query = query.where(moved).order_by(transfers.c.created_at.desc(), transfers.c.id.desc()).limit(PAGE + 1)
-    return [_line(row, name) for row in await tx.execute(query)]
+    first = func.min(transfers.c.id)
+    kept = (transfers.c.created_at, transfers.c.code, transfers.c.subject_id, transfers.c.credit)
+    # A call is one line, however many windows it had.
+    query = (
+        select(
+            first.label("id"), func.sum(transfers.c.amount_minor).label("amount_minor"), *kept, orders.c.title
+        )
+        .join(orders, orders.c.id == transfers.c.subject_id, isouter=True)
+        .where(moved)
+        .group_by(*kept, orders.c.title)
+        .order_by(transfers.c.created_at.desc(), first.desc())
+    )
+    return [_line(row, name) for row in await tx.execute(query.limit(PAGE + 1))]
 
 
 def _line(row: Any, name: str) -> Json:
@@ -111,7 +119,7 @@ def _line(row: Any, name: str) -> Json:
         "id": row.id,
         "at": row.created_at,
         "kind": WORDS.get(row.code, "other"),
-        "amount_minor": row.amount_minor if is_in else -row.amount_minor,
+        "amount_minor": int(row.amount_minor) * (1 if is_in else -1),
         "order_id": row.subject_id if row.title is not None else None,
         "title": row.title,
     }

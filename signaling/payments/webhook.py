@@ -13,7 +13,7 @@ from signaling.stores.database import Transaction
 
 BODY_BYTES_MAX = 512 * 1024
 ID_CHARS_MAX = 255
-TYPE_CHARS_MAX = 64
+TYPE_CHARS_MAX = 255
 NAMED = ("order_id", "reference")  # our own words in the metadata
 KEPT = ("id", "object", "client_reference_id", "payment_intent", "payment_status", "status")
 

@@ -518,7 +518,7 @@ inbox = Table(
     metadata,
     Column("event_id", String(255), primary_key=True),
     *_books(),
-    Column("type", String(64), nullable=False),
+    Column("type", String(255), nullable=False),
     Column("object_id", String(255), nullable=False),
     Column("payload", JSON, nullable=False),
     Column("state", String(12), nullable=False),  # received | applied | ignored | quarantined

@@ -62,7 +62,7 @@ def afterwards(page: Page, server: Server, room: Room, look: Look) -> None:
     own = page.locator("#my-credits")
     expect(own).to_contain_text("€0.00")
     own.get_by_text("What happened").click()
-    expect(own.locator(".wallet-line[data-kind=use]").first).to_contain_text("€10.00")
+    expect(own.locator(".wallet-line[data-kind=use]")).to_contain_text("€20.00")
     expect(own.locator(".wallet-line[data-kind=topup]")).to_have_count(2)
     look(page, "me-credits")
 

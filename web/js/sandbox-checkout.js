@@ -7,16 +7,16 @@ import { icon } from "./icons.js";
 /**
  * @typedef {{name: string, description: string | null, quantity: number, amount_minor: number}} Line
  * @typedef {{name: string, label: string, hint: string, last4: string}} TestCard
- * @typedef {{id: string, status: "open" | "complete" | "expired", payment_status: string, challenge: boolean, amount_minor: number, currency: string,
+ * @typedef {{id: string, status: "open" | "complete" | "expired", payment_status: string, challenge: boolean, hold: boolean, amount_minor: number, currency: string,
  *   lines: Line[], cards: TestCard[], email: string | null, expires_at: number, note: string | null, embedded: boolean,
  *   cancel_url: string | null, return_url: string | null}} Session
  * @typedef {{state: "complete", session_id: string, return_url: string | null} | {state: "challenge"} | {state: "declined", code: string, message: string}} Outcome
  */
 
-const [, place, key] = /\/(checkout|embedded)\/([^/]+)\/?$/.exec(location.pathname) ?? [];
+const [, place, key] = /\/(checkout|embedded|authenticate)\/([^/]+)\/?$/.exec(location.pathname) ?? [];
 const API = `/sandbox/api/${place}/${key}`;
 const TIMEOUT_MS = 20_000;
-const framed = place === "embedded" && window.parent !== window;
+const framed = place !== "checkout" && window.parent !== window;
 
 const main = byId("checkout");
 
@@ -77,9 +77,10 @@ function showTrouble(error) {
   else show("offline", notice("offline", "The page could not be loaded", error.message, [button("Try again", { icon: "refresh", kind: "primary", onClick: load })]));
 }
 
-/** @param {Session} session */
+/** @param {any} session */
 function render(session) {
-  if (session.status === "complete") showComplete(session.return_url);
+  if (place === "authenticate") showBank(session);
+  else if (session.status === "complete") showComplete(session.return_url);
   else if (session.status === "expired") showExpired(session);
   else if (session.challenge) showChallenge(session);
   else showTill(session);
@@ -104,14 +105,15 @@ function showTill(session, refusal) {
 }
 
 /** @param {Session} session */
-function summary({ lines, currency, amount_minor, note }) {
+function summary({ lines, currency, amount_minor, note, hold }) {
   return h("section", { class: "till__summary stack", "aria-label": "What you pay for" },
-    h("h1", null, h("span", { class: "muted small" }, "To pay"), h("br", null), h("span", { id: "amount", class: "till__amount" }, formatMoney({ amount_minor, currency }))),
+    h("h1", null, h("span", { class: "muted small" }, hold ? "Held at most" : "To pay"), h("br", null), h("span", { id: "amount", class: "till__amount" }, formatMoney({ amount_minor, currency }))),
     h("ul", { class: "lines" }, lines.map((line) => h("li", { class: "till__line" },
       h("div", null, h("p", null, line.quantity > 1 ? `${line.name} × ${line.quantity}` : line.name),
         line.description && h("p", { class: "muted small prose" }, line.description)),
       h("span", { class: "numbers" }, formatMoney({ amount_minor: line.amount_minor, currency }))))),
     h("p", { class: "till__line till__line--total" }, h("span", null, "Total"), h("span", { class: "numbers" }, formatMoney({ amount_minor, currency }))),
+    hold && h("p", { class: "small" }, `We hold up to ${formatMoney({ amount_minor, currency })}. You pay what you use, the rest is released.`),
     note && h("p", { class: "muted small" }, note));
 }
 
@@ -120,7 +122,7 @@ function form(session, refusal) {
   const email = h("input", { id: "email", class: "field__input", type: "email", autocomplete: "email", value: session.email ?? "", readonly: session.email !== null });
   const name = h("input", { id: "name", class: "field__input", autocomplete: "cc-name", maxlength: "200" });
   const pay = h("button", { id: "pay", type: "submit", class: "button button--primary button--wide" },
-    icon("lock"), h("span", null, `Pay ${formatMoney(session)} (test)`));
+    icon("lock"), h("span", null, session.hold ? `Hold up to ${formatMoney(session)} (test)` : `Pay ${formatMoney(session)} (test)`));
   const problem = h("div", { id: "error", role: "alert" }, refusal && declined(refusal));
   const node = h("form", { class: "card stack", novalidate: true },
     h("fieldset", { class: "stack stack--tight" }, h("legend", null, "Pick a test card"),
@@ -170,6 +172,12 @@ async function attempt(session, pressed, problem, path, body) {
   setBusy(pressed, true);
   try {
     const outcome = await call(path, body);
+    if (place === "authenticate") {
+      showBank(outcome);
+      tell({ state: "complete" });
+      if (outcome.return_url && !framed) location.assign(outcome.return_url);
+      return;
+    }
     if (outcome.state === "declined" && path === "/pay") {
       // What was filled in stays; one picks another card and presses again.
       replace(problem, declined(outcome.message));
@@ -212,12 +220,26 @@ function showChallenge(session) {
   heading.focus();
 }
 
+/**
+ * The bank's step for a card that was kept; afterwards one goes back to where one came from, or the call around the frame goes on.
+ * @param {{status: string, amount_minor: number, currency: string, return_url: string | null}} payment
+ */
+function showBank(payment) {
+  if (payment.status === "requires_action") {
+    showChallenge(/** @type {any} */ (payment));
+    return;
+  }
+  const actions = payment.return_url && !framed ? [linkButton("Go back", payment.return_url, { icon: "arrow-left", kind: "primary" })] : [];
+  if (payment.status === "succeeded" || payment.status === "requires_capture") show("complete", notice("check-circle", "Confirmed", "The bank approved the test payment. No real money moved.", actions));
+  else show("declined", notice("help", "Not confirmed", "The bank did not approve the payment. Nothing was charged.", actions));
+}
+
 /** A frame cannot size itself: the page around it is told how high the content is. */
 function tellHeight() {
   tell({ state: "height", height_px: Math.ceil(document.body.getBoundingClientRect().height) });
 }
 
-if (place === "embedded") document.body.classList.add("framed");
+if (place === "embedded" || framed) document.body.classList.add("framed");
 // A call is always dark, whatever the system says: the frame follows the page around it.
 if (framed) document.documentElement.dataset.theme = window.parent.document.documentElement.dataset.theme ?? "";
 if (framed) new ResizeObserver(tellHeight).observe(document.body);

@@ -9,7 +9,7 @@ import { people } from "./strings/people.en.js";
 
 const t = people.signin;
 const root = byId("signin");
-const isSandbox = document.body.dataset.sandbox === "true";
+const hasMailbox = document.body.dataset.mailbox === "true";
 const search = new URLSearchParams(location.search);
 
 /** A path of this server to go on to. @param {string | null} path */
@@ -59,7 +59,7 @@ function showForm(notice) {
 function showSent(email) {
   show("sent",
     icon("mail", { className: "icon--large" }), h("h1", null, t.sentTitle), h("p", { role: "status" }, t.sent(email)), h("p", { class: "small muted" }, t.sentNothing),
-    h("div", { class: "row" }, isSandbox && linkButton(t.sandboxMail, "/sandbox/mail", { kind: "primary", id: "sandbox-mail" }), button(t.again, { kind: "quiet", onClick: () => showForm() })));
+    h("div", { class: "row" }, hasMailbox && linkButton(t.sandboxMail, "/sandbox/mail", { kind: "primary", id: "sandbox-mail" }), button(t.again, { kind: "quiet", onClick: () => showForm() })));
   byId("main").focus();
 }
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from . import checkout
+from . import due
 from .errors import StripeError
 from .faults import Faults, Switch
 from .params import Json, Params, flatten, parse_form
@@ -96,7 +96,7 @@ class Api:
         call = Call(request.match_info.get("id", ""), params, self._public_url, request.query_string)
 
         def run(tx: Transaction) -> Answer:
-            checkout.expire_due(tx)
+            due.run_due(tx)
             tx.origin = Origin(request_id, keyed.key if keyed else None)
             saved = _replay(tx, keyed, request_id) if keyed else None
             # Parameters are read only now: a replay of a saved request must not depend on today's rules.

@@ -8,9 +8,9 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from . import checkout
 from .api import BODY_BYTES_MAX, Api
 from .control import Control
+from .due import run_due
 from .errors import SandboxRefusedError
 from .faults import Faults
 from .pages import Pages
@@ -102,7 +102,7 @@ class Sandbox:
 
     async def work(self) -> float:
         """Expire what is due, deliver what is due; seconds until there is more to do."""
-        await self._store.write(checkout.expire_due)
+        await self._store.write(run_due)
         await self._deliverer.deliver_due()
         due = (await self._deliverer.next_s(), await self._store.write(next_expiry_s))
         idle_s = min((when_s - self._now() for when_s in due if when_s is not None), default=IDLE_MAX_S)

@@ -7,8 +7,8 @@ open ──pay──▶ complete (paid; unpaid while a hold or a debit is outsta
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from . import objects, payments
-from .cards import DEBIT, Card
+from . import methods, objects, payments
+from .cards import Card
 from .currencies import check_amount, read_currency
 from .errors import StripeError
 from .params import Json, Params
@@ -303,16 +303,15 @@ def pay(tx: Transaction, session: Json, card: Card, *, email: str | None, name: 
             status="requires_payment_method", next_action=None
         )  # a challenge that was walked away from
     billing = {"email": session["customer_email"] or email, "name": name}
+    tx.set_hidden(intent["id"], tx.hidden(intent["id"]) | {"billing": billing})
     intent = payments.attempt(tx, intent, card, billing)
     return _conclude(tx, session, intent, billing)
 
 
-def answer_challenge(tx: Transaction, session: Json, card: Card, *, approved: bool) -> Json:
+def answer_challenge(tx: Transaction, session: Json, *, approved: bool) -> Json:
     intent = _intent_of(tx, session)
-    if intent["status"] != "requires_action":
-        raise StripeError("No 3-D Secure step is waiting", code="payment_intent_unexpected_state")
     billing = tx.hidden(intent["id"]).get("billing", {})
-    intent = payments.attempt(tx, intent, card, billing, approved=approved)
+    intent = payments.answer_challenge(tx, intent, approved=approved)
     return _conclude(tx, session, intent, billing)
 
 
@@ -355,6 +354,11 @@ def _add_customer(tx: Transaction, intent: Json, billing: Json) -> str:
     tx.emit("customer.created", tx.insert(customer))
     intent["customer"] = customer["id"]
     tx.update(intent)
+    charge = tx.find(intent["latest_charge"] or "", "charge")
+    if charge is not None:
+        tx.update(charge | {"customer": customer["id"]})
+    if intent["setup_future_usage"]:
+        methods.attach(tx, tx.get("payment_method", intent["payment_method"]), customer["id"])
     return str(customer["id"])
 
 
@@ -365,7 +369,7 @@ def settle(tx: Transaction, session: Json, *, succeeds: bool) -> Json:
     intent = tx.get("payment_intent", session["payment_intent"])
     if intent["status"] != "processing":
         raise StripeError("This session waits for no bank")
-    payments.settle(tx, intent, DEBIT, succeeds=succeeds)
+    payments.settle(tx, intent, succeeds=succeeds)
     session["payment_status"] = "paid" if succeeds else "unpaid"
     tx.update(session)
     tx.emit("checkout.session.async_payment_" + ("succeeded" if succeeds else "failed"), session)

@@ -4,6 +4,8 @@ Field by field after the classes of stripe-python at the version the project pin
 annotations over every answer.
 """
 
+from datetime import UTC, datetime
+
 from .cards import Card, Decline
 from .params import Json
 
@@ -229,17 +231,19 @@ def payment_method(method_id: str, card: Card, billing: Json, *, now_s: int) -> 
         "metadata": {},
         "type": "sepa_debit" if card.settles_later else "card",
     }
-    return method | ({} if card.settles_later else {"card": _card_of_method(card)})
+    return method | ({} if card.settles_later else {"card": _card_of_method(card, now_s)})
 
 
-def _card_of_method(card: Card) -> Json:
+def _card_of_method(card: Card, now_s: int) -> Json:
+    now = datetime.fromtimestamp(now_s, UTC)
+    month, year = (now.month, now.year) if card.expires_soon else (12, CARD_EXPIRY_YEAR)
     return {
         "brand": "visa",
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
         "country": "US",
         "display_brand": "visa",
-        "exp_month": 12,
-        "exp_year": CARD_EXPIRY_YEAR,
+        "exp_month": month,
+        "exp_year": year,
         "fingerprint": f"sandbox{card.last4}",
         "funding": "credit",
         "generated_from": None,
@@ -251,9 +255,10 @@ def _card_of_method(card: Card) -> Json:
     }
 
 
-def _method_details(card: Card, amount_minor: int, *, captured: bool, challenged: bool, now_s: int) -> Json:
-    if card.settles_later:
+def _method_details(method: Json, amount_minor: int, *, captured: bool, challenged: bool, now_s: int) -> Json:
+    if "card" not in method:
         return {"type": "sepa_debit"}
+    card = method["card"]
     secure = {
         "authentication_flow": "challenge",
         "electronic_commerce_indicator": "05",
@@ -269,12 +274,12 @@ def _method_details(card: Card, amount_minor: int, *, captured: bool, challenged
         "brand": "visa",
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
         "country": "US",
-        "exp_month": 12,
-        "exp_year": CARD_EXPIRY_YEAR,
-        "fingerprint": f"sandbox{card.last4}",
+        "exp_month": card["exp_month"],
+        "exp_year": card["exp_year"],
+        "fingerprint": card["fingerprint"],
         "funding": "credit",
         "installments": None,
-        "last4": card.last4,
+        "last4": card["last4"],
         "mandate": None,
         "network": "visa",
         "network_token": {"used": False},
@@ -288,10 +293,8 @@ def _method_details(card: Card, amount_minor: int, *, captured: bool, challenged
 def charge(
     charge_id: str,
     intent: Json,
-    card: Card,
+    method: Json,
     *,
-    billing: Json,
-    method_id: str,
     decline: Decline | None,
     captured: bool,
     challenged: bool,
@@ -309,7 +312,7 @@ def charge(
         "application_fee": None,
         "application_fee_amount": None,
         "balance_transaction": None,
-        "billing_details": _billing_details(billing),
+        "billing_details": method["billing_details"],
         "calculated_statement_descriptor": "TEST PAYMENTS",
         "captured": captured,
         "created": now_s,
@@ -327,9 +330,9 @@ def charge(
         "outcome": _outcome(decline),
         "paid": paid,
         "payment_intent": intent["id"],
-        "payment_method": method_id,
+        "payment_method": method["id"],
         "payment_method_details": _method_details(
-            card, amount_minor, captured=captured, challenged=challenged, now_s=now_s
+            method, amount_minor, captured=captured, challenged=challenged, now_s=now_s
         ),
         "receipt_email": intent["receipt_email"],
         "receipt_number": None,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from . import checkout
+from . import checkout, payments
 from .cards import Card, offered
+from .due import run_due
 from .errors import StripeError
 from .params import Json
 from .serving import Answering, read_body, refusals
@@ -33,6 +34,9 @@ class Pages:
         app = web.Application(middlewares=[_private, refusals], client_max_size=16 * 1024)
         app.router.add_get("/checkout/{key}", self._show("'none'"))
         app.router.add_get("/embedded/{key}", self._show("'self'"))
+        app.router.add_get("/authenticate/{key}", self._show("'self'"))
+        app.router.add_get("/api/authenticate/{key}", self._bank_state)
+        app.router.add_post("/api/authenticate/{key}/challenge", self._bank_answer)
         for place in ("checkout", "embedded"):
             base = f"/api/{place}/{{key}}"
             app.router.add_get(base, self._state)
@@ -60,29 +64,62 @@ class Pages:
 
         def pay(tx: Transaction) -> Json:
             session = _open_session(tx, request)
-            card = _chosen(session, body.get("card"))
+            card = _chosen(tx, session, body.get("card"))
             return _outcome(session, checkout.pay(tx, session, card, email=email, name=name))
 
         return web.json_response(await self._store.write(pay))
 
+    async def _bank_state(self, request: web.Request) -> web.StreamResponse:
+        view = await self._store.write(lambda tx: _bank_view(tx, _waiting(tx, request)))
+        return web.json_response(view)
+
+    async def _bank_answer(self, request: web.Request) -> web.StreamResponse:
+        """The payer's answer to 3-D Secure for a card that was kept."""
+        approved = _approved(await read_body(request))
+
+        def answer(tx: Transaction) -> Json:
+            return _bank_view(tx, payments.answer_challenge(tx, _waiting(tx, request), approved=approved))
+
+        return web.json_response(await self._store.write(answer))
+
     async def _challenge(self, request: web.Request) -> web.StreamResponse:
-        body = await read_body(request)
-        approved = body.get("approved")
-        if not isinstance(approved, bool):
-            raise StripeError("approved must be true or false", param="approved")
+        approved = _approved(await read_body(request))
 
         def answer(tx: Transaction) -> Json:
             session = _open_session(tx, request)
-            intent = tx.find(session["payment_intent"] or "", "payment_intent")
-            challenge = tx.hidden(intent["id"]).get("challenge") if intent else None
-            card = _chosen(session, challenge)
-            return _outcome(session, checkout.answer_challenge(tx, session, card, approved=approved))
+            return _outcome(session, checkout.answer_challenge(tx, session, approved=approved))
 
         return web.json_response(await self._store.write(answer))
 
 
+def _approved(body: Json) -> bool:
+    approved = body.get("approved")
+    if not isinstance(approved, bool):
+        raise StripeError("approved must be true or false", param="approved")
+    return approved
+
+
+def _waiting(tx: Transaction, request: web.Request) -> Json:
+    """The PaymentIntent whose secret the payer holds; those of Checkout Sessions are answered on their own page."""
+    run_due(tx)
+    found = tx.find_by("payment_intent", "client_secret", request.match_info["key"])
+    if not found or tx.hidden(found[0]["id"]).get("session"):
+        raise StripeError("There is no such payment.", status=404, code="resource_missing")
+    return found[0]
+
+
+def _bank_view(tx: Transaction, intent: Json) -> Json:
+    return {
+        "id": intent["id"],
+        "status": intent["status"],
+        "amount_minor": intent["amount"],
+        "currency": intent["currency"],
+        "return_url": payments.way_back(tx, intent),
+    }
+
+
 def _session(tx: Transaction, request: web.Request) -> Json:
-    checkout.expire_due(tx)
+    run_due(tx)
     key = request.match_info["key"]
     if "/embedded/" not in request.path:
         session = tx.find(key, "checkout.session")
@@ -103,8 +140,13 @@ def _open_session(tx: Transaction, request: web.Request) -> Json:
     return session
 
 
-def _chosen(session: Json, name: object) -> Card:
-    for card in offered(session["payment_method_types"]):
+def _offered(tx: Transaction, session: Json) -> list[Card]:
+    saves = bool(tx.hidden(session["id"])["intent"].get("setup_future_usage"))
+    return offered(session["payment_method_types"], saves=saves)
+
+
+def _chosen(tx: Transaction, session: Json, name: object) -> Card:
+    for card in _offered(tx, session):
         if card.name == name:
             return card
     raise StripeError("Pick one of the test cards", param="card")
@@ -123,7 +165,7 @@ def _view(tx: Transaction, session: Json) -> Json:
     ]
     cards = [
         {"name": card.name, "label": card.label, "hint": card.hint, "last4": card.last4}
-        for card in offered(session["payment_method_types"])
+        for card in _offered(tx, session)
     ]
     return {
         "id": session["id"],
@@ -131,6 +173,7 @@ def _view(tx: Transaction, session: Json) -> Json:
         "payment_status": session["payment_status"],
         "challenge": intent is not None and intent["status"] == "requires_action",
         "amount_minor": session["amount_total"],
+        "hold": tx.hidden(session["id"])["intent"].get("capture_method") == "manual",
         "currency": session["currency"],
         "lines": lines,
         "cards": cards,

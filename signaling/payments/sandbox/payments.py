@@ -3,9 +3,12 @@
 Every function runs inside one transaction and emits the events Stripe would send, in Stripe's order.
 """
 
-from . import objects
-from .cards import CARDS, CHALLENGE_FAILED, PAYMENT_METHODS, Card, Decline
-from .errors import StripeError, missing, unexpected_state
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from . import methods, objects
+from .cards import CHALLENGE_FAILED, Card, Decline
+from .errors import StripeError, unexpected_state
 from .params import Json
 from .store import Transaction
 
@@ -18,42 +21,116 @@ CANCELABLE = (
     "requires_action",
     "processing",
 )
+PAID = ("succeeded", "requires_capture", "processing")
 
 
-def attempt(
-    tx: Transaction, intent: Json, card: Card, billing: Json, *, approved: bool | None = None
-) -> Json:
-    """One try to pay `intent` with `card`. `approved` is the payer's answer to 3-D Secure, None before it.
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where the payer answers the bank (our page, under `pages_url`) and where they go from there."""
+
+    pages_url: str
+    return_url: str
+
+    def action(self, client_secret: str) -> Json:
+        url = f"{self.pages_url}/sandbox/authenticate/{client_secret}"
+        return {"type": "redirect_to_url", "redirect_to_url": {"url": url, "return_url": self.return_url}}
+
+
+SDK_ACTION = {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One try with one payment method: whether the bank asks first, and why it would refuse."""
+
+    card: Card
+    method: Json
+    challenge: bool
+    decline: Decline | None
+    redirect: Redirect | None = None
+
+
+def attempt(tx: Transaction, intent: Json, card: Card, billing: Json) -> Json:
+    """One try to pay `intent` with a card that was just entered.
 
     Returns the intent: succeeded, requires_capture, processing, requires_action (3-D Secure), or back at
     requires_payment_method with `last_payment_error` telling why.
     """
-    method = tx.insert(objects.payment_method(tx.new_id("pm"), card, billing, now_s=tx.now_s))
-    if card.challenge and approved is None:
-        return _challenge(tx, intent, card, billing, method)
+    method = methods.add(tx, card, billing)
+    return _try(tx, intent, Use(card, method, card.challenge, card.decline))
+
+
+def attempt_kept(
+    tx: Transaction, intent: Json, method: Json, *, off_session: bool, redirect: Redirect | None = None
+) -> Json:
+    """One try with a card that was kept. `off_session`: the payer is not there to answer the bank."""
+    card = methods.card_of(tx, method)
+    decline = methods.later_decline(tx, method, card, off_session=off_session)
+    asks = card.asks_again and not off_session
+    return _try(tx, intent, Use(card, method, asks, decline, redirect))
+
+
+def answer_challenge(tx: Transaction, intent: Json, *, approved: bool) -> Json:
+    """The payer's answer to 3-D Secure."""
+    if intent["status"] != "requires_action":
+        raise StripeError("No 3-D Secure step is waiting", code="payment_intent_unexpected_state")
+    method = tx.get("payment_method", tx.hidden(intent["id"])["challenge"]["method"])
+    card = methods.card_of(tx, method)
     intent["next_action"] = None
-    if card.challenge and not approved:
+    if not approved:
         return _fail(tx, intent, CHALLENGE_FAILED, charge_id=None, method=method)
-    intent["payment_method"] = method["id"]
-    if card.decline is not None:
-        failed = _add_charge(tx, intent, card, billing, decline=card.decline)
+    return _pay(tx, intent, Use(card, method, challenge=True, decline=card.decline))
+
+
+def way_back(tx: Transaction, intent: Json) -> str | None:
+    """Where the payer goes after the bank's page, with what Stripe adds to that address."""
+    return_url = tx.hidden(intent["id"]).get("challenge", {}).get("return_url")
+    if return_url is None:
+        return None
+    kind = intent["object"]
+    added = {
+        kind: intent["id"],
+        f"{kind}_client_secret": intent["client_secret"],
+        "redirect_status": "succeeded" if intent["status"] in PAID else "failed",
+    }
+    return f"{return_url}{'&' if '?' in return_url else '?'}{urlencode(added)}"
+
+
+def _try(tx: Transaction, intent: Json, use: Use) -> Json:
+    if use.challenge:
+        return _challenge(tx, intent, use)
+    return _pay(tx, intent, use)
+
+
+def _pay(tx: Transaction, intent: Json, use: Use) -> Json:
+    intent.update(next_action=None, payment_method=use.method["id"])
+    methods.use(tx, use.method)
+    if use.decline is not None:
+        failed = _add_charge(tx, intent, use)
         tx.emit("charge.failed", failed)
-        return _fail(tx, intent, card.decline, charge_id=failed["id"], method=method)
-    if card.settles_later:
-        return _wait(tx, intent, card, billing)
-    return _charge(tx, intent, card, billing)
+        return _fail(tx, intent, use.decline, charge_id=failed["id"], method=use.method)
+    if intent["setup_future_usage"] and intent["customer"]:
+        methods.attach(tx, use.method, intent["customer"])
+    if use.card.settles_later:
+        return _wait(tx, intent)
+    return _charge(tx, intent, use)
 
 
-def _challenge(tx: Transaction, intent: Json, card: Card, billing: Json, method: Json) -> Json:
+def _challenge(tx: Transaction, intent: Json, use: Use) -> Json:
     intent.update(
         status="requires_action",
-        next_action={"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}},
-        payment_method=method["id"],
+        next_action=use.redirect.action(intent["client_secret"]) if use.redirect else SDK_ACTION,
+        payment_method=use.method["id"],
         last_payment_error=None,
     )
-    tx.set_hidden(intent["id"], tx.hidden(intent["id"]) | {"challenge": card.name, "billing": billing})
+    remember_challenge(tx, intent, use.method, use.redirect)
     tx.emit("payment_intent.requires_action", tx.update(intent))
     return intent
+
+
+def remember_challenge(tx: Transaction, intent: Json, method: Json, redirect: Redirect | None) -> None:
+    waiting = {"method": method["id"], "return_url": redirect.return_url if redirect else None}
+    tx.set_hidden(intent["id"], tx.hidden(intent["id"]) | {"challenge": waiting})
 
 
 def _fail(tx: Transaction, intent: Json, decline: Decline, *, charge_id: str | None, method: Json) -> Json:
@@ -66,17 +143,18 @@ def _fail(tx: Transaction, intent: Json, decline: Decline, *, charge_id: str | N
     return intent
 
 
-def _wait(tx: Transaction, intent: Json, card: Card, billing: Json) -> Json:
+def _wait(tx: Transaction, intent: Json) -> Json:
     intent.update(status="processing", last_payment_error=None)
-    tx.set_hidden(intent["id"], tx.hidden(intent["id"]) | {"settling": card.name, "billing": billing})
     tx.emit("payment_intent.processing", tx.update(intent))
     return intent
 
 
-def _charge(tx: Transaction, intent: Json, card: Card, billing: Json) -> Json:
+def _charge(tx: Transaction, intent: Json, use: Use) -> Json:
     held = intent["capture_method"] == "manual"
-    charge = _add_charge(tx, intent, card, billing, decline=None)
-    if not held:
+    charge = _add_charge(tx, intent, use)
+    if held:
+        tx.set_due(charge["id"], tx.now_s + objects.HOLD_S)
+    else:
         _book_charge(tx, charge)
     tx.emit("charge.succeeded", charge)
     intent["last_payment_error"] = None
@@ -89,16 +167,14 @@ def _charge(tx: Transaction, intent: Json, card: Card, billing: Json) -> Json:
     return intent
 
 
-def _add_charge(tx: Transaction, intent: Json, card: Card, billing: Json, *, decline: Decline | None) -> Json:
+def _add_charge(tx: Transaction, intent: Json, use: Use) -> Json:
     charge = objects.charge(
         tx.new_id("ch"),
         intent,
-        card,
-        billing=billing,
-        method_id=intent["payment_method"],
-        decline=decline,
-        captured=decline is None and intent["capture_method"] != "manual",
-        challenged=card.challenge,
+        use.method,
+        decline=use.decline,
+        captured=use.decline is None and intent["capture_method"] != "manual",
+        challenged=use.challenge,
         now_s=tx.now_s,
     )
     intent["latest_charge"] = charge["id"]
@@ -130,17 +206,17 @@ def book(
     return tx.insert(entry)
 
 
-def settle(tx: Transaction, intent: Json, card: Card, *, succeeds: bool) -> Json:
+def settle(tx: Transaction, intent: Json, *, succeeds: bool) -> Json:
     """The bank's late answer to a debit that was `processing`."""
-    billing = tx.hidden(intent["id"]).get("billing", {})
+    method = tx.get("payment_method", intent["payment_method"])
+    card = methods.card_of(tx, method)
     if succeeds:
-        return _charge(tx, intent, card, billing)
+        return _charge(tx, intent, Use(card, method, challenge=False, decline=None))
     decline = Decline(
         "payment_intent_payment_attempt_failed", "generic_decline", "The bank refused the debit."
     )
-    failed = _add_charge(tx, intent, card, billing, decline=decline)
+    failed = _add_charge(tx, intent, Use(card, method, challenge=False, decline=decline))
     tx.emit("charge.failed", failed)
-    method = tx.get("payment_method", intent["payment_method"])
     return _fail(tx, intent, decline, charge_id=failed["id"], method=method)
 
 
@@ -155,6 +231,7 @@ def capture(tx: Transaction, intent: Json, amount_minor: int | None) -> Json:
         raise StripeError(message, code="amount_too_large", param="amount_to_capture")
     charge = tx.get("charge", intent["latest_charge"])
     charge.update(captured=True, amount_captured=taken_minor)
+    tx.set_due(charge["id"], None)
     _book_charge(tx, charge)
     tx.emit("charge.captured", charge)
     intent.update(status="succeeded", amount_capturable=0, amount_received=taken_minor)
@@ -163,13 +240,12 @@ def capture(tx: Transaction, intent: Json, amount_minor: int | None) -> Json:
 
 
 def cancel(tx: Transaction, intent: Json, reason: str | None) -> Json:
+    """A held amount is released whole. Neither a Refund nor `amount_refunded` tells of it (Stripe since 2025-03-31)."""
     if intent["status"] not in CANCELABLE:
         message = f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}."
         raise unexpected_state(message, "payment_intent_unexpected_state", payment_intent=intent)
-    if intent["latest_charge"] and intent["status"] == "requires_capture":
-        charge = tx.get("charge", intent["latest_charge"])
-        charge.update(refunded=True, amount_refunded=charge["amount"])
-        tx.update(charge)
+    if intent["latest_charge"]:
+        tx.set_due(intent["latest_charge"], None)
     intent.update(
         status="canceled",
         canceled_at=tx.now_s,
@@ -181,33 +257,43 @@ def cancel(tx: Transaction, intent: Json, reason: str | None) -> Json:
     return intent
 
 
-def confirm(tx: Transaction, intent: Json, method_name: str | None) -> Json:
-    """Confirm through the API with one of Stripe's named test methods (`pm_card_visa`, …).
+def expire_holds(tx: Transaction) -> int:
+    """Release every held amount whose seven days are over; how many there were."""
+    due = tx.due("charge")
+    for charge in due:
+        tx.emit("charge.expired", charge)
+        cancel(tx, tx.get("payment_intent", charge["payment_intent"]), "expired")
+    return len(due)
 
-    Raises a `card_error` (402) when the card is declined; the failed charge stays.
-    """
-    if intent["status"] not in ("requires_payment_method", "requires_confirmation"):
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """How a PaymentIntent is to be confirmed through the API. `method`: a kept card or one of Stripe's named test
+    methods (`pm_card_visa`, …); None: the one it was created with."""
+
+    method: str | None
+    off_session: bool = False
+    redirect: Redirect | None = None
+
+
+def confirm(tx: Transaction, intent: Json, how: Confirmation) -> Json:
+    """Raises a `card_error` (402) when the card is declined; the failed charge stays."""
+    if intent["status"] not in ("requires_payment_method", "requires_confirmation", "requires_action"):
         message = f"You cannot confirm this PaymentIntent because it has a status of {intent['status']}."
         raise unexpected_state(message, "payment_intent_unexpected_state", payment_intent=intent)
-    name = method_name or tx.hidden(intent["id"]).get("method")
+    name = how.method or tx.hidden(intent["id"]).get("method")
     if name is None:
         raise StripeError(
             "A payment method is needed to confirm", code="parameter_missing", param="payment_method"
         )
-    intent = attempt(tx, intent, named_card(tx, name), {})
+    method = methods.for_customer(tx, name, intent["customer"])
+    if method["customer"] is None:
+        card = methods.card_of(tx, method)
+        intent = _try(tx, intent, Use(card, method, card.challenge, card.decline, how.redirect))
+    else:
+        intent = attempt_kept(tx, intent, method, off_session=how.off_session, redirect=how.redirect)
     raise_declined(intent)
     return intent
-
-
-def named_card(tx: Transaction, name: str) -> Card:
-    """A named test method, or the card of one that a payer used here before."""
-    kept = tx.find(name, "payment_method")
-    if kept is not None:
-        return next(card for card in CARDS.values() if card.last4 == kept["card"]["last4"])
-    card = PAYMENT_METHODS.get(name)
-    if card is None:
-        raise missing("PaymentMethod", name, param="payment_method", status=400)
-    return card
 
 
 def raise_declined(intent: Json) -> None:
@@ -222,5 +308,6 @@ def raise_declined(intent: Json) -> None:
         decline_code=error.get("decline_code"),
         charge=error.get("charge"),
         payment_intent=intent,
+        payment_method=error.get("payment_method"),
         keeps_effects=True,
     )

@@ -3,7 +3,7 @@
 A handler reads all parameters first and refuses bad ones; what it returns runs later, inside the transaction.
 """
 
-from . import checkout, objects, payments, refunds
+from . import checkout, methods, objects, payments, refunds, setups
 from .currencies import check_amount, read_currency
 from .errors import StripeError
 from .params import Json
@@ -104,17 +104,21 @@ def _create_intent(call: Call) -> Operation:
         "metadata": params.metadata(),
         "receipt_email": params.text("receipt_email"),
         "payment_method_types": params.texts("payment_method_types") or None,
+        "setup_future_usage": params.choice("setup_future_usage", ("off_session", "on_session")),
+        "statement_descriptor_suffix": params.text("statement_descriptor_suffix", chars_max=22),
         "transfer_group": params.text("transfer_group"),
     }
-    method, confirmed = params.text("payment_method"), params.flag("confirm") or False
-    params.text("return_url")
+    confirmed = params.flag("confirm") or False
+    how = _read_confirmation(call)
     params.finish()
+    if how.off_session and not confirmed:
+        raise StripeError("off_session may be passed only with confirm=true", param="off_session")
 
     def operation(tx: Transaction) -> Json:
         if fields["customer"]:
             tx.get("customer", str(fields["customer"]), param="customer", status=400)
-        if method is not None:
-            payments.named_card(tx, method)
+        if how.method is not None and tx.find(how.method, "payment_method") is None:
+            methods.named_card(how.method)
         intent = objects.payment_intent(
             tx.new_id("pi"),
             amount_minor=amount_minor,
@@ -123,18 +127,26 @@ def _create_intent(call: Call) -> Operation:
             now_s=tx.now_s,
         )
         intent |= {name: value for name, value in fields.items() if value is not None}
-        intent["status"] = "requires_confirmation" if method else "requires_payment_method"
-        tx.emit("payment_intent.created", tx.insert(intent, hidden={"method": method}))
-        return payments.confirm(tx, intent, method) if confirmed else intent
+        intent["status"] = "requires_confirmation" if how.method else "requires_payment_method"
+        tx.emit("payment_intent.created", tx.insert(intent, hidden={"method": how.method}))
+        return payments.confirm(tx, intent, how) if confirmed else intent
 
     return operation
 
 
+def _read_confirmation(call: Call) -> payments.Confirmation:
+    return_url = call.params.text("return_url")
+    return payments.Confirmation(
+        method=call.params.text("payment_method"),
+        off_session=call.params.flag("off_session") or False,
+        redirect=payments.Redirect(call.public_url, return_url) if return_url else None,
+    )
+
+
 def _confirm_intent(call: Call) -> Operation:
-    method = call.params.text("payment_method")
-    call.params.text("return_url")
+    how = _read_confirmation(call)
     call.params.finish()
-    return lambda tx: payments.confirm(tx, _own_intent(tx, call.object_id), method)
+    return lambda tx: payments.confirm(tx, _own_intent(tx, call.object_id), how)
 
 
 def _capture_intent(call: Call) -> Operation:
@@ -206,6 +218,71 @@ def _create_customer(call: Call) -> Operation:
         return customer
 
     return operation
+
+
+def _cards_of_customer(call: Call) -> Operation:
+    page = read_page(call.params)
+    kind = call.params.text("type")
+    call.params.finish()
+    where, values = equals(customer=call.object_id, type=kind)
+    url = f"/v1/customers/{call.object_id}/payment_methods"
+
+    def operation(tx: Transaction) -> Json:
+        tx.get("customer", call.object_id)
+        return tx.page("payment_method", page, url, where=where, values=values)
+
+    return operation
+
+
+def _attach(call: Call) -> Operation:
+    customer_id = call.params.required_text("customer")
+    call.params.finish()
+
+    def operation(tx: Transaction) -> Json:
+        tx.get("customer", customer_id, param="customer", status=400)
+        method = methods.for_customer(tx, call.object_id, customer_id)
+        return methods.attach(tx, method, customer_id)
+
+    return operation
+
+
+def _detach(call: Call) -> Operation:
+    call.params.finish()
+    return lambda tx: methods.detach(tx, tx.get("payment_method", call.object_id))
+
+
+def _create_setup(call: Call) -> Operation:
+    params = call.params
+    fields = {
+        "customer": params.text("customer"),
+        "description": params.text("description"),
+        "metadata": params.metadata(),
+        "payment_method_types": params.texts("payment_method_types") or ["card"],
+        "usage": params.choice("usage", ("off_session", "on_session")) or "off_session",
+    }
+    confirmed = params.flag("confirm") or False
+    how = _read_confirmation(call)
+    params.finish()
+
+    def operation(tx: Transaction) -> Json:
+        if fields["customer"]:
+            tx.get("customer", str(fields["customer"]), param="customer", status=400)
+        setup = setups.create(tx, fields, hidden={"method": how.method})
+        return setups.confirm(tx, setup, how.method, how.redirect) if confirmed else setup
+
+    return operation
+
+
+def _confirm_setup(call: Call) -> Operation:
+    how = _read_confirmation(call)
+    call.params.finish()
+    return lambda tx: setups.confirm(tx, tx.get("setup_intent", call.object_id), how.method, how.redirect)
+
+
+def _cancel_setup(call: Call) -> Operation:
+    reason = call.params.choice("cancellation_reason", ("abandoned", "duplicate", "requested_by_customer"))
+    call.params.finish()
+    return lambda tx: setups.cancel(tx, tx.get("setup_intent", call.object_id), reason)
 
 
 def _list_events(call: Call) -> Operation:
@@ -291,7 +368,20 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/charges/{id}", "charges.retrieve", retrieve("charge")),
     Route("POST", "/v1/customers", "customers.create", _create_customer),
     Route("GET", "/v1/customers/{id}", "customers.retrieve", retrieve("customer")),
+    Route("GET", "/v1/customers/{id}/payment_methods", "customers.payment_methods.list", _cards_of_customer),
+    Route(
+        "GET",
+        "/v1/payment_methods",
+        "payment_methods.list",
+        listing("payment_method", "/v1/payment_methods", "customer", "type"),
+    ),
     Route("GET", "/v1/payment_methods/{id}", "payment_methods.retrieve", retrieve("payment_method")),
+    Route("POST", "/v1/payment_methods/{id}/attach", "payment_methods.attach", _attach),
+    Route("POST", "/v1/payment_methods/{id}/detach", "payment_methods.detach", _detach),
+    Route("POST", "/v1/setup_intents", "setup_intents.create", _create_setup),
+    Route("GET", "/v1/setup_intents/{id}", "setup_intents.retrieve", retrieve("setup_intent")),
+    Route("POST", "/v1/setup_intents/{id}/confirm", "setup_intents.confirm", _confirm_setup),
+    Route("POST", "/v1/setup_intents/{id}/cancel", "setup_intents.cancel", _cancel_setup),
     Route("GET", "/v1/events", "events.list", _list_events),
     Route("GET", "/v1/events/{id}", "events.retrieve", retrieve("event")),
     Route("GET", "/v2/core/events", "v2.core.events.list", _list_thin_events),

@@ -37,6 +37,7 @@ CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (object, seq);
 CREATE INDEX IF NOT EXISTS objects_by_due ON objects (due_s) WHERE due_s IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_by_intent ON objects (object, json_extract(body, '$.payment_intent'));
 CREATE INDEX IF NOT EXISTS objects_by_charge ON objects (object, json_extract(body, '$.charge'));
+CREATE INDEX IF NOT EXISTS objects_by_customer ON objects (object, json_extract(body, '$.customer'));
 CREATE INDEX IF NOT EXISTS objects_by_secret ON objects (object, json_extract(body, '$.client_secret'));
 CREATE TABLE IF NOT EXISTS deliveries (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -76,6 +77,7 @@ class Origin:
     idempotency_key: str | None = None
 
 
+IndexedField = Literal["payment_intent", "charge", "client_secret", "customer"]
 _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
@@ -134,9 +136,7 @@ class Transaction:
         row = self.db.execute("SELECT created_s FROM objects WHERE id = ?", (object_id,)).fetchone()
         return int(row[0])
 
-    def find_by(
-        self, kind: str, field: Literal["payment_intent", "charge", "client_secret"], value: str
-    ) -> list[Json]:
+    def find_by(self, kind: str, field: IndexedField, value: str) -> list[Json]:
         """By one of the indexed fields, newest first."""
         # The path is written out: an index on an expression serves only that very expression.
         sql = f"SELECT body FROM objects WHERE object = ? AND json_extract(body, '$.{field}') = ? ORDER BY seq DESC"  # noqa: S608

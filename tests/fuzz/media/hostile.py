@@ -3,7 +3,7 @@
     hostile.py FIRST_SEED STEPS SEEDS
 
 Half of the planes have real SRTP, half have functions in its place that let everything pass, so that what libsrtp would
-refuse reaches the parsers as well. Invariants: no buffer is lost, no queue grows beyond its bound, and a peer that
+refuse reaches the parsers as well; half of the peers are encrypted for by `seal.c`. Invariants: no buffer is lost, no queue grows beyond its bound, and a peer that
 is closed or a subscription that has ended is never heard of again.
 """
 
@@ -106,7 +106,8 @@ class Fuzz:
             self.plane.add_address(link, self.chance.randrange(2), address)
             sessions = session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND)
             if self.chance.random() < 0.9:
-                secure(link, *sessions, viewer=self.chance.random() < 0.5)
+                key = self.chance.choice([KEY, b""])
+                secure(link, *sessions, viewer=self.chance.random() < 0.5, gcm_key=key)
                 self.plane.set_route(link, self.chance.choice(self.ports), self.sink)
             for ssrc in range(1, 9):
                 link.know(ssrc)

@@ -50,7 +50,9 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     target = package / f"dataplane{sysconfig.get_config_var('EXT_SUFFIX')}"
     flags = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address", "-shared", "-fPIC"]
     faulty = ["-include", str(HERE / "faulty_sockets.h")]
-    subprocess.run([compiler, *flags, *faulty, f"-I{include}", c_source(folder), "-o", target], check=True)
+    includes = [f"-I{include}", f"-I{SOURCE.parent}"]
+    sources = [c_source(folder), SOURCE.with_name("seal.c"), SOURCE.with_name("gcm.c")]
+    subprocess.run([compiler, *flags, *faulty, *includes, *sources, "-o", target], check=True)
     return folder, library
 
 

@@ -76,7 +76,7 @@ async def test_a_gate_lets_media_pass_for_its_allowance(hall):
     assert report.first_forwarded_ms == forwarding.since_ms
     assert report.stopped_ms == forwarding.since_ms + 200
     assert 150 <= report.last_forwarded_ms - report.first_forwarded_ms <= 200
-    assert 10 < len(payer.leg.packets) < 30
+    assert 1 < len(payer.leg.packets) < 30
     assert (await hall.media.close_gate("payer")).first_forwarded_ms is None
 
 

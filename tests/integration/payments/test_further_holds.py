@@ -1,6 +1,7 @@
 """The next hold during a call: on the same card, while its payer is there, a minute before the end."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import update
@@ -180,6 +181,30 @@ async def test_what_the_bank_asks_is_told_to_the_payer_and_told_again(talk: Worl
     talk.notices.clear()
     await talk.call("POST", f"/api/orders/{ana.who.order_id}/refresh", ana.who)  # the page was loaded again
     assert told(talk, "action_needed")[0].client_secret == asked.client_secret
+
+
+@pytest.mark.parametrize(
+    ("approved", "state", "granted_ms"), [(True, "held", 1_800_000), (False, "failed", 900_000)]
+)
+async def test_the_payers_answer_to_the_bank_decides(
+    talk: World, approved: bool, state: str, granted_ms: int
+):
+    ana = await going_on(talk, ASKED_BY_THE_BANK)
+    await ana.runs_low()
+    url = told(talk, "action_needed")[0].action_url or ""
+    asked = urlsplit(url).path.replace("/sandbox/", "/sandbox/api/") + "/challenge"
+    async with talk.http.post(talk.api.make_url(asked), json={"approved": approved}) as answer:
+        assert (await answer.json())["status"] == (
+            "requires_capture" if approved else "requires_payment_method"
+        )
+    await talk.settle_down()
+    assert (await states(ana))[1] == (state, None)
+    assert (await ana.pass_row())["granted_ms"] == granted_ms
+    assert told(talk)[-1].kind == ("funded" if approved else "funding_failed")
+    await ana.uses(60)
+    await ana.goes()
+    await talk.settle_down()
+    await talk.assert_books_agree()
 
 
 async def test_a_question_that_nobody_answers_is_canceled_with_the_end(talk: World):

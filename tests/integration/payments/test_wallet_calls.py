@@ -106,16 +106,20 @@ async def test_the_history_tells_what_moved_newest_first(talk: World):
     await top_up(talk, "user_ana", 1)
     talk.later(10)
     ana = await enter(talk, "user_ana")
-    await ana.calls(90)
+    await ana.uses(60)
+    await runs_low(talk, ana)
+    await ana.uses(150)
+    await ana.goes()
+    await talk.settle_down()
     shown = await wallet(talk, "user_ana")
     assert [(line["kind"], line["amount_minor"]) for line in shown["history"]] == [
-        ("use", -150),
+        ("use", -250),
         ("topup", 2000),
         ("bonus", 500),
     ]
     assert shown["history"][0]["title"] == "A talk"
     _, every = await talk.call("GET", "/api/me/wallets", talk.customer("user_ana"))
-    assert [(one["currency"], one["balance_minor"]) for one in every["wallets"]] == [("eur", 2350)]
+    assert [(one["currency"], one["balance_minor"]) for one in every["wallets"]] == [("eur", 2250)]
 
 
 # --- a call -----------------------------------------------------------------------------------------------

@@ -131,6 +131,22 @@ async def test_expired_while_it_was_open(world: World, page: Page):
 
 async def test_the_frame_tells_the_page_around_it(world: World, page: Page):
     session = await world.session(**embedded())
+    frame = await framed(world, page, f"/sandbox/embedded/{session.client_secret}")
+    await frame.locator("#back").click()
+    await choose(frame, "succeeds")
+    await frame.locator("main[data-state=complete]").wait_for()
+    await page.wait_for_function("told.some(({state}) => state === 'complete')")
+    told = await page.evaluate("told")
+    assert {message["type"] for message in told} == {"tollroom:checkout"}
+    assert all(message["here"] for message in told)
+    states = [message["state"] for message in told if message["state"] != "height"]
+    assert states == ["canceled", "complete"]
+    assert max(message.get("height_px", 0) for message in told) > 400
+    assert page.url.endswith("/around")
+
+
+async def framed(world: World, page: Page, source: str) -> Any:
+    """`source` in a frame of a page of ours, which keeps what it is told."""
     await page.route(
         f"{world.url}/around",
         lambda route: route.fulfill(body="<!doctype html><html lang=en>", content_type="text/html"),
@@ -144,20 +160,30 @@ async def test_the_frame_tells_the_page_around_it(world: World, page: Page):
           frame.src = source;
           document.body.append(frame);
         }""",
-        f"/sandbox/embedded/{session.client_secret}",
+        source,
     )
-    frame = page.frame_locator("iframe")
-    await frame.locator("#back").click()
-    await choose(frame, "succeeds")
+    return page.frame_locator("iframe")
+
+
+async def test_the_bank_asks_in_a_frame_of_the_call(world: World, page: Page):
+    intent = await world.client.v1.payment_intents.create_async(
+        {
+            "amount": 1500,
+            "currency": "eur",
+            "payment_method": "pm_card_threeDSecure2Required",
+            "capture_method": "manual",
+            "confirm": True,
+            "return_url": f"{BACK}back",
+        }
+    )
+    frame = await framed(world, page, intent.next_action.redirect_to_url.url)
+    await frame.locator("#approve").click()
     await frame.locator("main[data-state=complete]").wait_for()
     await page.wait_for_function("told.some(({state}) => state === 'complete')")
-    told = await page.evaluate("told")
-    assert {message["type"] for message in told} == {"tollroom:checkout"}
-    assert all(message["here"] for message in told)
-    states = [message["state"] for message in told if message["state"] != "height"]
-    assert states == ["canceled", "complete"]
-    assert max(message.get("height_px", 0) for message in told) > 400
     assert page.url.endswith("/around")
+    assert await frame.get_by_role("link").count() == 0
+    found = await world.client.v1.payment_intents.retrieve_async(intent.id)
+    assert found.status == "requires_capture"
 
 
 async def test_no_other_site_may_frame_the_hosted_page(world: World, page: Page):
@@ -223,3 +249,26 @@ async def check(page: Page, name: str, found: dict[str, list[str]]) -> None:
     overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
     if overflow > 0:
         found.setdefault(name, []).append(f"scrolls sideways by {overflow} px")
+
+
+async def test_a_hold_says_so(world: World, page: Page):
+    session = await world.session(payment_intent_data={"capture_method": "manual"})
+    await page.goto(session.url)
+    assert await page.locator("#pay").inner_text() == "Hold up to €15.00 (test)"
+    await page.get_by_text("You pay what you use, the rest is released.").wait_for()
+
+
+async def test_the_bank_asks_about_a_kept_card(world: World, page: Page):
+    intent = await world.client.v1.payment_intents.create_async(
+        {
+            "amount": 2000,
+            "currency": "eur",
+            "payment_method": "pm_card_authenticationRequired",
+            "confirm": True,
+            "return_url": f"{BACK}r/algebra",
+        }
+    )
+    await page.goto(intent.next_action.redirect_to_url.url)
+    await page.locator("#approve").click()
+    await page.wait_for_url(f"{BACK}r/algebra?payment_intent={intent.id}&*redirect_status=succeeded")
+    assert (await world.client.v1.payment_intents.retrieve_async(intent.id)).status == "succeeded"

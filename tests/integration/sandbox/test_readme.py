@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from signaling.payments import sandbox
-from signaling.payments.sandbox.cards import CARDS
+from signaling.payments.sandbox.cards import CARDS, SAVED_CARDS
 from signaling.payments.sandbox.faults import API_FAULTS, EVENT_FAULTS
 from signaling.payments.sandbox.resources import ROUTES
 
@@ -24,5 +24,5 @@ async def test_every_control_call_is_listed(world):
 
 
 def test_every_fault_and_card_is_named():
-    for name in (*API_FAULTS, *EVENT_FAULTS, *CARDS):
+    for name in (*API_FAULTS, *EVENT_FAULTS, *CARDS, *SAVED_CARDS):
         assert f"`{name}`" in README, name

@@ -22,7 +22,10 @@ PROFILE = Policy.SRTP_PROFILE_AEAD_AES_128_GCM
 WINDOW = 1024
 
 
-def session(direction, key=bytes(range(28))):
+KEY = bytes(range(28))
+
+
+def session(direction, key=KEY):
     policy = Policy(key=key, ssrc_type=direction, srtp_profile=PROFILE)
     policy.window_size = WINDOW
     policy.allow_repeat_tx = False
@@ -51,16 +54,16 @@ class Inbox:
 
 
 class Mailbox(Inbox):
-    """The far end of one peer of the native plane."""
+    """The far end of one peer of the native plane. `gcm_key`: empty where libsrtp is to encrypt."""
 
-    def __init__(self, plane, port):
+    def __init__(self, plane, port, gcm_key=KEY):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.socket.bind(("127.0.0.1", 0))
         self.socket.setblocking(False)
         self.link = plane.open_peer(self)
         self.sessions = session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND)
-        secure(self.link, *self.sessions, viewer=True)
+        secure(self.link, *self.sessions, viewer=True, gcm_key=gcm_key)
         self._decrypting = session(Policy.SSRC_ANY_INBOUND)
         self._plane, self._port, self._packets = plane, port, []
         super().__init__()
@@ -90,7 +93,8 @@ class Mailbox(Inbox):
 
 
 class Stage:
-    """One publication, any number of subscribers, one clock. `times`: what the clock says the next times it is asked."""
+    """One publication, any number of subscribers, one clock. `times`: what the clock says the next times it is asked.
+    `plane`: python, native, or libsrtp (the native one where it encrypts with that)."""
 
     def __init__(self, plane="python"):
         self.now_ns = START_NS
@@ -102,7 +106,8 @@ class Stage:
         self.inboxes = []
         self._ssrcs = itertools.count(1000)
         self.fanout = Fanout(on_resume=self._on_resume, cname="host", caching=True)
-        self.native = plane == "native"
+        self.native = plane != "python"
+        self._gcm_key = KEY if plane == "native" else b""
         if self.native:
             self.forwarder = NativePlane(self.lease, self.clock, 1, stepped=True)
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -127,7 +132,7 @@ class Stage:
         return Gate(self.lease, self.firsts.append)
 
     def subscribe(self, *gates, first_number=100, **more):
-        inbox = Mailbox(self.forwarder, self.port) if self.native else Inbox()
+        inbox = Mailbox(self.forwarder, self.port, self._gcm_key) if self.native else Inbox()
         self.inboxes.append(inbox)
         fields = {"ssrc": 1000, "payload_type": 96, "rtx_ssrc": 2000, "rtx_payload_type": 97} | more
         subscription = Subscription(gates=gates, egress=inbox, first_number=first_number, **fields)

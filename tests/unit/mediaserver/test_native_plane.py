@@ -4,6 +4,7 @@ import contextlib
 import logging
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 from pylibsrtp import Policy
@@ -15,7 +16,7 @@ from mediaserver.gate import Gate, Lease
 from mediaserver.planes import NativePlane, open_plane
 from mediaserver.transport import secure
 
-from .fanning import session
+from .fanning import KEY, session
 
 needs_native = pytest.mark.skipif(planes.dataplane is None, reason="the native data plane is not compiled")
 POOL_PACKETS = 1024
@@ -49,7 +50,8 @@ class Crowd:
 
     def _subscribe(self, ssrc, gates):
         link = self.plane.open_peer(self)
-        secure(link, session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND), viewer=True)
+        sessions = session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND)
+        secure(link, *sessions, viewer=True, gcm_key=KEY)
         self.plane.native.set_route(link, self.port, self.sinks[ssrc % self.SINKS].getsockname())
         egress = type("Egress", (), {"link": link, "send_rtcp": lambda *_: None})()
         subscription = Subscription(ssrc, 96, gates, egress, 100, rtx_ssrc=ssrc + 5000, rtx_payload_type=97)
@@ -329,3 +331,16 @@ def test_the_caches_and_bounds_of_both_planes_are_the_same():
                          (forwarder, "RESENDS_PER_SECOND_MAX"), (rtcp, "NACKS_MAX")]:  # fmt: skip
         assert f"    {name} = {getattr(module, name)}" in source
     assert rtp.HEADER_BYTES == 12
+
+
+@pytest.mark.parametrize("seals", [True, False, None])
+def test_only_a_plane_that_can_encrypt_by_itself_is_given_the_key(seals):
+    """None: compiled from sources of before it could."""
+    given = {}
+    link = SimpleNamespace(secure=lambda *_, **more: given.update(more))
+    if seals is not None:
+        link.seals = seals
+    secure(
+        link, session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND), viewer=True, gcm_key=KEY
+    )
+    assert given == ({"feedback": True, "key": KEY} if seals else {"feedback": True})

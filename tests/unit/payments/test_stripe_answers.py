@@ -1,6 +1,8 @@
 """What Stripe's SDK hands back, read into plain facts; what it raises, into unknown or refused."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -291,3 +293,30 @@ def test_only_the_adapter_imports_stripe():
         if line.startswith(("import stripe", "from stripe"))
     }
     assert importers == {"signaling/payments/stripe.py"}
+
+
+@pytest.mark.parametrize("secrets", [SECRET, f"{SECRET},whsec_second", f"whsec_first, {SECRET}"])
+async def test_each_destination_of_events_has_its_own_secret(secrets: str):
+    body = json.dumps(
+        {
+            "id": "evt_1",
+            "object": "event",
+            "type": "x",
+            "created": 1,
+            "livemode": False,
+            "data": {"object": {}},
+        }
+    )
+    header = WebhookSignature.generate_signature_header(body, SECRET, timestamp=1000)
+    async with aiohttp.ClientSession() as http:
+        payments = StripePayments(
+            "sk_test_1", http=http, mode="test", account="acct_1", webhook_secret=secrets
+        )
+        assert payments.verify_webhook(body.encode(), header, 1000.0).event_id == "evt_1"
+
+
+def test_the_document_names_every_event_that_stripe_must_send():
+    text = (Path(__file__).parents[3] / "docs/deploy.md").read_text(encoding="utf-8")
+    told = text.split("add the endpoint")[1].split("Nothing is lost")[0]
+    kinds = [word for word in re.findall(r"`([^`]+)`", told) if re.match(r"[a-z0-9_]+\.[a-z_]", word)]
+    assert [kind for kind in kinds if "://" not in kind] == list(eventtypes.EVENT_TYPES)

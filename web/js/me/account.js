@@ -35,7 +35,7 @@ export async function account(me) {
       toast(t.saved);
     });
   };
-  const leave = button(t.signOut, { id: "sign-out", icon: "leave", onClick: () => { run(leave, async () => { await signOut(); location.assign("/"); }); } });
+  const leave = button(t.signOut, { id: "sign-out", onClick: () => { run(leave, async () => { await signOut(); location.assign("/"); }); } });
   return h("section", { class: "card stack", "aria-labelledby": "account-title" },
     h("h2", { id: "account-title" }, t.account), problem,
     h("form", { class: "me__name", on: { submit } },

@@ -391,6 +391,15 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.create_index("transfers_credit", ["credit", "currency"], unique=False)
         batch_op.create_index("transfers_debit", ["debit", "currency"], unique=False)
         batch_op.create_unique_constraint("transfers_pending_id_key", ["pending_id"])
+
+    with op.batch_alter_table("inbox") as batch_op:
+        batch_op.alter_column(
+            "type",
+            existing_type=sa.VARCHAR(length=64),
+            type_=sa.String(length=255),
+            existing_nullable=False,
+        )
+
     _keep_the_books()
 
 
