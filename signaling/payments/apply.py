@@ -105,7 +105,7 @@ class Application:
         order, stamp = self._order, self._stamp
         if order.purpose == "topup":
             self._values |= {"granted": True, "paid_at": stamp.now_text, "paid_at_s": stamp.now_s}
-            self.notices.extend(await filling.fill(self._tx, order, stamp.now_text))
+            self.notices.extend(await filling.fill(self._tx, order, self._checkout, stamp.now_text))
             return
         room = await rooms.by_id(self._tx, order.room)
         assert room is not None, "orders refer to their room"

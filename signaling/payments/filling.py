@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from metering import chart
 from metering.wallet import back_for_refund
 from signaling.notices import Notice, StayLow
+from signaling.payments.customers import keep_card
+from signaling.payments.port import Checkout
 from signaling.payments.sales import book
 from signaling.payments.wallets import credits_of, key_of, package_of, tell_inside
 from signaling.stores import passes, wallets
@@ -12,9 +14,9 @@ from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
 
 
-async def fill(tx: Transaction, order: Order, now_text: str) -> Sequence[Notice]:
+async def fill(tx: Transaction, order: Order, checkout: Checkout, now_text: str) -> Sequence[Notice]:
     """The credits and what the platform adds; what the person owes is paid out of them first. Whoever is in a call on that
-    wallet is told, and a stay that had nothing to go on with asks again."""
+    wallet is told, and a stay that had nothing to go on with asks again. A card that was to be kept is kept."""
     package, key = package_of(order), key_of(order)
     owed_minor = (await credits_of(tx, key)).owed_minor
     transfers = chart.topped_up(
@@ -28,6 +30,9 @@ async def fill(tx: Transaction, order: Order, now_text: str) -> Sequence[Notice]
     repaid_minor = min(owed_minor, package.credit_minor)
     transfers += chart.shortfall_repaid(order.id, key.user_id, repaid_minor, key.currency)
     await book(tx, order, transfers, now_text)
+    charge = None if checkout.intent is None else checkout.intent.charge
+    if order.tariff.get("save_card") and charge is not None and charge.card is not None:
+        await keep_card(tx, key.user_id, (key.mode, key.account), charge.card, now_text)
     found = await credits_of(tx, key)
     told = await tell_inside(tx, key, "topped_up", balance_minor=found.spendable_minor)
     return [*told, *await _ask_again(tx, key)]

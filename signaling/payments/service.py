@@ -10,7 +10,18 @@ from signaling.clock import Clock
 from signaling.errors import ApiError
 from signaling.ids import RandomBytes, new_secret, secret_hash
 from signaling.notices import Notice, Notices, OutboxFilled, StayEnded, StayLow
-from signaling.payments import checkout, funding, holds, outbox, stays, sweeper, views, webhook, worker
+from signaling.payments import (
+    autotopup,
+    checkout,
+    funding,
+    holds,
+    outbox,
+    stays,
+    sweeper,
+    views,
+    webhook,
+    worker,
+)
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError, PaymentService
 from signaling.payments.settings import PaymentsSettings
@@ -107,6 +118,7 @@ class Payments:
     async def _place(self, pass_id: str, granted_ms: int | None) -> None:
         if await funding.place(self.ctx, pass_id, granted_ms) == "not_agreed":
             self._undecided[pass_id] = granted_ms
+        await autotopup.consider(self.ctx, pass_id)
 
     async def _apply_for_ever(self) -> None:
         while True:

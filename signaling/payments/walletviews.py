@@ -11,7 +11,7 @@ from signaling.errors import ApiError
 from signaling.payments.context import Context
 from signaling.payments.topups import packages_of
 from signaling.payments.wallets import credits_of
-from signaling.stores import wallets
+from signaling.stores import cards, wallets
 from signaling.stores.database import Transaction
 from signaling.stores.rates import BooksOf
 from signaling.stores.schema import balances, orders, transfers
@@ -81,6 +81,22 @@ async def _view(tx: Transaction, key: Key) -> Json:
         "owed_minor": found.owed_minor,
         "managed_by": wallet.managed_by,
         "packages": [package.to_json() for package in offered],
+        "auto": {
+            "on": wallet.auto_topup,
+            "package": wallet.auto_package,
+            "payment_method_id": wallet.auto_card,
+        },
+        "cards": [_card(one) for one in await cards.cards_of(tx, key.user_id, key.mode, key.account)],
+    }
+
+
+def _card(card: cards.Card) -> Json:
+    return {
+        "id": card.payment_method_id,
+        "brand": card.brand,
+        "last4": card.last4,
+        "exp_month": card.exp_month,
+        "exp_year": card.exp_year,
     }
 
 

@@ -131,6 +131,17 @@ async def inside(tx: Transaction, key: Key) -> list[Inside]:
     return list(found.values())
 
 
+async def drop_auto_card(tx: Transaction, key: Key, payment_method_id: str) -> None:
+    """Whatever the currency: a card that is forgotten tops nothing up."""
+    with_it = and_(
+        wallets.c.user_id == key.user_id,
+        wallets.c.mode == key.mode,
+        wallets.c.account == key.account,
+        wallets.c.auto_card == payment_method_id,
+    )
+    await tx.execute(update(wallets).where(with_it).values(auto_topup=False, auto_card=None))
+
+
 async def is_held(tx: Transaction, hold_id: str) -> bool:
     """Whether that hold of the ledger is still open."""
     query = select(transfers.c.id).where(transfers.c.id == hold_id, is_open_hold())
