@@ -160,14 +160,39 @@ def complete_tariff(said: Mapping[str, Any], figures: Figures) -> dict[str, Any]
     # Blank is not said; only an entrance says something with null (`seconds`: without limit).
     tariff = {name: value for name, value in said.items() if name == "seconds" or not is_blank(value)}
     kind = str(tariff.get("kind"))
-    for name in ("currency", *_FILLED.get(kind, ())):
-        if name not in tariff:
-            tariff[name] = figures.require(name)
+    open_names = [name for name in ("currency", *_FILLED.get(kind, ())) if name not in tariff]
+    filled = {name: figures.require(name) for name in open_names}
+    tariff |= _shortened(filled, tariff.get("max_seconds"))
     free_seconds = figures.said.get("free_seconds")
     is_endless = "seconds" in tariff and tariff["seconds"] is None
     if kind in _MAY_BE_FREE and not is_endless and "free_seconds" not in tariff and free_seconds:
         tariff["free_seconds"] = free_seconds
     return tariff
+
+
+_BY_THE_MINUTE = ("per_minute", "metered", "wallet")
+
+
+def bounded(tariff: Mapping[str, Any], longest_s: int | None) -> dict[str, Any]:
+    """The tariff with nothing in it longer than `longest_s` (a room's `max_seconds`): longer presets are left out. What is
+    no tariff stays as it is, for its parser to refuse."""
+    if longest_s is None or tariff.get("kind") not in _BY_THE_MINUTE:
+        return dict(tariff)
+    said = tariff.get("max_seconds")
+    longest = min(longest_s, said) if isinstance(said, int) else said if said is not None else longest_s
+    return {**_shortened(tariff, longest_s), "max_seconds": longest}
+
+
+def _shortened(said: Mapping[str, Any], longest_s: object) -> dict[str, Any]:
+    """The lengths that are named there, none longer than that."""
+    short = dict(said)
+    if not isinstance(longest_s, int):
+        return short
+    if isinstance(window_s := said.get("window_s"), int):
+        short["window_s"] = min(longest_s, window_s)
+    if isinstance(presets := said.get("presets_s"), list):
+        short["presets_s"] = [one for one in presets if not isinstance(one, int) or one <= longest_s]
+    return short
 
 
 # --- parsing ----------------------------------------------------------------------------------------------

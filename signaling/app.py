@@ -17,6 +17,9 @@ from mediaserver.planes import chosen_plane
 from mediaserver.pool import MediaPool, WorkerChange
 from mediaserver.server import EventSink, MediaServer, MediaStats
 from signaling.addresses import sender, smtp_server
+from signaling.admin.codes import Codes
+from signaling.admin.ratesdesk import RatesDesk
+from signaling.admin.routes import AdminRoutes
 from signaling.clock import Clock, SystemClock, now_ms, rfc3339
 from signaling.cluster import Cluster, make_cluster
 from signaling.config import Settings
@@ -27,7 +30,7 @@ from signaling.ids import RandomBytes, new_id, new_secret
 from signaling.mail import Mailer, SmtpMailer
 from signaling.metrics import Figures, Metrics
 from signaling.network import media_config
-from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RoomChanged
+from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RatesChanged, RoomChanged
 from signaling.pages import PageFacts, Pages
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import routes as payment_routes
@@ -45,6 +48,7 @@ from signaling.post import Post
 from signaling.ratelimit import LocalRateLimiter
 from signaling.rooms.cards import Cards
 from signaling.rooms.commands import Commands
+from signaling.rooms.editing import Editing
 from signaling.rooms.gateway import Gateway
 from signaling.rooms.heartbeat import Heartbeat
 from signaling.rooms.joining import Joining
@@ -61,6 +65,7 @@ from signaling.rooms.turn import Turn
 from signaling.stores import runs
 from signaling.stores.database import Database
 from signaling.stores.migrations import upgrade
+from signaling.stores.rates import BooksOf
 
 log = structlog.get_logger()
 
@@ -363,12 +368,19 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
         parts.people.mailer is not None,
     )
     rooms = RoomRoutes(
-        parts.db, parts.opening, parts.cards, limiter=parts.limiter, facts=facts, trusted=trusted
+        parts.db,
+        parts.opening,
+        parts.cards,
+        Editing(parts.db, parts.clock, parts.notices),
+        limiter=parts.limiter,
+        facts=facts,
+        trusted=trusted,
     )
     app.router.add_routes(rooms.routes())
     app.router.add_routes(payment_routes(parts.payments, parts.limiter, trusted))
     app.router.add_routes(RefundRoutes(parts.payments, parts.limiter, trusted).routes())
     app.router.add_routes(WalletRoutes(parts.payments, parts.limiter, trusted).routes())
+    app.router.add_routes(_admin_routes(parts).routes())
     app.router.add_routes(_gateway(parts).routes())
     app.router.add_routes(_stream_routes(parts).routes())
     app.router.add_routes(_people_routes(parts))
@@ -378,6 +390,24 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
     app.router.add_get("/metrics", metrics.show)
     if parts.sandbox is not None:
         app.add_subapp("/sandbox", parts.sandbox.sandbox.pages_app())
+
+
+def _admin_routes(parts: Parts) -> AdminRoutes:
+    settings, books = parts.settings, BooksOf(parts.settings.mode, parts.settings.account)
+    shown = {
+        "mode": settings.mode,
+        "account": settings.account,
+        "public_url": settings.origin,
+        "room_creation": "open" if settings.rooms_are_open else "invitation",
+        "checkout_ui": settings.checkout_ui,
+    }
+    return AdminRoutes(
+        RatesDesk(parts.db, parts.clock, parts.notices, books),
+        Codes(parts.db, parts.clock, parts.random_bytes, books),
+        settings=shown,
+        limiter=parts.limiter,
+        trusted=trusted_networks(settings.trusted_proxies),
+    )
 
 
 def _people_routes(parts: Parts) -> list[web.RouteDef]:
@@ -450,6 +480,12 @@ def _wake_watchers(parts: Parts, notice: Notice) -> None:
     if isinstance(notice, RoomChanged | OrderPaid | PassChanged):
         parts.cards.changed(notice.room_id)
         parts.cluster.announce(notice.room_id)
+    elif isinstance(notice, RatesChanged):
+        if notice.room_id is None:
+            parts.cards.all_changed()
+        else:
+            parts.cards.changed(notice.room_id)
+            parts.cluster.announce(notice.room_id)
 
 
 # --- starting and stopping --------------------------------------------------------------------------------

@@ -45,6 +45,13 @@ class RoomChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RatesChanged:
+    """What holds in a room changed, or (None) in many."""
+
+    room_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxFilled:
     """There is something to send (a refund, an expiry of a Checkout Session)."""
 
@@ -88,7 +95,7 @@ class Funding:
     action_url: str | None = field(default=None, repr=False)
 
 
-Notice = OrderPaid | PassChanged | RoomChanged | OutboxFilled | StayLow | StayEnded | Funding
+Notice = OrderPaid | PassChanged | RoomChanged | RatesChanged | OutboxFilled | StayLow | StayEnded | Funding
 Listener = Callable[[Notice], None]
 
 

@@ -58,6 +58,8 @@ def _hints(request: web.Request) -> dict[str, Any]:
 def price_text(card: dict[str, Any]) -> str:
     """The price for previews, without a locale: `5.00 EUR · 30 minutes`, `1.00 EUR per minute`."""
     tariff = card["tariff"]
+    if card.get("state") == "unpriced":
+        return "no price now"
     if "rate_minor_per_min" in tariff:
         rate = f"{_money(tariff['rate_minor_per_min'], tariff['currency'])} per minute"
         return f"{rate}, paid for what you use" if tariff["kind"] == "metered" else rate
@@ -92,6 +94,7 @@ class Pages:
                 web.get("/oembed", self.oembed),
                 web.get("/signin", self.signin),
                 web.get("/me", self.me),
+                web.get("/admin", self.admin),
                 web.get("/offline", self.offline),
                 web.get("/restarting", self.restarting),
                 web.get("/worker.js", self.worker),
@@ -129,6 +132,9 @@ class Pages:
     async def me(self, request: web.Request) -> web.Response:
         page_kind(request, PageKind.CHECKOUT)  # credits are bought here
         return self._render(request, "me.html", page_title="Your page")
+
+    async def admin(self, request: web.Request) -> web.Response:
+        return self._render(request, "admin.html", page_title="Operator")
 
     async def offline(self, request: web.Request) -> web.Response:
         """What the service worker keeps, and shows when the server cannot be reached."""

@@ -5,22 +5,13 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from metering.errors import RefusedError
 from metering.money import Money
 from metering.orders import OrderState
-from metering.tariff import (
-    Entrance,
-    Free,
-    Metered,
-    PerMinute,
-    Tariff,
-    Wallet,
-    length_of,
-    parse_tariff,
-    price_of,
-)
+from metering.tariff import Entrance, Free, Metered, PerMinute, Tariff, Wallet, length_of, price_of
 from signaling.errors import ApiError
 from signaling.http import Line
 from signaling.ids import secret_hash
@@ -29,8 +20,8 @@ from signaling.payments import reconcile, walletstays
 from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.granting import insert_granted
-from signaling.payments.pricing import price_order, take_code
-from signaling.stores import passes, rooms
+from signaling.payments.pricing import Asked, Quoted, price_order, quote, take_code
+from signaling.stores import passes, rates, rooms
 from signaling.stores.database import Transaction
 from signaling.stores.orders import (
     BY_USE,
@@ -41,11 +32,25 @@ from signaling.stores.orders import (
     insert_order,
     orders_of_pass,
     seats_taken,
-    terms_version,
 )
+
+log = structlog.get_logger()
 
 SECRET_CHARS_MIN = 32
 EXTENDABLE = ("waiting", "active", "used_up")
+
+
+EMAIL_PATTERN = r"^[^\s@<>\"]+@[^\s@<>\"]+$"
+
+
+class NewQuote(BaseModel):
+    """The body of `POST /api/rooms/{slug}/quote`."""
+
+    model_config = ConfigDict(strict=True)
+
+    seconds: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    email: Annotated[str, StringConstraints(pattern=EMAIL_PATTERN, max_length=254)] | None = None
+    code: Annotated[str, StringConstraints(max_length=64)] | None = None
 
 
 class NewOrder(BaseModel):
@@ -55,13 +60,12 @@ class NewOrder(BaseModel):
 
     order_id: Annotated[str, StringConstraints(pattern=r"^ord_[A-Za-z0-9_-]{22}$")]
     name: Annotated[Line, StringConstraints(max_length=80)]
-    email: Annotated[str, StringConstraints(pattern=r"^[^\s@<>\"]+@[^\s@<>\"]+$", max_length=254)] | None = (
-        None
-    )
+    email: Annotated[str, StringConstraints(pattern=EMAIL_PATTERN, max_length=254)] | None = None
     seconds: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     extends: Annotated[str, StringConstraints(max_length=64)] | None = None
     extends_secret: Annotated[str, StringConstraints(max_length=256)] | None = None
     accept_terms: bool = False
+    terms_version: Annotated[str, StringConstraints(max_length=64)] | None = None  # that the payer was shown
     code: Annotated[str, StringConstraints(max_length=64)] | None = None
     goes_on: bool = False  # of what is paid for by use: further holds on the same card may follow
     ui: Literal["hosted", "embedded"] | None = None
@@ -137,12 +141,13 @@ class _Maker:
         existing = await get_order(tx, self._body.order_id)
         if existing is not None:
             return self._repeat(existing)
-        room = await self._room(tx)
+        room = await _open_room(tx, self._ctx, self._slug)
         if self._body.extends is None:
             await self._require_seat(tx, room)
         else:
             await self._require_extendable(tx, room, self._body.extends)
-        unpriced = self._order(room, await terms_version(tx, room.id))
+        tariff = await self._tariff(tx, room)
+        unpriced = self._order(room, tariff, await self._terms(tx, room))
         priced = await price_order(tx, room, unpriced, self._body.code, self._now_s)
         order = priced.order
         if order.funding == "wallet":
@@ -162,15 +167,6 @@ class _Maker:
         if not same or existing.secret_hash != self._hashed:
             raise ApiError(409, "exists_different", "another order has this id")
         return Made(existing, is_new=False)
-
-    async def _room(self, tx: Transaction) -> rooms.Room:
-        room = await rooms.by_slug(tx, self._slug)
-        settings = self._ctx.settings
-        if room is None or (room.mode, room.account) != (settings.mode, settings.account):
-            raise ApiError(404, "unknown_room", "no such room")
-        if room.state != "open":
-            raise ApiError(409, "room_closed", "the host has closed this room")
-        return room
 
     async def _require_seat(self, tx: Transaction, room: rooms.Room) -> None:
         if room.locked:
@@ -192,11 +188,29 @@ class _Maker:
         if found.state not in EXTENDABLE or found.granted_ms is None or is_by_use:
             raise ApiError(409, "not_extendable", "time cannot be added to this pass")
 
-    def _order(self, room: rooms.Room, version: str | None) -> Order:
-        body, settings = self._body, self._ctx.settings
-        tariff = parse_tariff(room.tariff)
+    async def _tariff(self, tx: Transaction, room: rooms.Room) -> Tariff:
+        """What is sold now. Raises ApiError 401 `sign_in_required`, 409 `no_rate`, `not_extendable`."""
+        tariff = await _tariff(tx, room)
         if isinstance(tariff, Wallet) and self._user_id is None:
             raise ApiError(401, "sign_in_required", "sign in: this room is paid for with your credits")
+        if self._body.extends is not None and _funding(tariff) != "payment":
+            raise ApiError(409, "not_extendable", "this room sells no time to add")
+        return tariff
+
+    async def _terms(self, tx: Transaction, room: rooms.Room) -> rates.Terms:
+        """What is accepted with the order. Raises ApiError 409 `terms_changed` when the payer was shown another version."""
+        terms = await rates.terms_of_room(tx, room)
+        if self._body.terms_version is not None and self._body.terms_version != terms.version:
+            raise ApiError(
+                409,
+                "terms_changed",
+                "the terms have changed: read and accept them again",
+                field="accept_terms",
+            )
+        return terms
+
+    def _order(self, room: rooms.Room, tariff: Tariff, terms: rates.Terms) -> Order:
+        body, settings = self._body, self._ctx.settings
         seconds, price = _price(tariff, body.seconds)
         return Order(
             id=body.order_id,
@@ -208,11 +222,11 @@ class _Maker:
             secret_hash=self._hashed,
             name=body.name,
             email=body.email,
-            tariff=room.tariff,
+            tariff=tariff.to_json(),
             title=room.title,
             description=room.description,
-            terms_url=room.terms_url,
-            terms_version=version,
+            terms_url=terms.url,
+            terms_version=terms.version,
             terms_accepted_at=self._now_text,
             seconds=seconds,
             amount_minor=price.amount_minor,
@@ -227,6 +241,37 @@ class _Maker:
             user_id=self._user_id,
             payee=room.owner_id or room.id,
         )
+
+
+async def _open_room(tx: Transaction, ctx: Context, slug: str) -> rooms.Room:
+    """Raises ApiError 404 `unknown_room`, 409 `room_closed`."""
+    room = await rooms.by_slug(tx, slug)
+    settings = ctx.settings
+    if room is None or (room.mode, room.account) != (settings.mode, settings.account):
+        raise ApiError(404, "unknown_room", "no such room")
+    if room.state != "open":
+        raise ApiError(409, "room_closed", "the host has closed this room")
+    return room
+
+
+async def _tariff(tx: Transaction, room: rooms.Room) -> Tariff:
+    """What is sold now: what the room leaves open comes from the rates of this moment. Raises ApiError 409 `no_rate`."""
+    try:
+        return await rates.tariff_of_room(tx, room)
+    except RefusedError as error:
+        log.warning("room_has_no_price", room_id=room.id, why=str(error))
+        raise ApiError(409, "no_rate", "this room has no price: nothing can be bought here now") from None
+
+
+async def quote_order(ctx: Context, slug: str, body: NewQuote, user_id: str | None) -> Quoted:
+    """What an order made now would cost: nothing is kept, and no code is taken. Raises ApiError (API.md, Orders)."""
+    async with ctx.db.read() as tx:
+        room = await _open_room(tx, ctx, slug)
+        tariff = await _tariff(tx, room)
+        if _funding(tariff) != "payment" and body.code:
+            raise ApiError(422, "code_not_here", "this code is not for this purchase", field="code")
+        _, price = _price(tariff, body.seconds)
+        return await quote(tx, room, price, Asked(body.code, ctx.now_s(), user_id, body.email))
 
 
 def _funding(tariff: Tariff) -> Funding:

@@ -22,6 +22,25 @@ _REFUSALS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The code that was said, when, and whom it may be for once: an account, an e-mail address, or nobody known."""
+
+    code: str | None
+    now_s: int
+    user_id: str | None
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """A price in its parts, with the code that lowers it and who takes it ('' when nobody is known)."""
+
+    parts: Parts
+    promotion: Promotion | None = None
+    person: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Priced:
     """An order with its price, and the code that is to be taken once the order is stored (`person`: who takes it)."""
 
@@ -41,13 +60,19 @@ async def price_order(
         if code:
             raise _refused("code_not_here")
         return Priced(order)
-    promotion, person = (await _find(tx, room, order, code, now_s)) if code else (None, "")
-    fee = (await rates.figures_of_room(tx, room)).fee
     listed = Money(order.amount_minor, order.currency)
-    parts = price_parts(listed, fee, promotion.discount if promotion else None)
-    if parts.amount_minor == 0 and order.extends_pass_id is not None:
+    quoted = await quote(tx, room, listed, Asked(code, now_s, order.user_id, order.email))
+    if quoted.parts.amount_minor == 0 and order.extends_pass_id is not None:
         raise _refused("code_not_here")  # a whole gift is a pass of its own
-    return Priced(_with_parts(order, parts, promotion), promotion, person)
+    priced = _with_parts(order, quoted.parts, quoted.promotion)
+    return Priced(priced, quoted.promotion, quoted.person or order.id)
+
+
+async def quote(tx: Transaction, room: rooms.Room, listed: Money, asked: Asked) -> Quoted:
+    """What is paid for that list price now. Raises ApiError 422 with the code's refusal (`field` `code`)."""
+    promotion, person = (await _find(tx, room, listed, asked)) if asked.code else (None, "")
+    fee = (await rates.figures_of_room(tx, room)).fee
+    return Quoted(price_parts(listed, fee, promotion.discount if promotion else None), promotion, person)
 
 
 def _with_parts(order: Order, parts: Parts, promotion: Promotion | None) -> Order:
@@ -62,25 +87,23 @@ def _with_parts(order: Order, parts: Parts, promotion: Promotion | None) -> Orde
     )
 
 
-async def _find(
-    tx: Transaction, room: rooms.Room, order: Order, text: str, now_s: int
-) -> tuple[Promotion, str]:
-    code = read_code(text)
+async def _find(tx: Transaction, room: rooms.Room, listed: Money, asked: Asked) -> tuple[Promotion, str]:
+    code = read_code(asked.code or "")
     promotion = await promotions.find_code(tx, BooksOf(room.mode, room.account), code) if code else None
     if promotion is None:
         raise _refused("unknown_code")
-    known_as = await promotions.persons(tx, order.user_id, order.email)
+    known_as = await promotions.persons(tx, asked.user_id, asked.email)
     why = refusal(
         promotion,
-        now_s=now_s,
+        now_s=asked.now_s,
         room_id=room.id,
-        currency=order.currency,
+        currency=listed.currency,
         is_known_person=bool(known_as),
         used_before=await promotions.used_before(tx, promotion.promotion_id, known_as),
     )
     if why is not None:
         raise _refused(why)
-    return promotion, known_as[0] if known_as else order.id
+    return promotion, known_as[0] if known_as else ""
 
 
 async def take_code(tx: Transaction, priced: Priced) -> None:

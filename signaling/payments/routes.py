@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from signaling.http import Network, answer, bearer, client_address, parse_body, read_body
 from signaling.identity import person
 from signaling.payments import views
-from signaling.payments.checkout import NewOrder
+from signaling.payments.checkout import NewOrder, NewQuote
 from signaling.payments.service import Payments
 from signaling.payments.webhook import BODY_BYTES_MAX
 from signaling.ratelimit import RateLimiter, Rule, require
@@ -46,6 +46,7 @@ class PaymentRoutes:
         order = "/api/orders/{id}"
         return [
             web.post("/api/rooms/{slug}/orders", self.make),
+            web.post("/api/rooms/{slug}/quote", self.quote),
             web.get(order, self.show),
             web.post(f"{order}/refresh", self.refresh),
             web.post(f"{order}/cancel", self.cancel),
@@ -66,6 +67,13 @@ class PaymentRoutes:
         view = views.made_view(self._payments.settings, made.order)
         is_pending = view.get("state") == "payment_pending"
         return answer(view, 202 if is_pending else 201 if made.is_new else 200)
+
+    async def quote(self, request: web.Request) -> web.Response:
+        """Trying codes is slowed down like ordering."""
+        await require(self._limiter, f"quotes:{self._address(request)}", ORDERS_RULE)
+        body, who = await parse_body(request, NewQuote), await person(request)
+        slug = request.match_info["slug"]
+        return answer(await self._payments.quote(slug, body, None if who is None else who.id))
 
     async def show(self, request: web.Request) -> web.Response:
         return await self._shown(await self._own(request))

@@ -154,6 +154,9 @@ class Payments:
     ) -> checkout.Made:
         return await checkout.make_order(self.ctx, slug, body, secret, user_id)
 
+    async def quote(self, slug: str, body: checkout.NewQuote, user_id: str | None) -> views.Json:
+        return views.quote_view(await checkout.quote_order(self.ctx, slug, body, user_id))
+
     async def find_order(self, order_id: str, secret: str | None) -> Order:
         return await checkout.find_order(self.ctx, order_id, secret)
 

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from metering.funding import BACKED
 from metering.money import Money
 from metering.orders import OrderState
+from signaling.payments.pricing import Quoted
 from signaling.payments.settings import PaymentsSettings
 from signaling.stores import passes, refunds, rooms, windows
 from signaling.stores.database import Transaction
@@ -68,6 +69,19 @@ def made_view(settings: PaymentsSettings, order: Order) -> Json:
         "seconds": order.seconds,
         "state": state_view(order),
         "checkout": checkout,
+    }
+
+
+def quote_view(quoted: Quoted) -> Json:
+    """`raised_minor`: by so much less the code takes off, because a card is not charged less than that."""
+    parts = quoted.parts
+    return {
+        "list_minor": parts.list_minor,
+        "discount_minor": parts.discount_minor,
+        "fee_on_top_minor": parts.fee_on_top_minor,
+        "raised_minor": parts.raised_minor,
+        "amount_minor": parts.amount_minor,
+        "currency": parts.currency,
     }
 
 

@@ -8,28 +8,31 @@ from typing import Any
 
 from aiohttp import web
 
+from metering.errors import RefusedError
 from metering.funding import smallest_charge
 from metering.money import Money
 from metering.price import NO_FEE, price_parts
 from metering.rates import Fee
-from metering.tariff import Choice, Metered, choices, parse_tariff
+from metering.tariff import Choice, Metered, Tariff, choices
 from signaling.errors import ApiError
 from signaling.stores import rooms as store
 from signaling.stores.database import Database, Transaction
 from signaling.stores.orders import seats_taken
-from signaling.stores.rates import figures_of_room
+from signaling.stores.rates import figures_of_room, tariff_of_room, terms_of_room
 
 WATCHERS_MAX = 5000
 WATCHERS_PER_ROOM_MAX = 1000
 KEEPALIVE_S = 15.0
 
 
-def card_state(room: store.Room, seats_left: int) -> str:
+def card_state(room: store.Room, seats_left: int, *, has_price: bool = True) -> str:
     """What a visitor is told first: what cannot be changed by waiting comes before what can."""
     if room.state != "open":
         return "closed"
     if room.locked:
         return "locked"
+    if not has_price:
+        return "unpriced"
     if not room.live:
         return "away"
     return "full" if seats_left <= 0 else "live"
@@ -38,26 +41,40 @@ def card_state(room: store.Room, seats_left: int) -> str:
 async def read_card(tx: Transaction, room: store.Room, origin: str) -> dict[str, Any]:
     """The public card as JSON (API.md)."""
     seats_left = max(0, room.capacity - await seats_taken(tx, room.id))
-    tariff = parse_tariff(room.tariff)
-    fee = (await figures_of_room(tx, room)).fee if tariff.kind in {"entrance", "per_minute"} else NO_FEE
-    offers = [_offer(choice, fee) for choice in choices(tariff)]
+    tariff = await _sold(tx, room)
+    offers = [] if tariff is None else await _offers(tx, room, tariff)
+    terms = await terms_of_room(tx, room)
     return {
         "slug": room.slug,
         "title": room.title,
         "description": room.description,
         "host_name": room.host_name,
-        "tariff": room.tariff,
+        "tariff": room.tariff if tariff is None else tariff.to_json(),
         "currency": room.currency,
         "privacy": room.privacy,
         "choices": offers,
-        "smallest_charge": _smallest_charge(room),
+        "smallest_charge": smallest_charge(tariff).to_json() if isinstance(tariff, Metered) else None,
         "live": room.live and room.state == "open",
-        "state": card_state(room, seats_left),
+        "state": card_state(room, seats_left, has_price=tariff is not None),
         "seats_left": seats_left,
-        "terms_url": room.terms_url,
+        "terms_url": terms.url,
+        "terms_version": terms.version,
         "mode": room.mode,
         "share_url": f"{origin}/r/{room.slug}",
     }
+
+
+async def _sold(tx: Transaction, room: store.Room) -> Tariff | None:
+    """What can be bought there; None while no price is set."""
+    try:
+        return await tariff_of_room(tx, room)
+    except RefusedError:
+        return None
+
+
+async def _offers(tx: Transaction, room: store.Room, tariff: Tariff) -> list[dict[str, Any]]:
+    fee = (await figures_of_room(tx, room)).fee if tariff.kind in {"entrance", "per_minute"} else NO_FEE
+    return [_offer(choice, fee) for choice in choices(tariff)]
 
 
 def _offer(choice: Choice, fee: Fee) -> dict[str, Any]:
@@ -67,12 +84,6 @@ def _offer(choice: Choice, fee: Fee) -> dict[str, Any]:
     offer: dict[str, Any] = {"seconds": choice.seconds, "price": price}
     on_top = Money(parts.fee_on_top_minor, parts.currency)
     return offer | ({"fee_on_top": on_top.to_json()} if on_top.amount_minor else {})
-
-
-def _smallest_charge(room: store.Room) -> dict[str, Any] | None:
-    """What a call costs at least that is paid for by use, once the day's free one was had."""
-    tariff = parse_tariff(room.tariff)
-    return smallest_charge(tariff).to_json() if isinstance(tariff, Metered) else None
 
 
 class Cards:
@@ -95,6 +106,11 @@ class Cards:
     def changed(self, room_id: str) -> None:
         for event in self._watchers.get(room_id, ()):
             event.set()
+
+    def all_changed(self) -> None:
+        """Rates hold for many rooms."""
+        for room_id in self._watchers:
+            self.changed(room_id)
 
     def close(self) -> None:
         """Ends every stream, so that a shutdown does not wait for them."""

@@ -1,26 +1,23 @@
 """Opening a room, and the host's key to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from metering.errors import RefusedError
-from metering.tariff import Entrance, Free, Tariff, choices, parse_tariff
+from metering.rates import Figures
 from signaling.clock import Clock, rfc3339
 from signaling.errors import ApiError
 from signaling.http import Line, Prose
 from signaling.ids import RandomBytes, new_id, new_secret, new_slug, secret_hash, secret_matches
-from signaling.stores import invitations, people
+from signaling.rooms.tariffs import Said, read_tariff
+from signaling.stores import invitations, people, rates
 from signaling.stores import rooms as store
 from signaling.stores.database import Database, Transaction
 
 CAPACITY = {"confidential": 11, "conference": 200}  # when the host does not say; payers
 CAPACITY_MAX = {"confidential": 11, "conference": 1000}
-REFUSALS = {"below_minimum", "unknown_currency"}
-# Parsed and priced, and not to be bought yet: no room may be opened with them.
-NOT_SOLD = ("subscription",)
-RATES = ("per_minute", "metered", "wallet")  # sold by the minute: `max_seconds` of the room bounds them
 
 
 class NewRoom(BaseModel):
@@ -55,52 +52,31 @@ class Opened:
     host_key: str
 
 
-def read_tariff(body: NewRoom) -> Tariff:
-    """The tariff bounded by `max_seconds`. Raises ApiError 422 `bad_tariff`, `below_minimum`, `unknown_currency`,
-    `invalid`."""
-    try:
-        tariff = parse_tariff(_within(body))
-        choices(tariff)
-    except RefusedError as error:
-        code = error.code if error.code in REFUSALS else "bad_tariff"
-        raise ApiError(422, code, str(error), field="tariff") from None
-    if tariff.kind in NOT_SOLD or getattr(tariff, "free_seconds", None):
-        raise ApiError(422, "bad_tariff", "subscriptions and free minutes are not sold yet", field="tariff")
-    if body.max_seconds is not None and _sold_s(tariff) > body.max_seconds:
-        raise ApiError(422, "invalid", "the length is over the longest that may be sold", field="max_seconds")
-    return tariff
+async def figures_for(
+    tx: Transaction,
+    books: Books,
+    said: Mapping[str, Any],
+    *,
+    room_id: str | None = None,
+    owner_id: str | None = None,
+) -> Figures:
+    """The rates that hold for a tariff that says this: in its currency, where it names one."""
+    code = said.get("currency")
+    return await rates.figures_of(
+        tx,
+        rates.BooksOf(books.mode, books.account),
+        room_id=room_id,
+        owner_id=owner_id,
+        currency=code if isinstance(code, str) and code else None,
+    )
 
 
-def _within(body: NewRoom) -> dict[str, Any]:
-    """The tariff that was asked for, no longer than `max_seconds`; what is no tariff is left for its parser to refuse."""
-    wanted, longest = body.tariff, body.max_seconds
-    if longest is None or wanted.get("kind") not in RATES:
-        return wanted
-    bounded = {"max_seconds": longest} | wanted
-    for name in ("max_seconds", "window_s"):
-        if isinstance(bounded.get(name), int):
-            bounded[name] = min(longest, bounded[name])
-    return bounded | ({"presets_s": _bounded(wanted, longest)} if "presets_s" in wanted else {})
-
-
-def _sold_s(tariff: Tariff) -> int:
-    """The length that is sold as a whole; 0 where it is chosen, bounded already, or without limit."""
-    return tariff.seconds or 0 if isinstance(tariff, Entrance | Free) else 0
-
-
-def _bounded(tariff: dict[str, Any], max_seconds: int) -> object:
-    """The presets that may be sold; whatever is no list of numbers is left for the tariff's own parser to refuse."""
-    presets = tariff.get("presets_s")
-    if not isinstance(presets, list):
-        return presets
-    return [preset for preset in presets if not isinstance(preset, int) or preset <= max_seconds]
-
-
-def read_capacity(body: NewRoom) -> int:
-    limit = CAPACITY_MAX[body.privacy]
-    if body.capacity is not None and body.capacity > limit:
+def read_capacity(privacy: str, capacity: int | None) -> int:
+    """Raises ApiError 422 `invalid`."""
+    limit = CAPACITY_MAX[privacy]
+    if capacity is not None and capacity > limit:
         raise ApiError(422, "invalid", f"such a room holds up to {limit} payers", field="capacity")
-    return body.capacity or CAPACITY[body.privacy]
+    return capacity or CAPACITY[privacy]
 
 
 class Opening:
@@ -117,21 +93,23 @@ class Opening:
 
     async def open_room(self, body: NewRoom, invitation: str | None, owner_id: str | None = None) -> Opened:
         """`owner_id`: the signed-in person who earns here; None: the operator. Raises ApiError 401 `invitation_required`, 403 `invitation_used`, 422."""
-        tariff, capacity = read_tariff(body), read_capacity(body)
+        capacity = read_capacity(body.privacy, body.capacity)
         opened = Opened(
             new_id("room", self._random_bytes), new_slug(self._random_bytes), new_secret(self._random_bytes)
         )
 
         async def work(tx: Transaction) -> None:
             await self._take_invitation(tx, invitation)
-            await store.insert_room(tx, self._row(opened, body, tariff, capacity) | {"owner_id": owner_id})
             if owner_id is not None:
                 await people.becomes_host(tx, owner_id)
+            figures = await figures_for(tx, self._books, body.tariff, owner_id=owner_id)
+            said = read_tariff(body.tariff, body.max_seconds, figures)
+            await store.insert_room(tx, self._row(opened, body, said, capacity) | {"owner_id": owner_id})
 
         await self._db.write(work)
         return opened
 
-    def _row(self, opened: Opened, body: NewRoom, tariff: Tariff, capacity: int) -> dict[str, Any]:
+    def _row(self, opened: Opened, body: NewRoom, said: Said, capacity: int) -> dict[str, Any]:
         now_s = self._clock.wall_s()
         return {
             "id": opened.id,
@@ -142,8 +120,8 @@ class Opening:
             "title": body.title,
             "description": body.description,
             "host_name": body.host_name,
-            "tariff": tariff.to_json(),
-            "currency": tariff.currency,
+            "tariff": said.stored,
+            "currency": said.tariff.currency,
             "privacy": body.privacy,
             "capacity": capacity,
             "max_seconds": body.max_seconds,

@@ -1,6 +1,7 @@
 """HTTP routes of rooms and hosts (API.md, "Rooms")."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +9,12 @@ import segno
 from aiohttp import web
 
 from metering.money import CURRENCIES
+from signaling.hosting import caller
 from signaling.http import Network, answer, bearer, client_address, parse_body
 from signaling.identity import person
 from signaling.ratelimit import RateLimiter, Rule, require
 from signaling.rooms.cards import Cards, room_by_slug
+from signaling.rooms.editing import Editing, RoomEdit
 from signaling.rooms.opening import NewRoom, Opening
 from signaling.stores import rooms as store
 from signaling.stores.database import Database
@@ -40,6 +43,7 @@ class RoomRoutes:
         db: Database,
         opening: Opening,
         cards: Cards,
+        editing: Editing,
         *,
         limiter: RateLimiter,
         facts: PublicFacts,
@@ -48,6 +52,7 @@ class RoomRoutes:
         self._db = db
         self._opening = opening
         self._cards = cards
+        self._editing = editing
         self._limiter = limiter
         self._facts = facts
         self._trusted = trusted
@@ -60,6 +65,7 @@ class RoomRoutes:
             web.get("/api/rooms/{slug}/events", self.events),
             web.get("/api/rooms/{slug}/qr.svg", self.qr),
             web.get("/api/host/rooms/{id}", self.host_room),
+            web.patch("/api/host/rooms/{id}", self.edit),
             web.post("/api/host/rooms/{id}/key", self.rotate_key),
         ]
 
@@ -116,9 +122,17 @@ class RoomRoutes:
             "card": card,
             "share_url": self._share_url(room.slug),
             "earnings": earnings_json(earned, room.currency),
-            "checklist": self._checklist(room),
+            "checklist": self._checklist(room, card),
         }
         return answer(body)
+
+    async def edit(self, request: web.Request) -> web.Response:
+        await self._limit(request, "host", HOST_RULE)
+        who, room_id = await caller(request), request.match_info["id"]
+        await self._editing.edit(room_id, who, await parse_body(request, RoomEdit))
+        async with self._db.read() as tx:
+            room = await who.room(tx, room_id)
+            return answer({"card": await self._cards.card_of(tx, room), "sold": room.sold})
 
     async def rotate_key(self, request: web.Request) -> web.Response:
         await self._limit(request, "host", HOST_RULE)
@@ -126,7 +140,7 @@ class RoomRoutes:
         key = await self._opening.rotate_key(room_id, bearer(request))
         return answer({"host_key": key, "host_url": self._host_url(room_id, key)})
 
-    def _checklist(self, room: store.Room) -> list[dict[str, str]]:
+    def _checklist(self, room: store.Room, card: Mapping[str, Any]) -> list[dict[str, str]]:
         """What the host should know before going live; the page adds what only it can see (camera, network)."""
         found = []
         if room.mode == "sandbox":
@@ -140,6 +154,10 @@ class RoomRoutes:
             )
         if room.state != "open":
             found.append({"code": "room_closed", "message": "This room is closed."})
+        if card["state"] == "unpriced":
+            found.append(
+                {"code": "no_rate", "message": "No price is set for this room: nobody can buy anything."}
+            )
         return found
 
     def _share_url(self, slug: str) -> str:

@@ -233,10 +233,6 @@ async def later_orders(tx: Transaction, pass_id: str, granted_before_ms: int) ->
     return [order for order in found if order.granted_before_ms > granted_before_ms and order.extends_pass_id]
 
 
-async def terms_version(tx: Transaction, room_id: str) -> str | None:
-    return (await tx.execute(select(rooms.c.terms_version).where(rooms.c.id == room_id))).scalar()
-
-
 async def overdue_reservations(tx: Transaction, now_s: int, limit: int = 100) -> list[Order]:
     """Unpaid orders whose reservation ran out."""
     query = select(*_COLUMNS).where(

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import and_, delete, or_, select
 
-from metering.rates import Figures, Place, Scope, complete_tariff, resolve
+from metering.rates import Figures, Place, Scope, bounded, complete_tariff, resolve
+from metering.tariff import Tariff, parse_tariff
 from signaling.stores.database import Transaction
 from signaling.stores.rooms import Room
 from signaling.stores.schema import rates, users
@@ -99,6 +100,24 @@ async def figures_of_room(tx: Transaction, room: Room) -> Figures:
     return await figures_of(tx, books, room_id=room.id, owner_id=room.owner_id, currency=room.currency)
 
 
-async def tariff_of_room(tx: Transaction, room: Room) -> dict[str, Any]:
-    """The room's tariff, what it leaves open filled in. Raises metering.errors.RefusedError `no_rate`."""
-    return complete_tariff(room.tariff, await figures_of_room(tx, room))
+async def tariff_of_room(tx: Transaction, room: Room) -> Tariff:
+    """What is sold there now: the room's tariff, what it leaves open taken from the rates, within the room's
+    `max_seconds`. Raises metering.errors.RefusedError: `no_rate`, or what makes it unpayable."""
+    completed = complete_tariff(room.tariff, await figures_of_room(tx, room))
+    return parse_tariff(bounded(completed, room.max_seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a payer accepts; a new version asks again."""
+
+    url: str | None
+    version: str | None
+
+
+async def terms_of_room(tx: Transaction, room: Room) -> Terms:
+    """The room's own terms, where it names some, else those of the rates."""
+    if room.terms_url is not None:
+        return Terms(room.terms_url, room.terms_version)
+    figures = await figures_of_room(tx, room)
+    return Terms(figures.get("terms_url"), figures.get("terms_version"))

@@ -27,6 +27,7 @@ class Room:
     capacity: int
     max_seconds: int | None
     terms_url: str | None
+    terms_version: str | None
     state: str
     locked: bool
     run_id: str | None
@@ -111,6 +112,17 @@ async def close_room(tx: Transaction, room_id: str, now_s: int, now_text: str) -
 async def mark_sold(tx: Transaction, room_id: str) -> None:
     """From now on its currency stays."""
     await tx.execute(update(rooms).where(rooms.c.id == room_id, ~rooms.c.sold).values(sold=True))
+
+
+async def edit_room(tx: Transaction, room_id: str, values: Mapping[str, Any]) -> None:
+    """What its host changes about it; that this may be is decided in the same transaction."""
+    await tx.execute(update(rooms).where(rooms.c.id == room_id).values(**values))
+
+
+async def is_being_paid(tx: Transaction, room_id: str) -> bool:
+    """Whether an order of this room may still be paid: it would be in the currency that it was made in."""
+    query = exists().where(orders.c.room_id == room_id, orders.c.state.in_(("new", "open")))
+    return bool((await tx.execute(select(query))).scalar_one())
 
 
 async def usable_passes(tx: Transaction, room_id: str) -> list[str]:

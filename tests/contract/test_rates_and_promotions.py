@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from metering.price import Discount
 from metering.promotions import Promotion
+from metering.tariff import PerMinute
 from signaling.stores import promotions, rates, rooms
 from signaling.stores.database import Database, Transaction
 from signaling.stores.orders import insert_order
@@ -92,7 +93,7 @@ async def test_a_rooms_open_tariff_is_filled_in_its_own_currency(db: Database):
     async with db.read() as tx:
         room = await rooms.by_id(tx, "room_1")
         assert room is not None
-        assert (await rates.tariff_of_room(tx, room))["rate_minor_per_min"] == 70
+        assert await rates.tariff_of_room(tx, room) == PerMinute(70, "eur", (900,))
 
 
 # --- codes ------------------------------------------------------------------------------------------------

@@ -127,8 +127,8 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 /** @typedef {{seconds: number | null, price: Money | number}} Choice */
 /**
  * @typedef {{slug: string, title: string, description: string, host_name: string, tariff: Tariff, currency: string, privacy: "confidential" | "conference",
- *   choices: Choice[], smallest_charge?: Money | null, live: boolean, state: "away" | "live" | "full" | "locked" | "closed", seats_left: number | null, terms_url: string | null,
- *   mode: string, share_url: string}} Card
+ *   choices: Choice[], smallest_charge?: Money | null, live: boolean, state: "away" | "live" | "full" | "locked" | "unpriced" | "closed", seats_left: number | null, terms_url: string | null,
+ *   terms_version?: string | null, mode: string, share_url: string}} Card
  */
 /** @typedef {{ui: "hosted", url: string} | {ui: "embedded", client_secret: string, publishable_key: string} | {ui: "frame", url: string}} Checkout */
 /** @typedef {{price_minor: number, credit_minor: number, currency: string}} Package */
@@ -144,7 +144,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
  */
 /** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string}} NewRoom */
 /** @typedef {{id: string, slug: string, share_url: string, host_url: string, host_key: string}} CreatedRoom */
-/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, goes_on?: boolean, ui?: "hosted" | "embedded"}} NewOrder */
+/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, terms_version?: string, code?: string, goes_on?: boolean, ui?: "hosted" | "embedded"}} NewOrder */
 
 /** @returns {Promise<Config>} */
 export const getConfig = () => call("GET", "/api/config");
@@ -172,6 +172,11 @@ export const getWallet = (currency, before) => callAs("GET", `/api/me/wallets/${
 
 /** @param {string} currency @param {{order_id: string, package: number, price_minor: number, accept_terms: boolean, ui?: "hosted" | "embedded"}} topup @param {string} secret */
 export const createTopup = (currency, topup, secret) => callAs("POST", `/api/wallets/${enc(currency)}/topups`, { body: topup, secret });
+
+/** @typedef {{list_minor: number, discount_minor: number, fee_on_top_minor: number, raised_minor: number, amount_minor: number, currency: string}} Quote */
+
+/** What an order would cost now. @param {string} slug @param {{seconds?: number, email?: string, code?: string}} asked @returns {Promise<Quote>} */
+export const getQuote = (slug, asked) => callAs("POST", `/api/rooms/${enc(slug)}/quote`, { body: asked });
 
 /** @param {string} id @param {string} secret @returns {Promise<Order>} */
 export const getOrder = (id, secret) => call("GET", `/api/orders/${enc(id)}`, { secret });

@@ -5,7 +5,7 @@ import { icon } from "./icons.js";
 import { cancelOrder, createOrder, getOrder, refreshOrder } from "./api.js";
 import { watchCard } from "./cardfeed.js";
 import { CreditsForm } from "./credits.js";
-import { cardView, isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
+import { cardView, isUnsettled, offerOf, opensRoom, pollDelay } from "./cardstate.js";
 import { devicePreview } from "./devices.js";
 import { formatClock, formatLength, formatMoney } from "./format.js";
 import { factLines, priceLines, stateBadges } from "./offer.js";
@@ -61,10 +61,19 @@ class CardPage {
   /** @param {Card} card */
   #takeCard(card) {
     const opened = card.state === "live" && this.card.state !== "live";
+    const changed = offerOf(card) !== offerOf(this.card);
     this.card = card;
+    if (changed) this.#newForm();
     this.#paintOffer();
     this.render();
     if (opened) this.#tellOpen();
+  }
+
+  /** Another price, other lengths or other terms: what was typed stays, what was accepted does not. */
+  #newForm() {
+    const { typed } = this.form;
+    this.form = new OrderForm(this.card, { sandbox: this.sandbox, onPay: (values) => { this.#pay(values); }, typed });
+    this.#shown = "";
   }
 
   #tellOpen() {
@@ -111,6 +120,7 @@ class CardPage {
     away: () => [big("clock", t.awayTitle(this.card.host_name), t.awayText, [this.#notifyButton()])],
     full: () => [big("people", t.fullTitle, t.fullText, [this.#notifyButton()])],
     locked: () => [big("lock", t.lockedTitle, t.lockedText)],
+    unpriced: () => [big("info", t.unpricedTitle, t.unpricedText)],
     closed: () => [big("door", t.closedTitle, t.closedText, [this.order && this.#receiptLink()])],
     paid: () => this.#paidPanel(),
     pending: () => [waiting(t.pendingTitle, t.pendingText)],
@@ -265,7 +275,8 @@ class CardPage {
     const { code } = /** @type {{code?: string}} */ (error);
     // An answer that never came may have made the order: the key is kept, and pressing again repeats it.
     if (code !== "offline" && code !== "unreadable" && code !== "rate_limited") { this.#ordered = ""; this.key = null; forgetCurrentOrder(this.card.slug); }
-    this.form.showProblem(banner("danger", { text: errorText(error) }));
+    if (/** @type {{field?: string}} */ (error).field === "code" && this.form.codeField) this.form.codeField.refuse(errorText(error));
+    else this.form.showProblem(banner("danger", { text: errorText(error) }));
   }
 
   /** @param {Checkout} checkout */
@@ -350,8 +361,8 @@ class CardPage {
 }
 
 /** @param {OrderValues} values */
-function bodyOf({ name, email, seconds, accept_terms, goes_on }) {
-  return { name, accept_terms, ...(goes_on ? { goes_on } : {}), ...(email ? { email } : {}), ...(seconds === null ? {} : { seconds }) };
+function bodyOf({ name, email, seconds, accept_terms, terms_version, goes_on, code }) {
+  return { name, accept_terms, ...(terms_version ? { terms_version } : {}), ...(code ? { code } : {}), ...(goes_on ? { goes_on } : {}), ...(email ? { email } : {}), ...(seconds === null ? {} : { seconds }) };
 }
 
 /** @param {any} failure a code, or an object with code or message */

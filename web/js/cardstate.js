@@ -2,12 +2,12 @@
 
 /** @typedef {import("./api.js").Card} Card */
 /** @typedef {import("./api.js").Order} Order */
-/** @typedef {"loading" | "paid" | "pending" | "processing" | "continue" | "checking" | "form" | "away" | "full" | "locked" | "closed"} Panel */
+/** @typedef {"loading" | "paid" | "pending" | "processing" | "continue" | "checking" | "form" | "away" | "full" | "locked" | "unpriced" | "closed"} Panel */
 /** @typedef {"failed" | "expired" | "canceled" | "refunded" | "used_up" | "revoked" | "disputed" | null} Notice */
 /** @typedef {{panel: Panel, notice: Notice}} View */
 
 /** What the room itself allows to a newcomer. @type {Record<Card["state"], Panel>} */
-const BY_ROOM = { live: "form", away: "away", full: "full", locked: "locked", closed: "closed" };
+const BY_ROOM = { live: "form", away: "away", full: "full", locked: "locked", unpriced: "unpriced", closed: "closed" };
 
 /** What has become of an order that opens nothing (any more). @type {Record<string, Notice>} */
 const BY_ORDER = { failed: "failed", expired: "expired", canceled: "canceled", refunded: "refunded", disputed: "disputed" };
@@ -66,6 +66,11 @@ export function isRefundable(order) {
   if (!order?.pass || order.use || order.funding === "free") return false; // nothing was charged in advance
   const { remaining_ms, used_ms } = order.pass;
   return remaining_ms === null ? used_ms === 0 : remaining_ms > 0;
+}
+
+/** What a form was made for: when it changes, another form is needed. @param {Card} card */
+export function offerOf({ tariff, choices, terms_url, terms_version }) {
+  return JSON.stringify([tariff, choices, terms_url, terms_version]);
 }
 
 const POLL_FIRST_MS = 1000;

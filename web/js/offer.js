@@ -19,6 +19,7 @@ export const lengthOf = (seconds) => (seconds === null ? en.price.unlimited : fo
 
 /** The price with what it buys. @param {Tariff} tariff @returns {HTMLElement[]} */
 export function priceLines(tariff) {
+  if (isOpen(tariff)) return [h("p", { class: "muted" }, en.price.none)];
   if (tariff.kind === "per_minute") {
     return [amount(tariff.rate_minor_per_min, tariff.currency, en.price.perMinute), h("p", { class: "muted" }, tariff.presets_s.map((s) => formatLength(s)).join(" · "))];
   }
@@ -28,6 +29,12 @@ export function priceLines(tariff) {
   if (tariff.kind === "free") return [h("p", { class: "offer__amount" }, en.price.free), h("p", { class: "muted" }, tariff.seconds === null ? en.price.unlimited : en.price.upTo(formatLength(tariff.seconds)))];
   const text = tariff.seconds === null ? en.price.entranceUnlimited : en.price.entrance(formatLength(tariff.seconds));
   return [amount(tariff.price_minor, tariff.currency, en.price.toEnter), h("p", { class: "muted" }, text)];
+}
+
+/** Has it no price now, neither of its own nor from the rates? @param {Tariff} tariff */
+function isOpen(tariff) {
+  const named = "rate_minor_per_min" in tariff ? tariff.rate_minor_per_min : "price_minor" in tariff ? tariff.price_minor : undefined;
+  return tariff.kind !== "free" && (typeof named !== "number" || !tariff.currency || (tariff.kind === "per_minute" && !tariff.presets_s));
 }
 
 /** @param {import("./api.js").SubscriptionTariff} tariff */
@@ -65,7 +72,7 @@ export function stateBadges({ state, seats_left }) {
   const c = en.card;
   const badges = {
     live: () => badge("live", c.live), away: () => badge("", c.away, "clock"), full: () => badge("warning", c.full, "people"),
-    locked: () => badge("", c.locked, "lock"), closed: () => badge("", c.closed, "door"),
+    locked: () => badge("", c.locked, "lock"), unpriced: () => badge("", c.unpriced, "info"), closed: () => badge("", c.closed, "door"),
   };
   const few = state === "live" && typeof seats_left === "number" && seats_left > 0 && seats_left <= 5;
   return [badges[state](), ...(few ? [badge("", c.seatsLeft(/** @type {number} */ (seats_left)), "people")] : [])];

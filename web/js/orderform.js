@@ -1,5 +1,6 @@
 /** The form with which a visitor buys: name, e-mail, length, terms. It is built once and keeps what was typed while the room changes. */
 
+import { CodeField } from "./codefield.js";
 import { h, replace } from "./dom.js";
 import { icon } from "./icons.js";
 import { formatLength, formatMoney } from "./format.js";
@@ -8,18 +9,19 @@ import { rememberedPayer } from "./orders.js";
 import { en } from "./strings/en.js";
 
 /** @typedef {import("./api.js").Card} Card */
-/** @typedef {{name: string, email: string, seconds: number | null, accept_terms: boolean, goes_on: boolean}} OrderValues */
+/** @typedef {{name: string, email: string, seconds: number | null, accept_terms: boolean, terms_version: string | null, goes_on: boolean, code: string}} OrderValues */
+/** What was typed into a form before the room changed. @typedef {{name: string, email: string, code: string}} Typed */
 
 const t = en.card;
 /** Enough to catch a slip; the mail itself is the proof. */
 const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/;
 
 export class OrderForm {
-  /** @param {Card} card @param {{sandbox: boolean, onPay: (values: OrderValues) => void}} options */
-  constructor(card, { sandbox, onPay }) {
+  /** @param {Card} card @param {{sandbox: boolean, onPay: (values: OrderValues) => void, typed?: Typed}} options */
+  constructor(card, { sandbox, onPay, typed }) {
     this.card = card;
     this.onPay = onPay;
-    const payer = rememberedPayer();
+    const payer = typed ?? rememberedPayer();
     this.name = h("input", { class: "field__input", id: "payer-name", name: "name", autocomplete: "name", maxlength: 80, required: true, value: payer.name, "aria-describedby": "payer-name-help payer-name-error" });
     this.email = h("input", { class: "field__input", id: "payer-email", name: "email", type: "email", autocomplete: "email", maxlength: 254, value: payer.email, "aria-describedby": "payer-email-error" });
     this.terms = h("input", { type: "checkbox", id: "payer-terms", name: "terms", required: true, "aria-describedby": "payer-terms-error" });
@@ -27,9 +29,10 @@ export class OrderForm {
     this.payText = h("span");
     this.pay = h("button", { class: "button button--primary button--wide", type: "submit", id: "pay" }, icon("lock"), this.payText);
     this.lengths = this.#lengths();
+    this.codeField = isBoughtWhole(card) ? new CodeField({ slug: card.slug, ask: () => this.#asked(), onQuote: () => this.#showPrice(), typed: typed?.code }) : null;
     this.problem = h("div", { role: "alert" });
-    this.element = h("form", { novalidate: true, id: "order-form", on: { submit: (/** @type {Event} */ event) => this.#submit(event), change: () => this.#showPrice() } },
-      this.#nameField(), this.#emailField(), this.lengths, this.#useField(), this.#termsField(),
+    this.element = h("form", { novalidate: true, id: "order-form", on: { submit: (/** @type {Event} */ event) => this.#submit(event), change: (/** @type {Event} */ event) => this.#changed(event) } },
+      this.#nameField(), this.#emailField(), this.lengths, this.codeField?.element, this.#useField(), this.#termsField(),
       h("div", { class: "till-panel__pay" }, this.problem, this.pay, card.tariff.kind !== "free" && lockLine(sandbox)));
     this.#showPrice();
   }
@@ -87,8 +90,28 @@ export class OrderForm {
     return this.card.choices[picked ? Number(picked.value) : 0] ?? { seconds: null, price: 0 };
   }
 
+  /** What was typed, for the form that comes after this one. @returns {Typed} */
+  get typed() {
+    return { name: this.name.value, email: this.email.value, code: this.codeField?.code ?? "" };
+  }
+
+  /** @param {Event} event */
+  #changed(event) {
+    this.#showPrice();
+    if (/** @type {HTMLInputElement} */ (event.target).name === "choice") this.codeField?.again();
+  }
+
+  /** What a quote is asked for. */
+  #asked() {
+    const { seconds } = this.#choice();
+    const email = this.email.value.trim();
+    return { ...(seconds === null ? {} : { seconds }), ...(EMAIL.test(email) ? { email } : {}) };
+  }
+
   #showPrice() {
     const { kind } = this.card.tariff;
+    const quote = this.codeField?.quote;
+    if (quote) { this.payText.textContent = quote.amount_minor === 0 ? t.payNothing : t.pay(formatMoney(quote)); return; }
     const price = formatMoney(this.price);
     this.payText.textContent = kind === "free" ? t.join : kind === "metered" ? t.hold(price) : t.pay(price);
   }
@@ -108,7 +131,8 @@ export class OrderForm {
       showError(this.terms, this.terms.checked ? "" : t.termsMissing),
     ].filter(Boolean);
     if (wrong.length) { /** @type {HTMLElement} */ (wrong[0]).focus(); return; }
-    this.onPay({ name, email, seconds: this.#choice().seconds, accept_terms: true, goes_on: this.goesOn.checked });
+    this.onPay({ name, email, seconds: this.#choice().seconds, accept_terms: true, terms_version: this.card.terms_version ?? null,
+      goes_on: this.goesOn.checked, code: this.codeField?.code ?? "" });
   }
 
   /** Show a refusal above the button; none clears it. @param {Node | null} problem */
@@ -116,6 +140,9 @@ export class OrderForm {
     replace(this.problem, problem);
   }
 }
+
+/** Is there a price that a code can lower? @param {Card} card */
+const isBoughtWhole = ({ tariff }) => tariff.kind === "entrance" || tariff.kind === "per_minute";
 
 /** @param {string} id */
 const errorLine = (id) => h("p", { class: "field__error", id: `${id}-error`, hidden: true });

@@ -128,3 +128,32 @@ async def test_an_order_that_expires_leaves_the_code_to_others(world: World):
     await world.settle_down()
     assert (await world.show(who))["state"] == "expired"
     assert await left(world) == 1
+
+
+async def test_a_quote_is_what_the_order_then_costs_and_takes_no_code(world: World):
+    await world.add_room()
+    await set_fee(world, currency="eur", fee_percent_bp=1000, fee_on_top=True)
+    await add_code(world, uses_left=1)
+    ask = {"seconds": 900, "code": "half"}
+    for _ in range(2):
+        status, quoted = await world.call("POST", "/api/rooms/talk/quote", body=ask)
+        assert (status, quoted["list_minor"], quoted["discount_minor"], quoted["fee_on_top_minor"]) == (
+            200, 1500, 750, 75,
+        )  # fmt: skip
+    assert await left(world) == 1
+    _, bought = await world.buy(code="half")
+    assert bought["amount_minor"] == quoted["amount_minor"] == 825
+    status, refused = await world.call("POST", "/api/rooms/talk/quote", body=ask)
+    assert (status, refused["error"]["code"], refused["error"]["field"]) == (422, "code_used_up", "code")
+
+
+async def test_a_quote_says_when_a_price_was_raised_to_the_smallest_charge(world: World):
+    await world.add_room(tariff={"kind": "entrance", "price_minor": 60, "currency": "eur", "seconds": 600})
+    await add_code(world)
+    status, quoted = await world.call("POST", "/api/rooms/talk/quote", body={"code": "half"})
+    assert (status, quoted["amount_minor"], quoted["raised_minor"]) == (200, 50, 20)
+    await world.add_room(
+        "use", tariff={"kind": "metered", "rate_minor_per_min": 100, "currency": "eur", "window_s": 900}
+    )
+    status, refused = await world.call("POST", "/api/rooms/use/quote", body={"code": "half"})
+    assert (status, refused["error"]["code"]) == (422, "code_not_here")

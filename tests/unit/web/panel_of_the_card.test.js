@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { cardView, isUnserved, isUnsettled, opensRoom, pollDelay } from "../../../web/js/cardstate.js";
+import { cardView, isUnserved, isUnsettled, offerOf, opensRoom, pollDelay } from "../../../web/js/cardstate.js";
 
 const CHECKOUT = { ui: "hosted", url: "https://example.org/" };
 // room's state, order's state, its pass' state, has a checkout → panel, notice
@@ -13,6 +13,7 @@ const TABLE = [
   ["full", null, null, false, "full", null],
   ["locked", null, null, false, "locked", null],
   ["closed", null, null, false, "closed", null],
+  ["unpriced", null, null, false, "unpriced", null],
   ["live", "open", null, true, "continue", null],
   ["live", "open", null, false, "pending", null],
   ["live", "payment_pending", null, false, "pending", null],
@@ -76,4 +77,11 @@ test("a payer decides about paid time whenever the host is away and some of it w
   assert.equal(isUnserved(pass("active", 600_000, 0), { state: "live", live: true }), false);
   assert.equal(isUnserved(pass("active", 600_000, 0), { state: "closed", live: false }), false);
   assert.equal(isUnserved(null, away), false);
+});
+
+test("another price or other terms need another form, another seat or host state does not", () => {
+  const card = { tariff: { kind: "entrance", price_minor: 500 }, choices: [{ seconds: null, price: 500 }], terms_url: null, terms_version: "1", seats_left: 3, state: "live" };
+  assert.equal(offerOf(card), offerOf({ ...card, seats_left: 2, state: "away" }));
+  assert.notEqual(offerOf(card), offerOf({ ...card, tariff: { kind: "entrance", price_minor: 600 } }));
+  assert.notEqual(offerOf(card), offerOf({ ...card, terms_version: "2" }));
 });

@@ -1,0 +1,89 @@
+/** The figures of rates as people write them, and back. Pure: no DOM. */
+
+import { amountText, exponent, parseAmount } from "../format.js";
+
+/** @typedef {"currency" | "money" | "percent" | "minutes" | "lengths" | "days" | "switch" | "word" | "text" | "url"} Kind */
+/** @typedef {{name: string, kind: Kind, words?: string[]}} Figure */
+/** @typedef {{title: string, figures: Figure[]}} Group */
+
+/** What the page knows how to write, in groups; `title` names them in the strings. @type {Group[]} */
+export const GROUPS = [
+  { title: "price", figures: [
+    { name: "currency", kind: "currency" }, { name: "rate_minor_per_min", kind: "money" }, { name: "price_minor", kind: "money" },
+    { name: "presets_s", kind: "lengths" }, { name: "window_s", kind: "minutes" },
+  ] },
+  { title: "fee", figures: [{ name: "fee_percent_bp", kind: "percent" }, { name: "fee_fixed_minor", kind: "money" }, { name: "fee_on_top", kind: "switch" }] },
+  { title: "terms", figures: [{ name: "terms_url", kind: "url" }, { name: "terms_version", kind: "text" }] },
+  { title: "refunds", figures: [
+    { name: "refund_no_show", kind: "switch" }, { name: "refund_host_left", kind: "switch" }, { name: "refund_technical", kind: "switch" },
+    { name: "dispute_access", kind: "word", words: ["end", "keep"] },
+  ] },
+  { title: "payout", figures: [{ name: "earnings_days", kind: "days" }] },
+];
+
+export class FigureError extends Error {
+  /** @param {string} name the figure's @param {string} code */
+  constructor(name, code) {
+    super(code);
+    this.figure = name;
+    this.code = code;
+  }
+}
+
+/** A figure as its field shows it; '' for none. @param {Figure} figure @param {any} value @param {string | undefined} currency of the place @returns {string} */
+export function figureText({ kind }, value, currency) {
+  if (value === undefined || value === null) return "";
+  if (kind === "money") return amountText(value, exponent(currency ?? ""));
+  if (kind === "percent") return String(value / 100);
+  if (kind === "minutes") return String(value / 60);
+  if (kind === "lengths") return value.map((/** @type {number} */ seconds) => String(seconds / 60)).join(", ");
+  if (kind === "switch") return value ? "yes" : "no";
+  return String(value);
+}
+
+/** What a field says; null for blank. Throws FigureError. @param {Figure} figure @param {string} text @param {string | undefined} currency @returns {any} */
+export function readFigure({ name, kind }, text, currency) {
+  const said = text.trim();
+  if (said === "") return null;
+  if (kind === "money") return amount(name, said, currency);
+  if (kind === "percent") return Math.round(number(name, said) * 100);
+  if (kind === "minutes") return Math.round(number(name, said) * 60);
+  if (kind === "lengths") return said.split(/[,;\s]+/).filter(Boolean).map((one) => Math.round(number(name, one) * 60));
+  if (kind === "days") return whole(name, said);
+  if (kind === "switch") return said === "yes";
+  return said;
+}
+
+/** Every field of a form. Figures that the page does not know stay as they were. Throws FigureError.
+ * @param {Record<string, string>} texts @param {Record<string, any>} before @returns {Record<string, any>} */
+export function readFigures(texts, before) {
+  const known = GROUPS.flatMap(({ figures }) => figures).filter(({ name }) => name in texts);
+  const read = Object.fromEntries(Object.entries(before).filter(([name]) => !known.some((figure) => figure.name === name)));
+  const currency = texts.currency || undefined;
+  for (const figure of known) {
+    const value = readFigure(figure, texts[figure.name], currency);
+    if (value !== null) read[figure.name] = value;
+  }
+  return read;
+}
+
+/** @param {string} name @param {string} text @param {string | undefined} currency */
+function amount(name, text, currency) {
+  if (!currency) throw new FigureError(name, "currency");
+  const minor = parseAmount(text, exponent(currency));
+  if (minor === null) throw new FigureError(name, "amount");
+  return minor;
+}
+
+/** @param {string} name @param {string} text */
+function number(name, text) {
+  const value = /^\d{1,6}([.,]\d{1,2})?$/.test(text) ? Number(text.replace(",", ".")) : NaN;
+  if (Number.isNaN(value)) throw new FigureError(name, "number");
+  return value;
+}
+
+/** @param {string} name @param {string} text */
+function whole(name, text) {
+  if (!/^\d{1,6}$/.test(text)) throw new FigureError(name, "number");
+  return Number(text);
+}
