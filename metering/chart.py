@@ -105,12 +105,6 @@ def sold(sale: Sale, paid_from: str | None = None) -> tuple[Transfer, ...]:
     )
 
 
-def sold_from_wallet(sale: Sale) -> tuple[Transfer, ...]:
-    """A settled stay (`sale_id` is its pass) that windows of a wallet paid for: what they posted is shared out. Post it
-    together with what `window_settled` says of each window."""
-    return sold(sale, accounts.stay_hold(sale.sale_id))
-
-
 def due(earning_id: str, payee: str, amount_minor: int, currency: str) -> tuple[Transfer, ...]:
     """What is left of an earning has waited long enough."""
     pending, available = accounts.earned_pending(payee), accounts.earned_available(payee)

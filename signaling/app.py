@@ -40,6 +40,7 @@ from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
 from signaling.payments.walletroutes import WalletRoutes
 from signaling.people import signin
+from signaling.people.history import History
 from signaling.people.mailbox import Mailbox
 from signaling.people.routes import PeopleRoutes
 from signaling.people.sessions import Sessions
@@ -334,6 +335,7 @@ def _payments_settings(settings: Settings) -> PaymentsSettings:
         public_url=settings.origin,
         publishable_key=settings.stripe_publishable_key,
         checkout_ui=settings.checkout_ui,
+        earnings_days=settings.earnings_days,
     )
 
 
@@ -420,6 +422,8 @@ def _people_routes(parts: Parts) -> list[web.RouteDef]:
         trusted=trusted_networks(parts.settings.trusted_proxies),
         can_mail=people.mailer is not None,
     ).routes()
+    settings = parts.settings
+    routes += History(parts.db, people.sessions, settings.mode, settings.account, settings.origin).routes()
     return [*routes, people.mailer.route()] if isinstance(people.mailer, Mailbox) else routes
 
 

@@ -16,6 +16,7 @@ import pydantic
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from metering.payouts import HOLDING_DAYS, HOLDING_DAYS_MAX
 from signaling.addresses import sender, smtp_server
 from signaling.errors import ConfigError
 
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     stripe_webhook_secret: SecretStr | None = None
     stripe_account: str = ""
     checkout_ui: Literal["hosted", "embedded"] = "hosted"
+    earnings_days: int = Field(HOLDING_DAYS, ge=0, le=HOLDING_DAYS_MAX)
     room_creation: Literal["", "open", "invitation"] = ""
     trusted_proxies: Words = ()
     admin_token: SecretStr | None = None

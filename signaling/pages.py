@@ -94,6 +94,7 @@ class Pages:
                 web.get("/oembed", self.oembed),
                 web.get("/signin", self.signin),
                 web.get("/me", self.me),
+                web.get("/me/rooms", self.me),
                 web.get("/admin", self.admin),
                 web.get("/offline", self.offline),
                 web.get("/restarting", self.restarting),
@@ -130,8 +131,9 @@ class Pages:
         return self._render(request, "signin.html", page_title="Sign in")
 
     async def me(self, request: web.Request) -> web.Response:
+        """Which sections it shows is the script's business, by the path."""
         page_kind(request, PageKind.CHECKOUT)  # credits are bought here
-        return self._render(request, "me.html", page_title="Your page")
+        return self._render(request, "me.html", page_title="Your page", path=request.path)
 
     async def admin(self, request: web.Request) -> web.Response:
         return self._render(request, "admin.html", page_title="Operator")

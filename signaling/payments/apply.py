@@ -4,9 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metering import chart
 from metering.funding import Ask
-from metering.ledger import Transfer
 from metering.orders import (
     Decision,
     EndAccess,
@@ -23,12 +21,13 @@ from metering.orders import (
     RestoreAccess,
     after,
 )
+from metering.payouts import HOLDING_DAYS
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
 from signaling.payments import filling
 from signaling.payments.port import Checkout, RefundFact
-from signaling.payments.sales import book, sale_of_order, sale_of_window, share_of
+from signaling.payments.sales import about, sale_of_order
 from signaling.payments.wallets import topup_ended
-from signaling.stores import outbox, passes, promotions, rates, refunds, rooms, windows
+from signaling.stores import earnings, outbox, passes, promotions, rates, refunds, rooms, windows
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, UNPAID, Order, later_orders, update_order
 
@@ -41,11 +40,17 @@ _REFUND_STATES: Mapping[str, refunds.RefundState] = {
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a transaction that may run twice must be handed: a fresh pass id and the time."""
+    """What a transaction that may run twice must be handed: a fresh pass id, the time, and for how long earnings are
+    held."""
 
     pass_id: str
     now_s: int
     now_text: str
+    holding_days: int = HOLDING_DAYS
+
+    @property
+    def now(self) -> earnings.Now:
+        return earnings.Now(self.now_s, self.now_text)
 
 
 class Application:
@@ -138,7 +143,7 @@ class Application:
         if order.funding == "metered":
             await self._open_first_window(pass_, granted_before_ms)
         else:
-            await self._book(chart.sold(sale_of_order(order)))
+            await self._book_sale()
         extends = order.extends_pass_id is not None
         self.notices.append(
             OrderPaid(
@@ -154,6 +159,12 @@ class Application:
             )
         )
         self.notices.append(PassChanged(pass_.id, order.room))
+
+    async def _book_sale(self) -> None:
+        intent = self._checkout.intent
+        charge_id = None if intent is None or intent.charge is None else intent.charge.charge_id
+        kept = about(self._order, self._stamp.holding_days, charge_id)
+        await earnings.book_sale(self._tx, sale_of_order(self._order), kept, self._stamp.now)
 
     async def _open_first_window(self, pass_: passes.Pass, begins_ms: int) -> None:
         """The hold that the Checkout Session made; charged when the stay is settled, booked when it is charged."""
@@ -195,26 +206,26 @@ class Application:
         if order.purpose == "topup":
             await self._take_credits(order.refunded_minor, delta_minor)
             return
-        sale = sale_of_order(order)
-        share = share_of(sale, order.refunded_minor)
-        await self._book(chart.refund(sale, order.refunded_minor, delta_minor, share))
+        await earnings.book_refund(self._tx, order.id, order.refunded_minor, delta_minor, self._stamp.now)
 
     async def record_dispute(self, decision: RecordDispute) -> None:
-        order = self._order
+        order, tx, now = self._order, self._tx, self._stamp.now
+        sale_id, gone_minor = order.id, order.amount_minor - decision.lost_minor
+        if order.funding in BY_USE:
+            sale_id, gone_minor = await self._first_charge()
         self._values["dispute"] = decision.dispute
         if order.purpose == "topup":
             self._values["lost_minor"] = decision.lost_minor
-            await self._take_credits(
-                order.amount_minor - decision.lost_minor, decision.lost_minor, is_lost=True
-            )
+            await self._take_credits(gone_minor, decision.lost_minor, is_lost=True)
             return
-        sale, gone_minor = sale_of_order(order), order.amount_minor - decision.lost_minor
-        if order.funding in BY_USE and decision.lost_minor > 0:
-            sale, gone_minor = await self._first_charge()
-        lost_minor = sale.amount_minor - gone_minor if decision.lost_minor > 0 else 0
-        self._values["lost_minor"] = lost_minor
-        if lost_minor > 0:
-            await self._book(chart.dispute_lost(sale, gone_minor, share_of(sale, gone_minor)))
+        if await earnings.get_earning(tx, sale_id) is None:
+            return  # nothing was charged
+        if decision.dispute == "open":
+            await earnings.freeze(tx, sale_id, now)
+        elif decision.dispute == "won":
+            await earnings.thaw(tx, sale_id, now)
+        else:
+            self._values["lost_minor"] = await earnings.book_dispute_lost(tx, sale_id, gone_minor, now)
 
     async def _take_credits(self, gone_minor: int, minor: int, *, is_lost: bool = False) -> None:
         if minor > 0:
@@ -224,13 +235,13 @@ class Application:
             )
             self.notices.extend(notices)
 
-    async def _first_charge(self) -> tuple[chart.Sale, int]:
+    async def _first_charge(self) -> tuple[str, int]:
         """Of an order that is paid for by use, its Checkout's own payment is the first window's: its sale, and what of
         it went back."""
         found = await passes.pass_of_order(self._tx, self._order)
         assert found is not None, "granted before"
         first = (await windows.windows_of(self._tx, found.id))[0]
-        return sale_of_window(self._order, first, first.charged_minor or 0), first.refunded_minor
+        return first.id, first.refunded_minor
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
@@ -301,9 +312,6 @@ class Application:
         )
         if not await refunds.insert_refund(self._tx, row):
             await refunds.set_refund(self._tx, row.id, state, fact.refund_id)
-
-    async def _book(self, transfers: Sequence[Transfer]) -> None:
-        await book(self._tx, self._order, transfers, self._stamp.now_text)
 
 
 _HANDLERS: Mapping[type, Callable[[Application, Any], Awaitable[None]]] = {

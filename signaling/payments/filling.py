@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from metering import chart
+from metering.ledger import Transfer
 from metering.wallet import back_for_refund
 from signaling.notices import Notice, StayLow
 from signaling.payments.customers import keep_card
 from signaling.payments.port import Checkout
-from signaling.payments.sales import book
 from signaling.payments.wallets import credits_of, key_of, package_of, tell_inside
-from signaling.stores import passes, wallets
+from signaling.stores import ledger, passes, wallets
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
 
@@ -29,13 +29,18 @@ async def fill(tx: Transaction, order: Order, checkout: Checkout, now_text: str)
     )
     repaid_minor = min(owed_minor, package.credit_minor)
     transfers += chart.shortfall_repaid(order.id, key.user_id, repaid_minor, key.currency)
-    await book(tx, order, transfers, now_text)
+    await _book(tx, order, transfers, now_text)
     charge = None if checkout.intent is None else checkout.intent.charge
     if order.tariff.get("save_card") and charge is not None and charge.card is not None:
         await keep_card(tx, key.user_id, (key.mode, key.account), charge.card, now_text)
     found = await credits_of(tx, key)
     told = await tell_inside(tx, key, "topped_up", balance_minor=found.spendable_minor)
     return [*told, *await _ask_again(tx, key)]
+
+
+async def _book(tx: Transaction, order: Order, transfers: Sequence[Transfer], now_text: str) -> None:
+    entries = [ledger.Entry(one, order.mode, order.account, order.id) for one in transfers]
+    await ledger.require_posted(tx, entries, now_text)
 
 
 async def _ask_again(tx: Transaction, key: wallets.Key) -> list[Notice]:
@@ -58,6 +63,6 @@ async def take_back(
         bonus_minor=back.bonus_minor,
         fee_minor=back.fee_minor,
     )
-    await book(tx, order, chart.topup_gone(gone, key.user_id, available_minor, key.currency), now_text)
+    await _book(tx, order, chart.topup_gone(gone, key.user_id, available_minor, key.currency), now_text)
     found = await credits_of(tx, key)
     return await tell_inside(tx, key, "balance_low", balance_minor=found.spendable_minor)

@@ -10,15 +10,14 @@ from typing import Any
 
 import structlog
 
-from metering import chart
 from metering.funding import BACKED, PENDING
 from metering.orders import RecordRefund, after
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
 from signaling.payments.context import Context
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
-from signaling.payments.sales import book, sale_of_window, share_of
-from signaling.stores import inbox, outbox, passes, windows
+from signaling.payments.sales import about, sale_of_window
+from signaling.stores import earnings, inbox, outbox, passes, windows
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, Order, orders_of_pass, update_order
@@ -111,7 +110,8 @@ async def apply_intent(
         assert stay is not None, "the pass of a window is paid for by use"
         if call is not None:
             await calls.set_call(tx, call.idempotency_key, "done", result_id=fact.payment_intent_id)
-        applying = _Applying(tx, stay, window, fact, now_s=now_s, now_text=now_text)
+        days = ctx.settings.earnings_days
+        applying = _Applying(tx, stay, window, fact, now_s=now_s, now_text=now_text, holding_days=days)
         await applying.run()
         return applying.notices
 
@@ -129,7 +129,12 @@ class _Applying:
     fact: IntentFact
     now_s: int
     now_text: str
+    holding_days: int
     notices: list[Notice] = field(default_factory=list)
+
+    @property
+    def now(self) -> earnings.Now:
+        return earnings.Now(self.now_s, self.now_text)
 
     async def run(self) -> None:
         if self.window.payment_intent_id not in {None, self.fact.payment_intent_id}:
@@ -206,10 +211,7 @@ class _Applying:
         if delta_minor <= 0:
             return
         await self._move("settled", refunded_minor=window.refunded_minor + delta_minor)
-        sale = sale_of_window(order, window, window.charged_minor or 0)
-        share = share_of(sale, window.refunded_minor)
-        moved = chart.refund(sale, window.refunded_minor, delta_minor, share)
-        await book(self.tx, order, moved, self.now_text)
+        await earnings.book_refund(self.tx, window.id, window.refunded_minor, delta_minor, self.now)
         changed = after(order.snapshot(), (RecordRefund(delta_minor),))
         await update_order(
             self.tx, order.id, state=changed.state, refunded_minor=order.refunded_minor + delta_minor
@@ -221,13 +223,17 @@ class _Applying:
         window, order = self.window, self.stay.order
         await self._move("settled", charged_minor=charged_minor)
         if charged_minor:
-            sale = sale_of_window(order, window, charged_minor)
-            await book(self.tx, order, chart.sold(sale), self.now_text)
+            await self._book_sale(charged_minor)
         others = [one for one in self.stay.windows if one.state in BACKED and one.id != window.id]
         if all(one.state == "settled" for one in others):
             total_minor = charged_minor + sum(one.charged_minor or 0 for one in others)
             await update_order(self.tx, order.id, charged_minor=total_minor)
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
+
+    async def _book_sale(self, charged_minor: int) -> None:
+        order, charge = self.stay.order, self.fact.charge
+        kept = about(order, self.holding_days, None if charge is None else charge.charge_id)
+        await earnings.book_sale(self.tx, sale_of_window(order, self.window, charged_minor), kept, self.now)
 
     async def _let_go(self) -> None:
         """Too late to be of use: nothing of it is kept."""

@@ -35,7 +35,7 @@ class GoesOn(BaseModel):
 
 
 class PaymentRoutes:
-    """Handlers; each finds the caller's own order by its secret first."""
+    """Handlers; each finds the caller's own order first, by its secret or as the person who was signed in for it."""
 
     def __init__(self, payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> None:
         self._payments = payments
@@ -115,7 +115,11 @@ class PaymentRoutes:
     async def _own(self, request: web.Request) -> Order:
         """Guessing is slowed down by address."""
         await require(self._limiter, f"lookups:{self._address(request)}", LOOKUPS_RULE)
-        return await self._payments.find_order(request.match_info["id"], bearer(request))
+        order_id, secret = request.match_info["id"], bearer(request)
+        payer = None if secret is not None else await person(request)
+        if payer is not None:
+            return await self._payments.find_order_of(payer.id, order_id)
+        return await self._payments.find_order(order_id, secret)
 
     async def _shown(self, order: Order) -> web.Response:
         return answer(await self._payments.show(order.id))

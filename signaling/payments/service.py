@@ -160,6 +160,14 @@ class Payments:
     async def find_order(self, order_id: str, secret: str | None) -> Order:
         return await checkout.find_order(self.ctx, order_id, secret)
 
+    async def find_order_of(self, user_id: str, order_id: str) -> Order:
+        """An order of a signed-in person. Raises ApiError 404 alike for an unknown one and somebody else's."""
+        async with self.ctx.db.read() as tx:
+            order = await get_order(tx, order_id)
+        if order is None or order.user_id != user_id:
+            raise ApiError(404, "unknown_order", "no such order of yours")
+        return order
+
     async def show(self, order_id: str) -> views.Json:
         """The order as `GET /api/orders/{id}` answers it; the caller has proved that it may see it."""
         async with self.ctx.db.read() as tx:

@@ -21,6 +21,7 @@ class PaymentsSettings:
     patience_s: int = 300  # a payment that cannot be served waits so long
     sweep_every_s: float = 1.0
     catch_up_every_s: int = 300
+    earnings_days: int = 15  # after a sale, until its payee's part is available
     connect: bool = False  # hosts are paid out to accounts of their own
 
     @property

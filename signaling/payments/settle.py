@@ -110,7 +110,9 @@ async def _put_aside(ctx: Context, order_id: str, payment_ref: str) -> None:
 
 async def _apply(ctx: Context, order_id: str, checkout: Checkout, event_ids: Sequence[str]) -> None:
     # Made outside: the transaction may run again.
-    stamp = apply.Stamp(ctx.new_id("pass"), ctx.now_s(), ctx.now_text())
+    stamp = apply.Stamp(
+        ctx.new_id("pass"), ctx.now_s(), ctx.now_text(), holding_days=ctx.settings.earnings_days
+    )
 
     async def work(tx: Transaction) -> Sequence[Notice]:
         order = await get_order(tx, order_id)

@@ -88,7 +88,9 @@ async def settle_stay(ctx: Context, pass_id: str) -> None:
         if not await windows.mark_settled(tx, pass_id):
             return ()
         if stay.order.funding == "wallet":
-            await walletstays.close_stay(tx, stay, Stamp(pass_id, now_s, now_text))
+            await walletstays.close_stay(
+                tx, stay, Stamp(pass_id, now_s, now_text, ctx.settings.earnings_days)
+            )
             return (PassChanged(pass_id, stay.pass_.room_id),)
         closing = _Closing(tx, stay, now_s, now_text)
         await closing.run()

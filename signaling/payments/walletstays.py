@@ -20,8 +20,9 @@ from signaling.notices import Funding, Notice, PassChanged
 from signaling.payments.apply import Stamp
 from signaling.payments.granting import insert_granted
 from signaling.payments.holds import OPEN_STATES, Stay, funding_failed
+from signaling.payments.sales import about
 from signaling.payments.wallets import credits_of, key_of
-from signaling.stores import inbox, passes, rates, rooms, wallets, windows
+from signaling.stores import earnings, inbox, ledger, passes, rates, rooms, wallets, windows
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import Entry, post_all
 from signaling.stores.orders import Order, update_order
@@ -187,10 +188,10 @@ async def close_stay(tx: Transaction, stay: Stay, stamp: Stamp) -> None:
             transfers += chart.window_settled(_plain(order, window), charge.charged_minor)
         await _move_to_settled(tx, window, charge.charged_minor)
     sale = await sale_of_stay(tx, stay, total_minor)
-    transfers += chart.sold_from_wallet(sale)
-    posted = await post_all(tx, _entries(order, transfers), stamp.now_text)
-    if posted not in {"created", "exists"}:
-        raise RuntimeError(f"{posted}: the books of {stay.pass_.id}")
+    await ledger.require_posted(tx, _entries(order, transfers), stamp.now_text)
+    through = accounts.stay_hold(stay.pass_.id)
+    kept = about(order, stamp.holding_days, None)
+    await earnings.book_sale(tx, sale, kept, stamp.now, paid_from=through)
     await update_order(tx, order.id, charged_minor=total_minor, fee_minor=sale.fee_minor)
 
 

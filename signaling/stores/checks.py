@@ -8,6 +8,7 @@ from sqlalchemy import Select, and_, case, exists, func, literal, or_, select
 
 from signaling.stores.bookchecks import ledger_faults
 from signaling.stores.database import Database, Transaction
+from signaling.stores.earningchecks import earning_faults
 from signaling.stores.orders import BY_USE, UNPAID
 from signaling.stores.schema import (
     orders,
@@ -56,6 +57,12 @@ async def _ledger_holds(tx: Transaction) -> list[Problem]:
     return [Problem("broken", "ledger", books, sentence) for books, sentence in await ledger_faults(tx)]
 
 
+async def _earnings_hold(tx: Transaction) -> list[Problem]:
+    return [
+        Problem("broken", "earnings", subject, sentence) for subject, sentence in await earning_faults(tx)
+    ]
+
+
 def _booked(code: str) -> Any:
     """Sum of an order's transfers with that code."""
     total = select(func.coalesce(func.sum(transfers.c.amount_minor), 0))
@@ -96,7 +103,8 @@ async def _orders_are_booked(tx: Transaction) -> list[Problem]:
     """Captured minus refunded minus lost is the order's price with its adjustments."""
     came_in = _booked("payment_captured") + _booked("topup")
     charged = select(orders.c.id).where(orders.c.granted, came_in != _paid())
-    given_back = select(orders.c.id).where(_booked("refund") != orders.c.refunded_minor)
+    kept_back = _booked("refund") - _booked("unrefund")
+    given_back = select(orders.c.id).where(kept_back != orders.c.refunded_minor)
     lost = select(orders.c.id).where(_booked("dispute_lost") != orders.c.lost_minor)
     too_much = select(orders.c.id).where(orders.c.refunded_minor + orders.c.lost_minor > _paid())
     uncharged = select(orders.c.id).where(~orders.c.granted, came_in != 0)
@@ -175,6 +183,7 @@ async def _left_to_people(tx: Transaction) -> list[Problem]:
 
 _CHECKS: tuple[Check, ...] = (
     _ledger_holds,
+    _earnings_hold,
     _orders_are_booked,
     _money_and_access_agree,
     _passes_hold,

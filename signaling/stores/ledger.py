@@ -57,6 +57,10 @@ class BooksRaceError(RuntimeError):
     """Another transaction booked the same at the same time, on a database that let it: nothing is committed."""
 
 
+class BooksError(RuntimeError):
+    """The ledger refuses: it holds another transfer under the same id, or has too little. Our fault, nothing is applied."""
+
+
 async def post_all(tx: Transaction, entries: Sequence[Entry], created_at: str) -> Posted:
     """Books all of them, or none; `metering.ledger.post_all` says what the answers mean. They are of one set of books.
     Unless the answer is `created`, nothing was written. Raises MeterError for what can never be booked.
@@ -76,6 +80,13 @@ async def post_all(tx: Transaction, entries: Sequence[Entry], created_at: str) -
             raise BooksRaceError(f"transfer {entry.transfer.id}")
     await _add(tx, books, {key: change for key, change in changed.items() if not overdraws(key[0], change)})
     return "created"
+
+
+async def require_posted(tx: Transaction, entries: Sequence[Entry], created_at: str) -> None:
+    """`post_all`; a repeat is fine. Raises BooksError for every other answer."""
+    posted = await post_all(tx, entries, created_at)
+    if posted not in {"created", "exists"}:
+        raise BooksError(f"{posted}: {[entry.transfer.id for entry in entries]}")
 
 
 async def post_transfer(tx: Transaction, entry: Entry, created_at: str) -> Posted:
@@ -166,6 +177,12 @@ async def moved_minor(tx: Transaction, subject_id: str, code: str) -> int:
         transfers.c.subject_id == subject_id, transfers.c.code == code
     )
     return int((await tx.execute(query)).scalar_one())
+
+
+async def ids_of(tx: Transaction, subject_id: str, code: str) -> list[str]:
+    """Of the transfers of one code about one subject."""
+    query = select(transfers.c.id).where(transfers.c.subject_id == subject_id, transfers.c.code == code)
+    return [row.id for row in await tx.execute(query)]
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:

@@ -216,7 +216,20 @@ async def sales_of_room(
     tx: Transaction, room_id: str, *, before: str | None = None, limit: int = 50
 ) -> list[Order]:
     """Purchases that were paid, the newest first; `before`: the id of the last one of the page before."""
-    query = select(*_COLUMNS).where(orders.c.room_id == room_id, orders.c.granted)
+    return await _page(
+        tx, select(*_COLUMNS).where(orders.c.room_id == room_id, orders.c.granted), before, limit
+    )
+
+
+async def purchases_of(
+    tx: Transaction, user_id: str, mode: str, account: str, *, before: str | None = None, limit: int = 50
+) -> list[Order]:
+    """What a person paid for (or got for nothing), the newest first; `before` as in `sales_of_room`."""
+    mine = and_(orders.c.user_id == user_id, orders.c.mode == mode, orders.c.account == account)
+    return await _page(tx, select(*_COLUMNS).where(mine, orders.c.granted), before, limit)
+
+
+async def _page(tx: Transaction, query: Select[Any], before: str | None, limit: int) -> list[Order]:
     if before is not None:
         last = select(orders.c.created_at_s).where(orders.c.id == before).scalar_subquery()
         older = or_(orders.c.created_at_s < last, and_(orders.c.created_at_s == last, orders.c.id < before))

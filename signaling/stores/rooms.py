@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, case, exists, func, or_, select, update
+from sqlalchemy import RowMapping, and_, case, exists, func, or_, select, update
 
 from signaling.stores.database import Transaction
 from signaling.stores.schema import orders, passes, rooms, runs
@@ -54,6 +54,20 @@ async def by_slug(tx: Transaction, slug: str) -> Room | None:
 async def by_id(tx: Transaction, room_id: str) -> Room | None:
     row = (await tx.execute(select(rooms).where(rooms.c.id == room_id))).mappings().first()
     return _room(row) if row else None
+
+
+async def rooms_of_owner(
+    tx: Transaction, owner_id: str, *, before: str | None = None, limit: int = 50
+) -> list[tuple[Room, str]]:
+    """A person's rooms with when they were opened, the newest first; `before`: the id of the last one of the page
+    before."""
+    query = select(rooms).where(rooms.c.owner_id == owner_id)
+    if before is not None:
+        last = select(rooms.c.created_at).where(rooms.c.id == before).scalar_subquery()
+        same = and_(rooms.c.created_at == last, rooms.c.id < before)
+        query = query.where(or_(rooms.c.created_at < last, same))
+    found = await tx.execute(query.order_by(rooms.c.created_at.desc(), rooms.c.id.desc()).limit(limit))
+    return [(_room(row), row["created_at"]) for row in found.mappings()]
 
 
 async def host_key_hash(tx: Transaction, room_id: str) -> str | None:

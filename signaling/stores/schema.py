@@ -153,6 +153,7 @@ rooms = Table(
     _ref("owner_id", "users.id", nullable=True),
     # Once anything was sold here the currency stays.
     Column("sold", Boolean, nullable=False, server_default=false()),
+    Index("rooms_owner", "owner_id"),
 )
 
 orders = Table(

@@ -4,6 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from tests.browser import moves
 from tests.browser.conftest import NewPerson
 from tests.browser.look import Look
 from tests.browser.people import wait_until
@@ -94,3 +95,42 @@ def test_who_is_signed_out_elsewhere_is_asked_to_sign_in_again(
     page.wait_for_url(re.compile(r"/signin\?over=1"))
     expect(page.get_by_text("You were signed out")).to_be_visible()
     look(page, "signin-over", schemes=("light",))
+
+
+def test_what_was_bought_and_opened_is_found_again_on_another_device(
+    server: Server, person: NewPerson, look: Look
+) -> None:
+    ana, cy, phone = person("Ana"), person("Cy"), person("Cy's phone")
+    sign_in(ana.page, server, "ana2@example.org", "/")
+    moves.fill_room_form(ana.page)
+    ana.page.get_by_role("button", name="Enter the room").click()
+    share_url = ana.page.locator("#share-url").input_value()
+    path = share_url.removeprefix(server.url)
+    ana.page.locator("#open-studio").click()
+    moves.go_live(ana.page)
+
+    sign_in(cy.page, server, "cy@example.org", path)
+    moves.card_state(cy.page, "live")
+    moves.fill_card(cy.page, "Cy")
+    moves.press_pay(cy.page)
+    moves.pay_at_till(cy.page)
+    moves.call_state(cy.page, "connected")
+    moves.leave(cy.page)
+
+    sign_in(phone.page, server, "cy@example.org", nth=2)
+    page_state(phone.page, "ready")
+    row = phone.page.locator("#my-purchases .history__row")
+    expect(row).to_contain_text("Italian conversation")
+    expect(row).to_contain_text("€5.00")
+    look(phone.page, "me-purchases")
+    row.get_by_role("link", name="Receipt").click()
+    expect(phone.page.get_by_role("heading", name="Receipt")).to_be_visible()
+    look(phone.page, "receipt-signed-in", schemes=("light",))
+    phone.page.get_by_role("button", name="Go in").click()
+    moves.call_state(phone.page, "connected")
+
+    rooms = ana.open(f"{server.url}/me/rooms")
+    page_state(rooms, "ready")
+    expect(rooms.locator("#my-rooms .history__row")).to_contain_text("1 purchase")
+    expect(rooms.locator("#my-rooms .history__row")).to_contain_text("€5.00 taken")
+    look(rooms, "me-rooms")

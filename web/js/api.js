@@ -105,6 +105,22 @@ export const rename = (name) => callAs("PATCH", "/api/me", { body: { name } });
 /** @returns {Promise<{sessions: {id: string, created_at: string, current: boolean}[]}>} */
 export const getSessions = () => callAs("GET", "/api/me/sessions");
 
+/**
+ * @typedef {{order_id: string, room: {slug: string, title: string} | null, purpose: string, extends: boolean, funding: string, state: string, pass_state: string | null,
+ *   opens: boolean, used_ms: number | null, amount_minor: number, paid_minor: number | null, refunded_minor: number, lost_minor: number, currency: string,
+ *   paid_at: string | null}} Purchase
+ */
+/**
+ * @typedef {{id: string, slug: string, title: string, state: string, live: boolean, created_at: string, share_url: string,
+ *   earnings: {gross: Money, refunded: Money, payers: number}}} OwnRoom
+ */
+
+/** @param {string | null} before @returns {Promise<{orders: Purchase[], next: string | null}>} */
+export const getPurchases = (before) => callAs("GET", `/api/me/orders${before ? `?before=${enc(before)}` : ""}`);
+
+/** @param {string | null} before @returns {Promise<{rooms: OwnRoom[], next: string | null}>} */
+export const getOwnRooms = (before) => callAs("GET", `/api/me/rooms${before ? `?before=${enc(before)}` : ""}`);
+
 /** Signs out everywhere else. @returns {Promise<{ended: number}>} */
 export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 
@@ -178,26 +194,29 @@ export const createTopup = (currency, topup, secret) => callAs("POST", `/api/wal
 /** What an order would cost now. @param {string} slug @param {{seconds?: number, email?: string, code?: string}} asked @returns {Promise<Quote>} */
 export const getQuote = (slug, asked) => callAs("POST", `/api/rooms/${enc(slug)}/quote`, { body: asked });
 
-/** @param {string} id @param {string} secret @returns {Promise<Order>} */
-export const getOrder = (id, secret) => call("GET", `/api/orders/${enc(id)}`, { secret });
+/** An order is opened by its secret, or without one by who was signed in for it. @param {string} method @param {string} path @param {CallOptions} options */
+const asPayer = (method, path, options) => (options.secret ? call : callAs)(method, path, options);
 
-/** Asks the payment service now. @param {string} id @param {string} secret @returns {Promise<Order>} */
-export const refreshOrder = (id, secret) => call("POST", `/api/orders/${enc(id)}/refresh`, { secret, body: {} });
+/** @param {string} id @param {string | null} secret @returns {Promise<Order>} */
+export const getOrder = (id, secret) => asPayer("GET", `/api/orders/${enc(id)}`, { secret });
+
+/** Asks the payment service now. @param {string} id @param {string | null} secret @returns {Promise<Order>} */
+export const refreshOrder = (id, secret) => asPayer("POST", `/api/orders/${enc(id)}/refresh`, { secret, body: {} });
 
 /** @param {string} id @param {string} secret @returns {Promise<Order>} */
 export const cancelOrder = (id, secret) => call("POST", `/api/orders/${enc(id)}/cancel`, { secret, body: {} });
 
-/** @param {string} id @param {string} secret @param {boolean} wait @returns {Promise<Order>} */
-export const setWait = (id, secret, wait) => call("POST", `/api/orders/${enc(id)}/wait`, { secret, body: { wait } });
+/** @param {string} id @param {string | null} secret @param {boolean} wait @returns {Promise<Order>} */
+export const setWait = (id, secret, wait) => asPayer("POST", `/api/orders/${enc(id)}/wait`, { secret, body: { wait } });
 
-/** Whether further holds on the same card may follow. @param {string} id @param {string} secret @param {boolean} goes_on @returns {Promise<Order>} */
-export const setGoesOn = (id, secret, goes_on) => call("POST", `/api/orders/${enc(id)}/goes_on`, { secret, body: { goes_on } });
+/** Whether further holds on the same card may follow. @param {string} id @param {string | null} secret @param {boolean} goes_on @returns {Promise<Order>} */
+export const setGoesOn = (id, secret, goes_on) => asPayer("POST", `/api/orders/${enc(id)}/goes_on`, { secret, body: { goes_on } });
 
-/** @param {string} id @param {string} secret @returns {Promise<{url: string}>} */
-export const makeLink = (id, secret) => call("POST", `/api/orders/${enc(id)}/link`, { secret, body: {} });
+/** @param {string} id @param {string | null} secret @returns {Promise<{url: string}>} */
+export const makeLink = (id, secret) => asPayer("POST", `/api/orders/${enc(id)}/link`, { secret, body: {} });
 
-/** @param {string} id @param {string} secret @returns {Promise<any>} */
-export const getReceipt = (id, secret) => call("GET", `/api/orders/${enc(id)}/receipt`, { secret });
+/** @param {string} id @param {string | null} secret @returns {Promise<any>} */
+export const getReceipt = (id, secret) => asPayer("GET", `/api/orders/${enc(id)}/receipt`, { secret });
 
 /** @param {string} id @param {string} secret @returns {Promise<{token: string, ws_url: string, expires_at: string}>} */
 export const orderToken = (id, secret) => call("POST", `/api/orders/${enc(id)}/token`, { secret, body: {} });

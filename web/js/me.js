@@ -1,11 +1,13 @@
 /**
- * The page of who is signed in: one section after the other, each from a module of its own that loads what it shows. To add one: a module in `me/` that
- * exports `async (me) => Element | null` (null: nothing to show to this person), and its line in SECTIONS.
+ * The pages of who is signed in: one section after the other, each from a module of its own that loads what it shows. To add one: a module in `me/` that
+ * exports `async (me) => Element | null` (null: nothing to show to this person), and its line in the list of its page.
  */
 
 import { banner, button, byId, h, replace } from "./dom.js";
 import { whoAmI } from "./api.js";
 import { account } from "./me/account.js";
+import { ownRooms } from "./me/ownrooms.js";
+import { purchases } from "./me/purchases.js";
 import { wallets } from "./me/wallets.js";
 import { en, errorText } from "./strings/en.js";
 import { people } from "./strings/people.en.js";
@@ -13,11 +15,20 @@ import { people } from "./strings/people.en.js";
 /** @typedef {import("./api.js").Me} Me */
 /** @typedef {(me: Me) => Promise<Element | null>} Section */
 
-/** @type {Section[]} */
+/** @type {Section[]} What somebody bought, and who they are. */
 const SECTIONS = [
   wallets,
+  purchases,
   account,
 ];
+
+/** @type {Section[]} What somebody offers. */
+const HOST_SECTIONS = [
+  ownRooms,
+];
+
+const PAGES = { "/me": { sections: SECTIONS, name: people.me.mine }, "/me/rooms": { sections: HOST_SECTIONS, name: people.me.rooms } };
+const path = location.pathname === "/me/rooms" ? "/me/rooms" : "/me";
 
 const t = people.me;
 const root = byId("me");
@@ -38,12 +49,18 @@ async function fill(section, me, place) {
   }
 }
 
+function tabs() {
+  return h("nav", { class: "me__tabs", "aria-label": t.pages },
+    Object.entries(PAGES).map(([href, { name }]) => h("a", { href, "aria-current": href === path ? "page" : null }, name)));
+}
+
 async function start() {
   const me = await whoAmI();
   if (!me) { toSignIn(); return; }
-  const places = SECTIONS.map(() => h("section", { class: "card", "aria-busy": "true" }, h("span", { class: "spinner" })));
-  replace(root, h("h1", null, t.hello(me.name)), places);
-  await Promise.all(SECTIONS.map((section, n) => fill(section, me, places[n])));
+  const { sections } = PAGES[path];
+  const places = sections.map(() => h("section", { class: "card", "aria-busy": "true" }, h("span", { class: "spinner" })));
+  replace(root, h("h1", null, t.hello(me.name)), tabs(), places);
+  await Promise.all(sections.map((section, n) => fill(section, me, places[n])));
   byId("main").dataset.state = "ready";
 }
 

@@ -2,11 +2,12 @@
 
 import { banner, button, byId, h, linkButton, replace, badge, setBusy } from "./dom.js";
 import { icon } from "./icons.js";
-import { getCard, getReceipt, makeLink, orderStreamKey, refreshOrder, setWait } from "./api.js";
+import { getCard, getReceipt, makeLink, mayBeSignedIn, orderStreamKey, refreshOrder, setWait } from "./api.js";
 import { isUnserved, isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
 import { formatClock, formatDateTime, formatLength, formatMoney, formatShortDateTime, formatTime, formatUsed, wholeParts } from "./format.js";
 import { deviceLink } from "./otherdevice.js";
 import { saveOrder, secretOf, storedOrder, takeFragment } from "./orders.js";
+import { takeOrder } from "./takeorder.js";
 import { streamPanel } from "./streamkey.js";
 import { en, errorText } from "./strings/en.js";
 
@@ -35,7 +36,7 @@ async function start() {
   const given = takeFragment("secret");
   if (given) saveOrder({ order_id, secret: given }, storedOrder(order_id)?.slug ?? null);
   const secret = secretOf(order_id);
-  if (!secret) { showNoSecret(); return; }
+  if (!secret && !mayBeSignedIn()) { showNoSecret(); return; }
   try {
     await open(secret, { arrived: Boolean(given), returning: new URLSearchParams(location.search).has("return") });
   } catch (error) {
@@ -43,11 +44,11 @@ async function start() {
   }
 }
 
-/** @param {string} secret @param {{arrived: boolean, returning: boolean}} how */
+/** @param {string | null} secret null: the order of who is signed in @param {{arrived: boolean, returning: boolean}} how */
 async function open(secret, { arrived, returning }) {
   if (returning) showWaiting(t.checking, t.checkingText);
   const order = await settled(secret, returning);
-  if (order.room.slug) saveOrder({ order_id, secret }, order.room.slug, { current: opensRoom(order) });
+  if (secret && order.room.slug) saveOrder({ order_id, secret }, order.room.slug, { current: opensRoom(order) });
   if (returning) history.replaceState(history.state, "", location.pathname);
   const card = order.room.slug ? await getCard(order.room.slug).catch(() => null) : null;
   if (returning && card && goOn(order, card)) return;
@@ -55,7 +56,7 @@ async function open(secret, { arrived, returning }) {
   new ReceiptPage(secret, order, receipt, card, arrived).render();
 }
 
-/** The order once the payment service has answered; on the way back it is given some seconds. @param {string} secret @param {boolean} wait @returns {Promise<Order>} */
+/** The order once the payment service has answered; on the way back it is given some seconds. @param {string | null} secret @param {boolean} wait @returns {Promise<Order>} */
 async function settled(secret, wait) {
   let order = await refreshOrder(order_id, secret);
   for (let n = 0; wait && n < RETURN_POLLS && isUnsettled(order) && order.state !== "open"; n++) {
@@ -100,12 +101,12 @@ function showNoSecret() {
 function showRefusal(error) {
   const { code } = /** @type {{code?: string}} */ (error);
   byId("main").dataset.orderState = "refused";
-  if (code === "unknown_order" || code === "secret_required") { showState("key", t.noSecretTitle, errorText(error)); return; }
+  if (["unknown_order", "secret_required", "sign_in_required"].includes(code ?? "")) { showState("key", t.noSecretTitle, errorText(error)); return; }
   showState(code === "offline" ? "offline" : "warning", t.failedTitle, errorText(error), button(en.tryAgain, { icon: "refresh", kind: "primary", onClick: () => location.reload() }));
 }
 
 class ReceiptPage {
-  /** @param {string} secret @param {Order} order @param {Receipt} receipt @param {Card | null} card @param {boolean} arrived by a link for another device */
+  /** @param {string | null} secret @param {Order} order @param {Receipt} receipt @param {Card | null} card @param {boolean} arrived by a link for another device */
   constructor(secret, order, receipt, card, arrived) {
     this.secret = secret;
     this.order = order;
@@ -154,8 +155,24 @@ class ReceiptPage {
     const { slug } = this.receipt.room;
     if (!slug) return null;
     const page = `/r/${encodeURIComponent(slug)}`;
-    const goIn = opensRoom(this.order) && linkButton(t.goIn, `${page}/call`, { kind: this.card?.live ? "primary" : "", icon: "arrow-right", id: "go-in" });
+    const kind = this.card?.live ? "primary" : "";
+    const goIn = opensRoom(this.order) && (this.secret
+      ? linkButton(t.goIn, `${page}/call`, { kind, icon: "arrow-right", id: "go-in" })
+      : button(t.goIn, { kind, icon: "arrow-right", id: "go-in", onClick: () => { this.#takeSecret(`${page}/call`); } }));
     return h("div", { class: "row no-print" }, goIn, linkButton(t.toCard, page, { icon: "door" }), button(t.print, { icon: "print", kind: "quiet", onClick: () => print() }));
+  }
+
+  /** Who is signed in goes in with a new secret, as on any other device. @param {string} page */
+  async #takeSecret(page) {
+    const pressed = /** @type {HTMLButtonElement} */ (byId("go-in"));
+    setBusy(pressed, true);
+    try {
+      await takeOrder(order_id, this.receipt.room.slug);
+      location.assign(page);
+    } catch (error) {
+      setBusy(pressed, false);
+      pressed.after(banner("danger", { text: errorText(error) }));
+    }
   }
 
   #paper() {
@@ -210,13 +227,14 @@ class ReceiptPage {
   }
 
   #device() {
-    if (!opensRoom(this.order)) return null;
+    if (!opensRoom(this.order) || !this.secret) return null;
     return h("section", { class: "card card--flat stack no-print" }, h("h2", null, t.device), deviceLink(() => makeLink(order_id, this.secret)));
   }
 
   #player() {
-    if (!opensRoom(this.order)) return null;
-    return streamPanel(en.stream.viewer, (method) => orderStreamKey(method, order_id, this.secret));
+    const { secret } = this;
+    if (!opensRoom(this.order) || !secret) return null;
+    return streamPanel(en.stream.viewer, (method) => orderStreamKey(method, order_id, secret));
   }
 }
 

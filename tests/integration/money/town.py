@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 
 from signaling.ids import new_id, new_secret
 from signaling.stores.checks import run_checks
@@ -219,8 +219,11 @@ class Town:
     async def _differences(self) -> dict[str, Any]:
         ours: Counter[tuple[str, str]] = Counter()
         async with self.db.read() as tx:
-            for row in (await tx.execute(select(transfers))).mappings():
-                ours[row["subject_id"], row["code"]] += row["amount_minor"]
+            for row in (await tx.execute(select(transfers).where(_is_at_stripe()))).mappings():
+                came_back = row["code"] == "unrefund"
+                ours[row["subject_id"], "refund" if came_back else row["code"]] += (
+                    -row["amount_minor"] if came_back else row["amount_minor"]
+                )
         theirs: Counter[tuple[str, str]] = Counter()
         async with self._http.get(f"{self.sandbox.url}/_control/books") as response:
             for one in (await response.json())["sessions"]:
@@ -235,6 +238,11 @@ class Town:
             if process._process is not None:
                 process.kill9()
         await self.db.close()
+
+
+def _is_at_stripe() -> Any:
+    """Not from one hand of ours into another."""
+    return or_(transfers.c.debit == "stripe_clearing", transfers.c.credit == "stripe_clearing")
 
 
 async def live_through(seed: int, folder: Path, database_url: str) -> Town:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from signaling.stores.checks import run_checks
-from signaling.stores.schema import metadata, orders, passes, refunds, transfers
+from signaling.stores.schema import earnings, metadata, orders, passes, refunds, transfers
 
 from .world import World
 
@@ -37,6 +37,8 @@ async def test_sound_books(world: World):
         (update(passes).values(mode="live"), "books_mixed"),
         (update(transfers).values(account="acct_other"), "books_mixed"),
         (update(transfers).values(debit="wallet:nobody"), "ledger"),
+        (delete(earnings), "earnings"),
+        (update(earnings).values(payee="somebody"), "earnings"),
         (update(orders).values(reserved_until_s=1), "seat_kept"),
     ],
 )

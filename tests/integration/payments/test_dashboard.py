@@ -58,7 +58,11 @@ async def test_a_lost_dispute_is_booked(world: World):
     await world.control("dispute", session=session, action="lost")
     await world.settle_down()
     assert (await world.show(who))["pass"]["state"] == "disputed"
-    assert {row["code"] for row in await world.rows("transfers")} == {"payment_captured", "dispute_lost"}
+    assert [row["code"] for row in await world.rows("transfers")] == [
+        "payment_captured",
+        "freeze",
+        "dispute_lost",
+    ]
     _, receipt = await world.call("GET", f"/api/orders/{who.order_id}/receipt", who)
     assert receipt["total"]["amount_minor"] == 0
     await world.assert_books_agree()

@@ -334,9 +334,11 @@ class World:
         ours: dict[tuple[str, str], int] = {}
         for row in await self.rows("transfers"):
             if "stripe_clearing" not in {row["debit"], row["credit"]}:
-                continue  # between accounts of ours
-            key = (row["subject_id"], "payment_captured" if row["code"] == "topup" else row["code"])
-            ours[key] = ours.get(key, 0) + row["amount_minor"]
+                continue  # from one hand of ours into another
+            came_back = row["code"] == "unrefund"
+            code = "payment_captured" if row["code"] == "topup" else row["code"]
+            key = (row["subject_id"], "refund" if came_back else code)
+            ours[key] = ours.get(key, 0) + (-row["amount_minor"] if came_back else row["amount_minor"])
         for theirs in await self.books():
             order_id = theirs["client_reference_id"]
             assert ours.pop((order_id, "payment_captured"), 0) == theirs["captured_minor"]

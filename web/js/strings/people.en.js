@@ -30,6 +30,35 @@ export const people = {
     hello: (name) => `Hello, ${name}`,
     failed: "Your page could not be loaded",
     sectionFailed: "This part could not be loaded.",
+    pages: "Your pages",
+    mine: "Purchases",
+    rooms: "Rooms",
+    more: "Show more",
+
+    purchases: "What you bought",
+    noPurchases: "Nothing yet. What you buy while you are signed in is listed here, with its receipts.",
+    topup: "Credits",
+    extends: "Time added",
+    receipt: "Receipt",
+    goIn: "Go in",
+    held: "held",
+    /** @param {string} used */
+    used: (used) => `${used} used`,
+    /** @param {string} amount */
+    refunded: (amount) => `${amount} refunded`,
+    /** @param {string} amount */
+    lost: (amount) => `${amount} taken back by your bank`,
+
+    noRooms: "No rooms yet. What you open while you are signed in is listed here, with its sales.",
+    openRoom: "Open a room",
+    live: "Live",
+    closed: "Closed",
+    /** @param {number} payers */
+    payers: (payers) => (payers === 1 ? "1 purchase" : `${payers} purchases`),
+    /** @param {string} gross */
+    gross: (gross) => `${gross} taken`,
+    publicPage: "Public page",
+
     account: "Account",
     name: "Name",
     email: "E-mail",

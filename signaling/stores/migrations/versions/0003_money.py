@@ -383,6 +383,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.add_column(sa.Column("owner_id", sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column("sold", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.create_foreign_key("rooms_owner_id_fkey", "users", ["owner_id"], ["id"])
+        batch_op.create_index("rooms_owner", ["owner_id"], unique=False)
 
     with op.batch_alter_table("transfers") as batch_op:
         batch_op.add_column(sa.Column("kind", sa.String(length=8), server_default="single", nullable=False))

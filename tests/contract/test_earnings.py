@@ -1,0 +1,144 @@
+"""Earnings and the ledger say the same, whatever happens to a sale."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from metering.chart import Sale
+from signaling.stores import earnings, ledger
+from signaling.stores.database import Database
+from signaling.stores.earningchecks import earning_faults
+from signaling.stores.earnings import About, Now
+from signaling.stores.schema import earnings as rows
+
+DAY_S = 86_400
+NOW = Now(1000, "2026-01-01T00:00:00.000Z")
+DUE = Now(1000 + 15 * DAY_S, "2026-01-16T00:00:00.000Z")
+SALE = Sale("ord_1", "ana", 1000, "eur", fee_minor=100)
+ABOUT = About("sandbox", "sandbox", "ord_1", "room_1", charge_id="ch_1")
+
+Booking = Callable[..., Awaitable[Any]]
+
+
+async def _do(db: Database, booking: Booking, *given: Any, **named: Any) -> Any:
+    return await db.write(lambda tx: booking(tx, *given, **named))
+
+
+async def _stands(db: Database) -> tuple[str, int, int, int, int, int]:
+    """State; pending, available, frozen, owed back, and left of the sale's platform fee."""
+    async with db.read() as tx:
+        row = await earnings.get_earning(tx, "ord_1")
+        assert row is not None
+        kinds = ("earned_pending", "earned_available", "dispute_reserve", "host_debt")
+        kept = [await ledger.balance(tx, "sandbox", "sandbox", f"{kind}:ana", "eur") for kind in kinds]
+        fee = await ledger.balance(tx, "sandbox", "sandbox", "platform_fee", "eur")
+        assert await earning_faults(tx) == []
+    pending, available, frozen, debt = (one.minor for one in kept)
+    return row.state, -pending, -available, -frozen, debt, -fee.minor
+
+
+@pytest.fixture
+async def sold(db: Database) -> Database:
+    await _do(db, earnings.book_sale, SALE, ABOUT, NOW)
+    return db
+
+
+async def test_a_sale_is_earned_once_and_due_later(sold: Database):
+    await _do(sold, earnings.book_sale, SALE, ABOUT, NOW)
+    assert await _stands(sold) == ("pending", 900, 0, 0, 0, 100)
+    async with sold.read() as tx:
+        assert await earnings.due(tx, "sandbox", "sandbox", DUE.s - 1) == []
+        (row,) = await earnings.due(tx, "sandbox", "sandbox", DUE.s)
+    assert (row.gross_minor, row.net_minor, row.charge_id) == (1000, 900, "ch_1")
+    await _do(sold, earnings.make_available, row, DUE)
+    assert await _stands(sold) == ("available", 0, 900, 0, 0, 100)
+
+
+async def test_a_sale_of_nothing_is_no_sale(db: Database):
+    await _do(db, earnings.book_sale, Sale("ord_1", "ana", 0, "eur"), ABOUT, NOW)
+    async with db.read() as tx:
+        assert await earnings.get_earning(tx, "ord_1") is None
+
+
+async def test_what_is_not_booked_cannot_go_back(db: Database):
+    with pytest.raises(ledger.BooksError):
+        await _do(db, earnings.book_refund, "ord_1", 0, 100, NOW)
+
+
+async def test_refunds_take_each_part_in_proportion(sold: Database):
+    await _do(sold, earnings.book_refund, "ord_1", 0, 333, NOW)
+    assert await _stands(sold) == ("pending", 600, 0, 0, 0, 67)
+    await _do(sold, earnings.book_refund, "ord_1", 333, 667, NOW)
+    assert await _stands(sold) == ("pending", 0, 0, 0, 0, 0)
+
+
+async def test_what_was_sent_already_is_owed_back(sold: Database):
+    async with sold.read() as tx:
+        (row,) = await earnings.due(tx, "sandbox", "sandbox", DUE.s)
+    await _do(sold, earnings.make_available, row, DUE)
+    entry = ledger.Entry(
+        ledger.Transfer("payout:p", "earned_available:ana", "stripe_clearing", 800, "eur", "payout"),
+        "sandbox",
+        "sandbox",
+        "ord_1",
+    )
+    await _do(sold, ledger.require_posted, [entry], DUE.text)
+    await _do(sold, earnings.set_earning, "ord_1", paid_minor=800)
+    await _do(sold, earnings.book_refund, "ord_1", 0, 1000, DUE)
+    assert await _stands(sold) == ("available", 0, 0, 0, 800, 0)
+    await _do(sold, earnings.book_failed_refund, "re_1", "ord_1", 1000, 1000, DUE)
+    assert await _stands(sold) == ("available", 0, 100, 0, 0, 100)
+
+
+async def test_a_refund_that_failed_can_be_booked_again(sold: Database):
+    for attempt in range(3):
+        await _do(sold, earnings.book_refund, "ord_1", 0, 500, NOW)
+        await _do(sold, earnings.book_failed_refund, f"re_{attempt}", "ord_1", 500, 500, NOW)
+        assert await _stands(sold) == ("pending", 900, 0, 0, 0, 100)
+    async with sold.read() as tx:
+        assert await earnings.refunds_booked_back(tx, "ord_1") == {"re_0", "re_1", "re_2"}
+
+
+async def test_a_dispute_freezes_and_a_won_one_gives_back(sold: Database):
+    await _do(sold, earnings.book_refund, "ord_1", 0, 100, NOW)
+    for _ in range(2):
+        await _do(sold, earnings.freeze, "ord_1", NOW)
+        assert await _stands(sold) == ("disputed", 0, 0, 810, 0, 90)
+    for _ in range(2):
+        await _do(sold, earnings.thaw, "ord_1", NOW)
+        assert await _stands(sold) == ("pending", 810, 0, 0, 0, 90)
+
+
+async def test_a_dispute_that_is_won_late_gives_back_what_is_due(sold: Database):
+    await _do(sold, earnings.freeze, "ord_1", NOW)
+    async with sold.read() as tx:
+        assert await earnings.due(tx, "sandbox", "sandbox", DUE.s) == []
+    await _do(sold, earnings.thaw, "ord_1", DUE)
+    assert await _stands(sold) == ("available", 0, 900, 0, 0, 100)
+
+
+async def test_a_lost_dispute_takes_the_rest(sold: Database):
+    await _do(sold, earnings.book_refund, "ord_1", 0, 100, NOW)
+    await _do(sold, earnings.freeze, "ord_1", NOW)
+    assert await _do(sold, earnings.book_dispute_lost, "ord_1", 100, NOW) == 900
+    assert await _stands(sold) == ("pending", 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"reversed_minor": 1},
+        {"net_minor": 899},
+        {"fee_minor": 101},
+        {"state": "available"},
+        {"payee": "bo"},
+        {"paid_minor": 901},
+        {"withheld_minor": 5},
+    ],
+)
+async def test_rows_that_say_something_else_than_the_books_are_found(sold: Database, damage: dict[str, Any]):
+    await sold.write(lambda tx: tx.execute(update(rows).values(damage)))
+    async with sold.read() as tx:
+        assert await earning_faults(tx)
