@@ -41,8 +41,7 @@ class CardPage {
     this.card = card;
     this.sandbox = document.body.dataset.sandbox === "true";
     this.panel = byId("panel");
-    const Form = card.tariff.kind === "wallet" ? CreditsForm : OrderForm;
-    this.form = new Form(card, { sandbox: this.sandbox, onPay: (values) => { this.#pay(values); } });
+    this.form = this.#makeForm(card);
     this.connection = h("div", { class: "connection", role: "status" });
     byId("main").prepend(this.connection);
   }
@@ -71,9 +70,14 @@ class CardPage {
 
   /** Another price, other lengths or other terms: what was typed stays, what was accepted does not. */
   #newForm() {
-    const { typed } = this.form;
-    this.form = new OrderForm(this.card, { sandbox: this.sandbox, onPay: (values) => { this.#pay(values); }, typed });
+    this.form = this.#makeForm(this.card, this.form.typed);
     this.#shown = "";
+  }
+
+  /** @param {Card} card @param {OrderForm["typed"]} [typed] */
+  #makeForm(card, typed) {
+    const options = { sandbox: this.sandbox, onPay: (/** @type {OrderValues} */ values) => { this.#pay(values); }, typed };
+    return card.tariff.kind === "wallet" ? new CreditsForm(card, options) : new OrderForm(card, options);
   }
 
   #tellOpen() {

@@ -5,6 +5,7 @@ import { icon } from "./icons.js";
 import { getWallet, whoAmI } from "./api.js";
 import { formatLength, formatMoney } from "./format.js";
 import { rememberedPayer } from "./orders.js";
+import { autoTopUp } from "./autotopup.js";
 import { TopUp } from "./topup.js";
 import { costOf } from "./usepanel.js";
 import { credits as text } from "./strings/credits.en.js";
@@ -27,18 +28,24 @@ const signInLink = (next, extra = {}) => linkButton(text.card.signIn, `/signin?n
 
 /** Stands where others choose a length: who is signed in goes in with their credits, or buys some first. */
 export class CreditsForm {
-  /** @param {Card} card @param {{sandbox: boolean, onPay: (values: OrderValues) => void}} options */
-  constructor(card, { sandbox, onPay }) {
+  /** @param {Card} card @param {{sandbox: boolean, onPay: (values: OrderValues) => void, typed?: import("./orderform.js").Typed}} options */
+  constructor(card, { sandbox, onPay, typed }) {
     this.card = card;
     this.tariff = /** @type {WalletTariff} */ (card.tariff);
     this.onPay = onPay;
     this.problem = h("div", { role: "alert" });
-    this.name = h("input", { class: "field__input", id: "payer-name", name: "name", autocomplete: "name", maxlength: 80, required: true, value: rememberedPayer().name });
+    this.name = h("input", { class: "field__input", id: "payer-name", name: "name", autocomplete: "name", maxlength: 80, required: true, value: (typed ?? rememberedPayer()).name });
+    this.codeField = null;
     this.terms = h("input", { type: "checkbox", id: "payer-terms", name: "terms", required: true });
     this.pay = h("button", { class: "button button--primary button--wide", type: "submit", id: "pay" }, icon("arrow-right"), h("span", null, text.card.enter));
     this.topUp = new TopUp({ sandbox, onDone: () => { this.load(); } });
     this.element = h("div", { class: "stack", id: "credits-form", "aria-busy": "true" }, h("p", { class: "till-panel__big" }, h("span", { class: "spinner" })));
     this.load();
+  }
+
+  /** What was typed, for the form that comes after this one. @returns {import("./orderform.js").Typed} */
+  get typed() {
+    return { name: this.name.value, email: "", code: "" };
   }
 
   async load() {
@@ -106,7 +113,7 @@ export class CreditsForm {
     event.preventDefault();
     const name = this.name.value.trim();
     if (!name) { this.name.focus(); return; }
-    this.onPay({ name, email: "", seconds: null, accept_terms: true, goes_on: false });
+    this.onPay({ name, email: "", seconds: null, accept_terms: true, terms_version: this.card.terms_version ?? null, goes_on: false, code: "" });
   }
 
   /** Show a refusal above the button; none clears it. @param {Node | null} problem */
@@ -126,7 +133,7 @@ export class CreditsPanel {
     this.balanceMinor = null;
     this.topUp = new TopUp({ sandbox, onDone: () => { this.load(); } });
     this.facts = h("dl", { class: "facts" });
-    this.place = h("div");
+    this.place = h("div", { class: "stack" });
     const price = formatMoney({ amount_minor: tariff.rate_minor_per_min, currency: tariff.currency });
     this.element = h("div", { class: "stack" }, h("p", { class: "muted" }, text.call.intro(price)), this.facts, this.place);
   }
@@ -146,7 +153,8 @@ export class CreditsPanel {
     try {
       const wallet = await getWallet(this._tariff.currency);
       this.topUp.set(wallet);
-      replace(this.place, wallet.packages.length > 0 && button(text.call.buy, { kind: "primary wide", icon: "plus", id: "buy-credits", onClick: () => this._buy() }));
+      replace(this.place, wallet.packages.length > 0 && button(text.call.buy, { kind: "primary wide", icon: "plus", id: "buy-credits", onClick: () => this._buy() }),
+        autoTopUp(wallet, () => {}));
       this.setBalance(wallet.owed_minor ? 0 : wallet.available_minor);
     } catch (error) {
       const { code } = /** @type {{code?: string}} */ (error);

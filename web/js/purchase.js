@@ -38,6 +38,9 @@ export class Purchase {
   /** Orders what is chosen. @returns {Promise<Made>} */
   _order() { throw new Error("the subclass orders"); }
 
+  /** What else is to be chosen. @returns {import("./dom.js").Child} */
+  _further() { return null; }
+
   /** What is accepted with the payment. @returns {import("./dom.js").Child} */
   _accepted() { return null; }
 
@@ -47,6 +50,7 @@ export class Purchase {
     const form = h("form", { class: "stack", on: { submit: (/** @type {Event} */ event) => { event.preventDefault(); this._buy(form); } } },
       h("p", { class: "muted" }, this._words.intro),
       h("fieldset", { class: "stack stack--tight" }, h("legend", null, this._words.choose), h("div", { class: `choices ${this._layout}` }, this._choices())),
+      this._further(),
       h("label", { class: "check" }, h("input", { type: "checkbox", required: true, name: "terms" }), h("span", null, this._accepted())),
       this._button(),
       h("p", { class: "small muted addtime__lock" }, this._words.lock));
@@ -133,9 +137,17 @@ export class Purchase {
       const order = await ask(key.order_id, key.secret).catch(() => null);
       if (attempt !== this._attempt) return;
       if (order && OVER.has(order.state)) return this._finished();
-      if (order && NOT_PAID.has(order.state)) { toast(this._words.canceled); return this.open(); }
+      if (order && NOT_PAID.has(order.state)) return this._notPaid(order);
       await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
     }
+  }
+
+  /** @param {import("./api.js").Order} order */
+  _notPaid({ failure }) {
+    this.open();
+    const why = en.card.failures[failure ?? ""];
+    if (why) this.element.prepend(banner("danger", { title: this._words.canceled, text: en.card.declined(why) }));
+    else toast(this._words.canceled);
   }
 
   _finished() {

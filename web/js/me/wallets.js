@@ -1,20 +1,46 @@
 /** Credits of who is signed in: what is there, what happened, and buying more. */
 
-import { button, h, replace } from "../dom.js";
-import { getConfig, getWallet, getWallets } from "../api.js";
+import { button, h, replace, setBusy, toast } from "../dom.js";
+import { forgetCard, getConfig, getWallet, getWallets } from "../api.js";
 import { formatMoney, formatShortDateTime } from "../format.js";
+import { autoTopUp, cardText } from "../autotopup.js";
 import { TopUp } from "../topup.js";
 import { credits as text } from "../strings/credits.en.js";
+import { errorText } from "../strings/en.js";
 
 /** @typedef {import("../api.js").Wallet} Wallet */
 /** @typedef {import("../api.js").WalletLine} WalletLine */
 
 /** @type {import("../me.js").Section} */
 export async function wallets() {
-  const [{ wallets: known }, { sandbox }] = await Promise.all([getWallets(), getConfig()]);
-  return h("section", { class: "card stack", id: "my-credits", "aria-labelledby": "credits-title" },
+  const [{ wallets: first }, { sandbox }] = await Promise.all([getWallets(), getConfig()]);
+  const section = h("section", { class: "card stack", id: "my-credits", "aria-labelledby": "credits-title" });
+  /** @param {Wallet[]} known */
+  const draw = (known) => replace(section,
     h("h2", { id: "credits-title" }, text.title),
-    known.length === 0 ? h("p", { class: "muted" }, text.me.none) : known.map((wallet) => walletPart(wallet, sandbox)));
+    known.length === 0 ? h("p", { class: "muted" }, text.me.none) : known.map((wallet) => walletPart(wallet, sandbox)),
+    cardsPart(known[0]?.cards ?? [], draw));
+  draw(first);
+  return section;
+}
+
+/** Every wallet of a person has the same cards. @param {import("../api.js").KeptCard[]} cards @param {(wallets: Wallet[]) => void} changed */
+function cardsPart(cards, changed) {
+  if (cards.length === 0) return null;
+  return h("div", { class: "stack stack--tight", id: "kept-cards" }, h("h3", { class: "field__label" }, text.cards.kept), cards.map((card) => {
+    const forget = button(text.cards.forget, { kind: "small quiet", "aria-label": `${text.cards.forget}: ${cardText(card)}`, onClick: async () => {
+      setBusy(forget, true);
+      try {
+        const { wallets: now } = await forgetCard(card.id);
+        toast(text.cards.forgotten(cardText(card)));
+        changed(now);
+      } catch (error) {
+        setBusy(forget, false);
+        toast(errorText(error), { kind: "danger" });
+      }
+    } });
+    return h("div", { class: "row" }, h("span", null, cardText(card)), forget);
+  }));
 }
 
 /** @param {Wallet} first @param {boolean} sandbox */
@@ -33,6 +59,7 @@ function walletPart(first, sandbox) {
       wallet.held_minor > 0 && h("p", { class: "small muted" }, text.me.held(money(wallet.held_minor))),
       wallet.owed_minor > 0 && h("p", null, text.card.owed(money(wallet.owed_minor))),
       buy && h("div", null, buy),
+      autoTopUp(wallet, draw),
       h("details", { on: { toggle: (/** @type {Event} */ event) => { if (/** @type {HTMLDetailsElement} */ (event.target).open && !lines.hasChildNodes()) show(null); } } },
         h("summary", null, text.me.history), lines, more));
   };

@@ -21,6 +21,26 @@ export const credits = {
     added: "Credits added",
     canceled: "Nothing was paid.",
   },
+  cards: {
+    /** @param {string} brand @param {string} last4 */
+    name: (brand, last4) => `${brand} ending in ${last4}`,
+    payWith: "Pay with",
+    another: "Another card",
+    keep: "Keep this card, to buy with it again or top up by itself",
+    kept: "Cards you keep here",
+    forget: "Forget",
+    /** @param {string} card */
+    forgotten: (card) => `${card} is forgotten`,
+  },
+  auto: {
+    title: "Top up by itself while a call runs low",
+    how: "Only during a call, at most three times an hour. You see it in your list, and can switch it off here at any time.",
+    amount: "By",
+    card: "With",
+    needsCard: "Keep a card when you buy credits, and your calls can top up by themselves.",
+    switchedOn: "Your calls top up by themselves",
+    switchedOff: "Nothing is topped up by itself any more",
+  },
   card: {
     signInTitle: "Paid with credits",
     signInText: "Sign in to see your credits, or to buy some. There is no password.",
