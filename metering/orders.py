@@ -12,13 +12,14 @@ Rules:
 - A partial refund made outside (in Stripe's dashboard) is recorded and leaves the access as it is: it is a gesture, and
   how many minutes it stands for is nobody's guess. A full one ends the access.
 - An order that is paid for by use (`metered`) is granted when its amount is held; what is captured in the end is at
-  most that, and booked by who settles the stay. Until then nothing of it can be refunded.
+  most that, and booked by who settles the stay. Until then nothing of it can be refunded. Its refunds and disputes are
+  seen payment by payment, of which it may have several: the order's Checkout knows only the first.
 - A fact that does not match reference, Checkout Session, amount, currency, mode and account grants nothing and is
   quarantined. An order that was granted before keeps its state and gets the reason; one that was not is held until the
   operator has looked at it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
@@ -182,6 +183,7 @@ Decision = (
 
 _NOT_PAID_YET = (OrderState.NEW, OrderState.OPEN)
 _DISPUTE_RANK: Mapping[Dispute, int] = {"none": 0, "open": 1, "won": 2, "lost": 2}
+_WORST_FIRST: tuple[Dispute, ...] = ("lost", "open", "won")
 
 
 def decide(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
@@ -250,18 +252,29 @@ def _grant(order: OrderSnapshot) -> tuple[Decision, ...]:
 
 def _refund(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
     if order.by_use:
-        return ()  # seen window by window: the order's Checkout knows only the first payment
+        return ()
     delta_minor = min(fact.refunded_minor, order.amount_minor) - order.refunded_minor
     return (RecordRefund(delta_minor),) if delta_minor > 0 else ()
 
 
 def _dispute(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
-    if _DISPUTE_RANK[fact.dispute] <= _DISPUTE_RANK[order.dispute]:
+    if order.by_use or not is_later(fact.dispute, order.dispute):
         return ()
     if fact.dispute != "lost":
         return (RecordDispute(fact.dispute),)
     refunded_minor = min(max(order.refunded_minor, fact.refunded_minor), order.paid_minor)
     return (RecordDispute("lost", order.paid_minor - refunded_minor),)
+
+
+def is_later(dispute: Dispute, known: Dispute) -> bool:
+    """Whether a payment's dispute has moved on from what is known: it never goes back."""
+    return _DISPUTE_RANK[dispute] > _DISPUTE_RANK[known]
+
+
+def worst_dispute(disputes: Iterable[Dispute]) -> Dispute:
+    """Of several payments, what their order is."""
+    found = set(disputes)
+    return next((one for one in _WORST_FIRST if one in found), "none")
 
 
 def _access(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:

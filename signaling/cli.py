@@ -1,26 +1,30 @@
-"""`tollroom serve | invite | operator | check`."""
+"""`tollroom serve | invite | operator | check | ledger`."""
 
 import argparse
 import asyncio
 import os
 import sys
 import time
+from datetime import date
+from pathlib import Path
 
 import uvloop
 
 from mediaserver.errors import NoNativePlaneError, PortInUseError
-from signaling import config, logs
+from signaling import config, ledgerreport, logs
 from signaling.addresses import is_email
 from signaling.clock import rfc3339
 from signaling.errors import ConfigError
 from signaling.ids import new_id, new_secret, secret_hash
+from signaling.payments.stripe import API_VERSION
 from signaling.serve import say, serve
-from signaling.stores import invitations, people
+from signaling.stores import invitations, journal, people
 from signaling.stores.checks import run_checks
 from signaling.stores.database import Database, Transaction
 from signaling.stores.migrations import upgrade
 
 DAY_S = 86_400
+LEDGER_HELP = "The ledger of the configured payment account: balances, journal, and the journal as CSV."
 PREFIX = "inv_"
 
 
@@ -36,6 +40,13 @@ def parser() -> argparse.ArgumentParser:
     operator.add_argument("email", help="the address with which they sign in")
     operator.add_argument("--revoke", action="store_true", help="they are none any more, and are signed out")
     commands.add_parser("check", help="check the books; ends with 1 when something is wrong")
+    books = commands.add_parser(
+        "ledger", help="print the accounts; with an account or days, what moved", description=LEDGER_HELP
+    )
+    books.add_argument("--account", help="only that account, and its journal")
+    books.add_argument("--from", dest="since", type=date.fromisoformat, help="first day (YYYY-MM-DD, UTC)")
+    books.add_argument("--to", dest="until", type=date.fromisoformat, help="last day (YYYY-MM-DD, UTC)")
+    books.add_argument("--csv", type=Path, metavar="FILE", help="write the journal there, for a spreadsheet")
     return made
 
 
@@ -59,6 +70,8 @@ def _run(given: argparse.Namespace, settings: config.Settings) -> int:
         return asyncio.run(invite(settings, uses=given.uses, days=given.days, note=given.note))
     if given.command == "operator":
         return asyncio.run(operator(settings, given.email, revoke=given.revoke))
+    if given.command == "ledger":
+        return asyncio.run(ledger(settings, given))
     return asyncio.run(check(settings))
 
 
@@ -112,9 +125,40 @@ async def check(settings: config.Settings) -> int:
     await db.close()
     for problem in problems:
         say(f"{problem.kind}: {problem.code} {problem.subject_id}: {problem.message}")
+    say(f"Stripe API version {API_VERSION}")
     broken = any(problem.kind == "broken" for problem in problems)
     say("the books are broken" if broken else "the books hold")
     return 1 if broken else 0
+
+
+async def ledger(settings: config.Settings, given: argparse.Namespace) -> int:
+    """Prints accounts or journal, or writes the journal as CSV; 2 when the file cannot be written."""
+    mode, account = settings.mode, settings.account
+    asked = journal.Asked(
+        account=given.account,
+        since=None if given.since is None else ledgerreport.from_day(given.since),
+        until=None if given.until is None else ledgerreport.to_day(given.until),
+    )
+    wants_lines = asked != journal.Asked()
+    db = await _open(settings)
+    try:
+        async with db.read() as tx:
+            found = journal.lines(tx, mode, account, asked)
+            if given.csv is not None:
+                count = await ledgerreport.write_csv(found, given.csv)
+                say(f"{count} transfers of {mode}/{account} written to {given.csv}")
+                return 0
+            say(f"books of {mode}/{account}")
+            if wants_lines:
+                await ledgerreport.print_lines(found, say)
+            if not wants_lines or given.account is not None:
+                await ledgerreport.print_accounts(journal.accounts(tx, mode, account, given.account), say)
+    except OSError as error:
+        sys.stderr.write(f"tollroom: {error}\n")
+        return 2
+    finally:
+        await db.close()
+    return 0
 
 
 async def _open(settings: config.Settings) -> Database:

@@ -24,18 +24,13 @@ from metering.orders import (
 from metering.payouts import HOLDING_DAYS
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
 from signaling.payments import filling
-from signaling.payments.port import Checkout, RefundFact
+from signaling.payments.port import Checkout
 from signaling.payments.sales import about, sale_of_order
+from signaling.payments.seenrefunds import note_refunds
 from signaling.payments.wallets import topup_ended
-from signaling.stores import earnings, outbox, passes, promotions, rates, refunds, rooms, windows
+from signaling.stores import earnings, outbox, passes, promotions, rates, rooms, windows
 from signaling.stores.database import Transaction
-from signaling.stores.orders import BY_USE, UNPAID, Order, later_orders, update_order
-
-_REFUND_STATES: Mapping[str, refunds.RefundState] = {
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "canceled": "failed",
-}
+from signaling.stores.orders import UNPAID, Order, later_orders, update_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,7 @@ class Application:
             await _HANDLERS[type(decision)](self, decision)
         if order.quarantine_reason is None and self._values["quarantine_reason"] is None:
             self._note_payment(changed.state)
-            await self._sync_refunds()
+            await note_refunds(self._tx, order.id, self._checkout.refunds, self._stamp.now_text)
         if self._values["state"] not in UNPAID:
             self._values["reserved_until_s"] = None
         if order.state in UNPAID and self._values["state"] not in UNPAID:
@@ -209,23 +204,14 @@ class Application:
         await earnings.book_refund(self._tx, order.id, order.refunded_minor, delta_minor, self._stamp.now)
 
     async def record_dispute(self, decision: RecordDispute) -> None:
-        order, tx, now = self._order, self._tx, self._stamp.now
-        sale_id, gone_minor = order.id, order.amount_minor - decision.lost_minor
-        if order.funding in BY_USE:
-            sale_id, gone_minor = await self._first_charge()
-        self._values["dispute"] = decision.dispute
+        order, dispute = self._order, decision.dispute
+        gone_minor = order.amount_minor - decision.lost_minor
         if order.purpose == "topup":
-            self._values["lost_minor"] = decision.lost_minor
+            self._values |= {"dispute": dispute, "lost_minor": decision.lost_minor}
             await self._take_credits(gone_minor, decision.lost_minor, is_lost=True)
             return
-        if await earnings.get_earning(tx, sale_id) is None:
-            return  # nothing was charged
-        if decision.dispute == "open":
-            await earnings.freeze(tx, sale_id, now)
-        elif decision.dispute == "won":
-            await earnings.thaw(tx, sale_id, now)
-        else:
-            self._values["lost_minor"] = await earnings.book_dispute_lost(tx, sale_id, gone_minor, now)
+        lost_minor = await earnings.move_dispute(self._tx, order.id, dispute, gone_minor, self._stamp.now)
+        self._values |= {"dispute": dispute, "lost_minor": lost_minor}
 
     async def _take_credits(self, gone_minor: int, minor: int, *, is_lost: bool = False) -> None:
         if minor > 0:
@@ -234,14 +220,6 @@ class Application:
                 self._tx, self._order, gone_minor, minor, now_text, is_lost=is_lost
             )
             self.notices.extend(notices)
-
-    async def _first_charge(self) -> tuple[str, int]:
-        """Of an order that is paid for by use, its Checkout's own payment is the first window's: its sale, and what of
-        it went back."""
-        found = await passes.pass_of_order(self._tx, self._order)
-        assert found is not None, "granted before"
-        first = (await windows.windows_of(self._tx, found.id))[0]
-        return first.id, first.refunded_minor
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
@@ -287,31 +265,6 @@ class Application:
 
     async def nothing_more(self, _decision: Decision) -> None:
         """The new state says it all (the quarantine's row is written by the caller)."""
-
-    # --- refunds as rows ----------------------------------------------------------------------------------
-
-    async def _sync_refunds(self) -> None:
-        for fact in self._checkout.refunds:
-            await self._sync_refund(fact)
-
-    async def _sync_refund(self, fact: RefundFact) -> None:
-        state = _REFUND_STATES.get(fact.status, "asked")
-        ours = fact.reference and await refunds.get_refund(self._tx, fact.reference)
-        if ours and ours.order_id == self._order.id:
-            await refunds.set_refund(self._tx, ours.id, state, fact.refund_id)
-            return
-        row = refunds.Refund(
-            id=f"ref_{fact.refund_id}"[:64],
-            order_id=self._order.id,
-            amount_minor=fact.amount_minor,
-            currency=fact.currency,
-            reason="dashboard",
-            state=state,
-            stripe_refund_id=fact.refund_id,
-            created_at=self._stamp.now_text,
-        )
-        if not await refunds.insert_refund(self._tx, row):
-            await refunds.set_refund(self._tx, row.id, state, fact.refund_id)
 
 
 _HANDLERS: Mapping[type, Callable[[Application, Any], Awaitable[None]]] = {

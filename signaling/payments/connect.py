@@ -6,12 +6,13 @@ works once, so each is made anew, for who is signed in. What the forms came to i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import structlog
 
 from signaling.errors import ApiError
 from signaling.notices import Notice
+from signaling.payments import attempts
 from signaling.payments.context import Context
 from signaling.payments.port import ConnectedAccount, OutcomeUnknownError, RefusedByServiceError
 from signaling.stores import payouts as store
@@ -93,22 +94,15 @@ async def _account(ctx: Context, host: Host, country: str) -> str:
         made = await calls.calls_of(tx, subject, ACCOUNT_OPERATION)
         if made and made[-1].state not in {"refused", "done"}:
             return made[-1]
-        return await calls.begin_call(
-            tx,
-            key=f"account:{mode}:{host.user_id}:{len(made) + 1}",
-            operation=ACCOUNT_OPERATION,
-            subject_id=subject,
-            params=account_params(host, country),
-            now_s=now_s,
-            retry_at_s=now_s,
-        )
+        params, key = account_params(host, country), f"account:{mode}:{host.user_id}"
+        return await attempts.begin(tx, ACCOUNT_OPERATION, subject, params, first_key=key, now_s=now_s)
 
     found = await ctx.db.write(work)
     if isinstance(found, store.Connected):
         assert found.connected_id is not None, "checked in the transaction"
         return found.connected_id
     ctx.step("account_prepared")
-    return (await _make_account(ctx, host.user_id, found)).account_id
+    return (await attempts.carry_out(ctx, _Opening(ctx, host.user_id, now_text), found)).account_id
 
 
 def account_params(host: Host, country: str) -> dict[str, Any]:
@@ -129,21 +123,30 @@ def account_params(host: Host, country: str) -> dict[str, Any]:
     }
 
 
-async def _make_account(ctx: Context, user_id: str, call: calls.StripeCall) -> ConnectedAccount:
-    try:
-        made = await ctx.service.create_account(call.params, call.idempotency_key)
-    except RefusedByServiceError as error:
-        await _close_call(ctx, call, "refused", note=str(error))
-        raise
-    except OutcomeUnknownError as error:
-        if error.answered and call.attempts > 0:  # its failure is all that this key will ever answer
-            await _close_call(ctx, call, "refused", note=str(error))
-        else:
-            await _postpone(ctx, call, str(error))
-        raise
-    ctx.step("account_made")
-    await _store(ctx, user_id, made, call)
-    return made
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """The account of a host as an errand. Accounts cannot be looked for by our reference: the same key is asked again
+    until it answers."""
+
+    operation: ClassVar[str] = ACCOUNT_OPERATION
+    ctx: Context
+    user_id: str
+    now_text: str
+
+    async def make(self, params: dict[str, Any], key: str) -> ConnectedAccount:
+        return await self.ctx.service.create_account(params, key)
+
+    async def find(self, _call: calls.StripeCall) -> ConnectedAccount | None:
+        return None
+
+    def id_of(self, made: ConnectedAccount) -> str:
+        return made.account_id
+
+    async def done(self, tx: Transaction, made: ConnectedAccount) -> None:
+        await _store(tx, self.ctx, self.user_id, made, self.now_text)
+
+    async def refused(self, _tx: Transaction, _error: RefusedByServiceError) -> None:
+        """The host asks again, with what is then known of them."""
 
 
 async def _link(ctx: Context, user_id: str, connected_id: str) -> str:
@@ -195,7 +198,13 @@ async def refresh(ctx: Context, user_id: str) -> store.Connected | None:
         fetched = await ctx.service.fetch_account(row.connected_id)
     except RefusedByServiceError as error:
         raise OutcomeUnknownError(str(error)) from error
-    await _store(ctx, user_id, fetched)
+    now_text = ctx.now_text()
+
+    async def work(tx: Transaction) -> Sequence[Notice]:
+        await _store(tx, ctx, user_id, fetched, now_text)
+        return ()
+
+    await ctx.write(work)
     return await own_row(ctx, user_id)
 
 
@@ -223,40 +232,22 @@ async def look_after_accounts(ctx: Context) -> None:
 
 
 async def _store(
-    ctx: Context, user_id: str, fetched: ConnectedAccount, call: calls.StripeCall | None = None
+    tx: Transaction, ctx: Context, user_id: str, fetched: ConnectedAccount, now_text: str
 ) -> None:
-    now_text, mode, account = ctx.now_text(), ctx.settings.mode, ctx.settings.account
-
-    async def work(tx: Transaction) -> Sequence[Notice]:
-        row = await store.connected_of(tx, user_id, mode, account)
-        assert row is not None, "made before its account"
-        if call is not None:
-            await calls.set_call(tx, call.idempotency_key, "done", result_id=fetched.account_id)
-        values = {
-            "connected_id": fetched.account_id,
-            "transfers_status": fetched.transfers_status[:STATUS_CHARS_MAX],
-            "requirements": list(fetched.requirements_due[:REQUIREMENTS_MAX]),
-            "updated_at": now_text,
-        }
-        await store.set_connected(tx, row, **values)
-        return ()
-
-    await ctx.write(work)
+    row = await store.connected_of(tx, user_id, ctx.settings.mode, ctx.settings.account)
+    assert row is not None, "made before its account"
+    values = {
+        "connected_id": fetched.account_id,
+        "transfers_status": fetched.transfers_status[:STATUS_CHARS_MAX],
+        "requirements": list(fetched.requirements_due[:REQUIREMENTS_MAX]),
+        "updated_at": now_text,
+    }
+    await store.set_connected(tx, row, **values)
 
 
 async def _close_call(ctx: Context, call: calls.StripeCall, state: calls.CallState, **values: Any) -> None:
     async def work(tx: Transaction) -> Sequence[Notice]:
         await calls.set_call(tx, call.idempotency_key, state, **values)
-        return ()
-
-    await ctx.write(work)
-
-
-async def _postpone(ctx: Context, call: calls.StripeCall, note: str) -> None:
-    next_at_s = ctx.now_s()
-
-    async def work(tx: Transaction) -> Sequence[Notice]:
-        await calls.postpone_call(tx, call, next_at_s, note)
         return ()
 
     await ctx.write(work)

@@ -5,18 +5,20 @@ reconciliation or settling: any number of times, in any order.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import structlog
 
 from metering.funding import BACKED, PENDING
-from metering.orders import RecordRefund, after
+from metering.orders import Decision, RecordDispute, RecordRefund, after, is_later, worst_dispute
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
+from signaling.payments import seenrefunds
 from signaling.payments.context import Context
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.sales import about, sale_of_window
+from signaling.payments.seenrefunds import note_refunds
 from signaling.stores import earnings, inbox, outbox, passes, windows
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
@@ -65,12 +67,15 @@ def funding_failed(pass_: Pass, failure: str) -> Funding:
     return Funding(pass_.id, pass_.room_id, "funding_failed", failure=failure)
 
 
-async def look(ctx: Context, window: Window) -> None:
-    """Asks the service about the payment behind a window, and applies it. Raises OutcomeUnknownError."""
+async def look(ctx: Context, window: Window, *, also_sent_back: bool = False) -> None:
+    """Asks the service about the payment behind a window, and applies it. `also_sent_back`: with refunds of which its
+    charge shows nothing. Raises OutcomeUnknownError."""
     if window.payment_intent_id is None:
         return
     try:
         fact = await ctx.service.fetch_intent(window.payment_intent_id)
+        if also_sent_back and not fact.refunds:
+            fact = replace(fact, refunds=await ctx.service.list_refunds(window.payment_intent_id))
     except RefusedByServiceError as error:
         raise OutcomeUnknownError(str(error)) from error
     await apply_intent(ctx, window.id, fact)
@@ -88,13 +93,14 @@ async def look_again(ctx: Context, order: Order) -> None:
 
 
 async def look_at_charged(ctx: Context, order: Order) -> None:
-    """What was given back of an order that was paid for by use, over all its payments. Raises OutcomeUnknownError."""
+    """What went back of an order that was paid for by use, over all its payments. Raises OutcomeUnknownError."""
     async with ctx.db.read() as tx:
         found = await passes.pass_of_order(tx, order) if order.granted else None
         known = [] if found is None else await windows.windows_of(tx, found.id)
+        is_refunded = bool(await seenrefunds.expected(tx, order.id))
     for window in known:
         if window.state == "settled" and window.charged_minor:
-            await look(ctx, window)
+            await look(ctx, window, also_sent_back=is_refunded)
 
 
 async def apply_intent(
@@ -201,20 +207,38 @@ class _Applying:
         elif self.window.state == "settling":
             await self._settled(self.fact.received_minor)
         elif self.window.state == "settled":
-            await self._refunded()
+            await self._taken_back()
 
-    async def _refunded(self) -> None:
-        """Given back of what this window was charged, wherever that was done."""
-        window, order = self.window, self.stay.order
-        seen_minor = 0 if self.fact.charge is None else self.fact.charge.refunded_minor
+    async def _taken_back(self) -> None:
+        """Given back of what this window was charged, wherever that was done, or taken by the payer's bank."""
+        window, order, fact = self.window, self.stay.order, self.fact
+        await note_refunds(self.tx, order.id, fact.refunds, self.now_text)
+        decisions: list[Decision] = []
+        refunded_minor = window.refunded_minor
+        seen_minor = 0 if fact.charge is None else fact.charge.refunded_minor
         delta_minor = min(seen_minor, window.charged_minor or 0) - window.refunded_minor
-        if delta_minor <= 0:
+        if delta_minor > 0:
+            refunded_minor += delta_minor
+            decisions.append(RecordRefund(delta_minor))
+            before_minor = window.refunded_minor
+            await earnings.book_refund(self.tx, window.id, before_minor, delta_minor, self.now)
+        dispute, lost_minor = window.dispute, window.lost_minor
+        if is_later(fact.dispute, window.dispute):
+            dispute = fact.dispute
+            lost_minor = await earnings.move_dispute(self.tx, window.id, dispute, refunded_minor, self.now)
+            others = [one.dispute for one in self.stay.windows if one.id != window.id]
+            decisions.append(RecordDispute(worst_dispute([dispute, *others]), lost_minor))
+        if not decisions:
             return
-        await self._move("settled", refunded_minor=window.refunded_minor + delta_minor)
-        await earnings.book_refund(self.tx, window.id, window.refunded_minor, delta_minor, self.now)
-        changed = after(order.snapshot(), (RecordRefund(delta_minor),))
+        await self._move("settled", refunded_minor=refunded_minor, dispute=dispute, lost_minor=lost_minor)
+        changed = after(order.snapshot(), tuple(decisions))
         await update_order(
-            self.tx, order.id, state=changed.state, refunded_minor=order.refunded_minor + delta_minor
+            self.tx,
+            order.id,
+            state=changed.state,
+            refunded_minor=changed.refunded_minor,
+            dispute=changed.dispute,
+            lost_minor=order.lost_minor + lost_minor - window.lost_minor,
         )
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
 

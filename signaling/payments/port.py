@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from metering.orders import Mode, PaymentFact
+from metering.orders import Dispute, Mode, PaymentFact
 
 
 class OutcomeUnknownError(Exception):
@@ -91,7 +91,8 @@ class ChargeFact:
 class IntentFact:
     """A PaymentIntent. `status` is the service's word: requires_payment_method, requires_confirmation,
     requires_action, processing, requires_capture, succeeded, canceled. `reference`: `metadata.reference`.
-    `action_url`: where the payer confirms with the bank, when a `return_url` was given."""
+    `action_url`: where the payer confirms with the bank, when a `return_url` was given. `dispute` and `refunds` are there
+    after `fetch_intent`."""
 
     payment_intent_id: str
     reference: str | None
@@ -106,6 +107,8 @@ class IntentFact:
     failure: str | None  # why the last card was declined
     charge: ChargeFact | None
     action_url: str | None = None
+    dispute: Dispute = "none"
+    refunds: tuple[RefundFact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +312,10 @@ class PaymentService(Protocol):
 
     async def find_refund(self, payment_intent_id: str, reference: str) -> RefundFact | None:
         """The refund of that payment that carries our reference."""
+        ...
+
+    async def list_refunds(self, payment_intent_id: str) -> tuple[RefundFact, ...]:
+        """All refunds of that payment, those that failed too."""
         ...
 
     # --- subscriptions ------------------------------------------------------------------------------------

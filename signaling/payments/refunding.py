@@ -5,16 +5,16 @@ A purchase may have been paid in several payments (windows of use); a refund of 
 payment first. What the bank sends back (`refund.failed`) is asked for again under a new id, a bounded number of times.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from metering.errors import RefusedError
 from metering.policies import Amount, Sale, Seconds, Wanted, refund_minor
 from signaling.notices import Notice, PassChanged
+from signaling.payments import attempts
 from signaling.payments.context import Context
 from signaling.payments.errors import ImpossibleError, LaterError
-from signaling.payments.port import OutcomeUnknownError, RefundFact, RefusedByServiceError
+from signaling.payments.port import PaymentService, RefundFact, RefusedByServiceError
 from signaling.payments.settle import settle
 from signaling.stores import outbox, passes, refunds, windows
 from signaling.stores.database import Transaction
@@ -22,7 +22,6 @@ from signaling.stores.orders import BY_USE, Order, get_order
 from signaling.stores.outbox import OutboxRow
 
 OPERATION = "refunds.create"
-KEYS_MAX = 5
 ID_CHARS_MAX = 64
 MS_PER_S = 1000
 RETRIES_MAX = 3  # of a refund that the bank sent back, the first included
@@ -56,11 +55,12 @@ async def sale_of(tx: Transaction, order: Order, found: passes.Pass | None) -> S
 
 async def amount_of(tx: Transaction, order: Order, found: passes.Pass | None, wanted: Wanted) -> int:
     """Minor units to give back. Raises RefusedError for time of a purchase without a length."""
-    if order.dispute in {"open", "lost"}:
-        return 0  # the bank has taken it already
-    if order.funding in BY_USE and wanted == "unused":
+    asked_minor = refund_minor(await sale_of(tx, order, found), wanted)
+    if order.funding not in BY_USE:
+        return 0 if order.dispute in {"open", "lost"} else asked_minor  # the bank has taken it already
+    if wanted == "unused":
         return 0  # only what was used is ever charged
-    return refund_minor(await sale_of(tx, order, found), wanted)
+    return min(asked_minor, sum(left_minor for _, left_minor in await _payments(tx, order)))
 
 
 # --- one refund -------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ async def _record(
     tx: Transaction, order: Order, row: OutboxRow, amount_minor: int, now: tuple[int, str]
 ) -> tuple[refunds.StripeCall, ...]:
     made: list[refunds.StripeCall] = []
-    for intent_id, left_minor in await _payments(tx, order, amount_minor):
+    for intent_id, left_minor in await _payments(tx, order):
         part_minor = min(amount_minor, left_minor)
         if part_minor <= 0:
             continue
@@ -164,108 +164,68 @@ async def _record(
             created_at=now[1],
         )
         await refunds.insert_refund(tx, piece)
-        made.append(await _begin(tx, piece, intent_id, 1, now[0]))
+        made.append(await _begin(tx, piece, intent_id, now[0]))
         amount_minor -= part_minor
     return tuple(made)
 
 
-async def _payments(tx: Transaction, order: Order, amount_minor: int) -> list[tuple[str, int]]:
-    """The payments of an order with what is left of each, the latest first."""
+async def _payments(tx: Transaction, order: Order) -> list[tuple[str, int]]:
+    """The payments of an order with what can still go back of each, the latest first."""
     if order.funding not in BY_USE:
-        return [(str(order.payment_intent_id), amount_minor)]
+        return [(str(order.payment_intent_id), order.amount_minor)]
     found = await passes.pass_of_order(tx, order)
     known = [] if found is None else await windows.windows_of(tx, found.id)
     return [
-        (one.payment_intent_id, (one.charged_minor or 0) - one.refunded_minor)
+        (one.payment_intent_id, one.refundable_minor)
         for one in reversed(known)
-        if one.payment_intent_id is not None and one.state == "settled"
+        if one.payment_intent_id is not None and one.refundable_minor > 0
     ]
 
 
-async def _begin(
-    tx: Transaction, refund: refunds.Refund, intent_id: str, attempt: int, now_s: int
-) -> refunds.StripeCall:
+async def _begin(tx: Transaction, refund: refunds.Refund, intent_id: str, now_s: int) -> refunds.StripeCall:
     params: dict[str, Any] = {
         "payment_intent": intent_id,
         "amount": refund.amount_minor,
         "metadata": {"refund_id": refund.id, "order_id": refund.order_id, "reason": refund.reason},
     }
-    key = refund.id if attempt == 1 else f"{refund.id}:{attempt}"
-    return await refunds.begin_call(
-        tx,
-        key=key,
-        operation=OPERATION,
-        subject_id=refund.id,
-        params=params,
-        now_s=now_s,
-        retry_at_s=now_s,
-    )
+    return await attempts.begin(tx, OPERATION, refund.id, params, first_key=refund.id, now_s=now_s)
 
 
 # --- asking -----------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """One refund as an errand."""
+
+    operation: ClassVar[str] = OPERATION
+    service: PaymentService
+    refund_id: str
+
+    async def make(self, params: dict[str, Any], key: str) -> RefundFact:
+        return await self.service.refund(params, key)
+
+    async def find(self, call: refunds.StripeCall) -> RefundFact | None:
+        return await self.service.find_refund(str(call.params["payment_intent"]), self.refund_id)
+
+    def id_of(self, made: RefundFact) -> str:
+        return made.refund_id
+
+    async def done(self, tx: Transaction, made: RefundFact) -> None:
+        state: refunds.RefundState = "succeeded" if made.status == "succeeded" else "asked"
+        await refunds.set_refund(tx, self.refund_id, state, made.refund_id)
+
+    async def refused(self, tx: Transaction, _error: RefusedByServiceError) -> None:
+        await refunds.set_refund(tx, self.refund_id, "failed", None)
+
+
 async def _ask(ctx: Context, order: Order, call: refunds.StripeCall) -> None:
-    """Raises OutcomeUnknownError after looking: the same key is then used again, or the next one where the listing
-    proved that nothing came of a call that was answered with a failure."""
-    intent_id, refund_id = str(call.params["payment_intent"]), call.subject_id
-    if call.attempts > 0 and (made := await ctx.service.find_refund(intent_id, refund_id)) is not None:
-        await _done(ctx, call, made)
-        return
+    """Raises OutcomeUnknownError; ImpossibleError where it is refused, for the operator to see."""
     try:
-        made = await ctx.service.refund(call.params, call.idempotency_key)
+        await attempts.carry_out(ctx, _Asking(ctx.service, call.subject_id), call)
     except RefusedByServiceError as error:
-        await _refused(ctx, order, call, str(error))
-    except OutcomeUnknownError as error:
-        await _unknown(ctx, call, error)
-        raise
-    else:
-        await _done(ctx, call, made)
-
-
-async def _done(ctx: Context, call: refunds.StripeCall, made: RefundFact) -> None:
-    state: refunds.RefundState = "succeeded" if made.status == "succeeded" else "asked"
-
-    async def work(tx: Transaction) -> Sequence[Notice]:
-        await refunds.set_call(tx, call.idempotency_key, "done", result_id=made.refund_id)
-        await refunds.set_refund(tx, call.subject_id, state, made.refund_id)
-        return ()
-
-    await ctx.write(work)
-
-
-async def _refused(ctx: Context, order: Order, call: refunds.StripeCall, note: str) -> None:
-    """A dashboard refund may have been quicker: settling books it. Raises ImpossibleError for the operator to see."""
-
-    async def work(tx: Transaction) -> Sequence[Notice]:
-        await refunds.set_call(tx, call.idempotency_key, "refused", note=note)
-        await refunds.set_refund(tx, call.subject_id, "failed", None)
-        return ()
-
-    await ctx.write(work)
-    await settle(ctx, order.id)
-    raise ImpossibleError(note)
-
-
-async def _unknown(ctx: Context, call: refunds.StripeCall, error: OutcomeUnknownError) -> None:
-    refund_id, is_proved = call.subject_id, False
-    intent_id = str(call.params["payment_intent"])
-    if error.answered and call.attempts > 0:
-        is_proved = await ctx.service.find_refund(intent_id, refund_id) is None
-    now_s = ctx.now_s()
-
-    async def work(tx: Transaction) -> Sequence[Notice]:
-        made = await refunds.calls_of(tx, refund_id, OPERATION)
-        if is_proved and len(made) < KEYS_MAX:
-            await refunds.set_call(tx, call.idempotency_key, "refused", note="nothing came of it")
-            refund = await refunds.get_refund(tx, refund_id)
-            assert refund is not None, "recorded before the call"
-            await _begin(tx, refund, intent_id, len(made) + 1, now_s)
-        else:
-            await refunds.postpone_call(tx, call, now_s, str(error))
-        return ()
-
-    await ctx.write(work)
+        await settle(ctx, order.id)  # a refund in the dashboard may have been quicker
+        raise ImpossibleError(str(error)) from error
 
 
 # --- what the bank sent back ------------------------------------------------------------------------------

@@ -1,10 +1,9 @@
 """The HTTP routes of refunds that a person asks for, and of what needs a person (API.md)."""
 
-from collections.abc import Awaitable, Callable
-
 from aiohttp import web
 
 from signaling.http import Network, answer, bearer, client_address, parse_body
+from signaling.identity import require_operator
 from signaling.payments import attention, refunds
 from signaling.payments.service import Payments
 from signaling.ratelimit import RateLimiter, Rule, require
@@ -12,36 +11,19 @@ from signaling.stores.rooms import Room
 
 HOST_RULE = Rule(burst=30, refill_s=2.0)
 
-# Who the operator is, for the log; raises ApiError 401 or 403 for anybody else.
-Operator = Callable[[web.Request], Awaitable[str]]
-
 
 class RefundRoutes:
-    """A host proves itself by the room's key, the operator by `operator`."""
+    """A host proves itself by the room's key, the operator by a session or ADMIN_TOKEN."""
 
-    def __init__(
-        self,
-        payments: Payments,
-        limiter: RateLimiter,
-        trusted: tuple[Network, ...] = (),
-        *,
-        operator: Operator | None = None,
-    ) -> None:
+    def __init__(self, payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> None:
         self._payments = payments
         self._limiter = limiter
         self._trusted = trusted
-        self._operator = operator
 
     def routes(self) -> list[web.RouteDef]:
-        """Without an `operator` only the host's."""
-        mine = [
+        return [
             web.get("/api/host/rooms/{id}/sales", self.sales),
             web.post("/api/host/rooms/{id}/refunds", self.by_host),
-        ]
-        if self._operator is None:
-            return mine
-        return [
-            *mine,
             web.post("/api/admin/orders/{id}/refunds", self.by_operator),
             web.get("/api/admin/attention", self.attention),
             web.post("/api/admin/attention/outbox/{id}/retry", self.retry),
@@ -61,16 +43,16 @@ class RefundRoutes:
         return answer(asked, 202)
 
     async def by_operator(self, request: web.Request) -> web.Response:
-        who = await self._require_operator(request)
+        who = await require_operator(request)
         body = await parse_body(request, refunds.NewRefund)
         return answer(await refunds.ask(self._payments.ctx, request.match_info["id"], body, by=who), 202)
 
     async def attention(self, request: web.Request) -> web.Response:
-        await self._require_operator(request)
+        await require_operator(request)
         return answer(await attention.attention(self._payments.ctx))
 
     async def retry(self, request: web.Request) -> web.Response:
-        who = await self._require_operator(request)
+        who = await require_operator(request)
         await attention.retry(self._payments.ctx, request.match_info["id"], by=who)
         return answer({"retried": True})
 
@@ -78,7 +60,3 @@ class RefundRoutes:
         """The caller's own room; guessing keys is slowed down by address."""
         await require(self._limiter, f"host-refunds:{client_address(request, self._trusted)}", HOST_RULE)
         return await refunds.room_of_host(self._payments.ctx, request.match_info["id"], bearer(request))
-
-    async def _require_operator(self, request: web.Request) -> str:
-        assert self._operator is not None, "these routes exist only with one"
-        return await self._operator(request)

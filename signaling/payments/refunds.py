@@ -16,7 +16,7 @@ from signaling.payments import refunding
 from signaling.payments.context import Context
 from signaling.stores import outbox, passes, refunds, rooms
 from signaling.stores.database import Transaction
-from signaling.stores.orders import Order, get_order, sales_of_room
+from signaling.stores.orders import BY_USE, Order, get_order, sales_of_room
 
 log = structlog.get_logger()
 
@@ -139,7 +139,8 @@ async def _require_possible(tx: Transaction, order: Order, payload: Json) -> Non
         raise ApiError(409, "not_paid", "nothing was paid with this order")
     if order.purpose != "access" or order.funding not in refunding.REFUNDABLE:
         raise ApiError(409, "not_refundable", "this order was not paid by card by itself")
-    if order.dispute in {"open", "lost"}:
+    disputed = order.dispute in {"open", "lost"}
+    if disputed and order.funding not in BY_USE:
         raise ApiError(409, "disputed", "the payer's bank has taken this payment back")
     found = await passes.pass_of_order(tx, order)
     if order.funding == "metered" and order.charged_minor is None:
@@ -149,6 +150,8 @@ async def _require_possible(tx: Transaction, order: Order, payload: Json) -> Non
         amount_minor = await refunding.amount_of(tx, order, found, wanted)
     except RefusedError as error:
         raise ApiError(422, error.code, str(error), field="seconds") from None
+    if disputed and amount_minor == 0:
+        raise ApiError(409, "disputed", "the payer's bank has taken these payments back")
     said_minor = payload["amount_minor"]
     if isinstance(said_minor, int) and amount_minor < said_minor:
         raise ApiError(409, "too_much", "less than that is left of this payment", field="amount_minor")

@@ -9,10 +9,10 @@ from dataclasses import asdict, replace
 
 from metering.orders import OrderState, Quarantine, decide
 from signaling.notices import Notice
-from signaling.payments import apply, holds, onfile, reconcile
+from signaling.payments import apply, holds, onfile, reconcile, seenrefunds
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
-from signaling.stores import inbox, refunds
+from signaling.stores import inbox
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, UNPAID, Order, get_order, update_order
 
@@ -34,7 +34,7 @@ async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> 
     if order.funding in BY_USE:
         await holds.look_at_charged(ctx, order)
     checkout = await _fetch(ctx, order, order.payment_ref)
-    if checkout is not None:
+    if checkout is not None and order.funding not in BY_USE:
         checkout = await _with_sent_back(ctx, order, checkout)
     ctx.step("fetched")
     if checkout is not None:
@@ -66,23 +66,13 @@ async def _fetch(ctx: Context, order: Order, payment_ref: str) -> Checkout | Non
 
 
 async def _with_sent_back(ctx: Context, order: Order, checkout: Checkout) -> Checkout:
-    """A charge whose only refund a bank sent back looks as if there had never been one: ours are asked for by name.
-
-    Raises OutcomeUnknownError.
-    """
-    seen = {fact.refund_id for fact in checkout.refunds}
+    """With the refunds that a bank sent back, where the charge does not show them. Raises OutcomeUnknownError."""
     async with ctx.db.read() as tx:
-        known = await refunds.refunds_of(tx, order.id)
-    unseen = [
-        one
-        for one in known
-        if one.state != "failed" and one.stripe_refund_id is not None and one.stripe_refund_id not in seen
-    ]
+        expected = await seenrefunds.expected(tx, order.id)
     intent_id = checkout.fact.payment_intent_id
-    if not unseen or intent_id is None:
+    if intent_id is None or expected <= {fact.refund_id for fact in checkout.refunds}:
         return checkout
-    found = [await ctx.service.find_refund(intent_id, one.id) for one in unseen]
-    return replace(checkout, refunds=(*checkout.refunds, *(fact for fact in found if fact is not None)))
+    return replace(checkout, refunds=await ctx.service.list_refunds(intent_id))
 
 
 async def _put_aside(ctx: Context, order_id: str, payment_ref: str) -> None:

@@ -94,8 +94,8 @@ class StripePayments:
     async def fetch_checkout(self, checkout_session_id: str) -> Checkout:
         call = self._client.v1.checkout.sessions.retrieve_async(checkout_session_id, {"expand": EXPAND})
         session = _plain(await _answer(call))
-        charge, intent_id = parse.charge_of(session), parse.id_of(session.get("payment_intent")) or ""
-        dispute, refunds = await self._taken_back(charge, intent_id)
+        intent_id = parse.id_of(session.get("payment_intent")) or ""
+        dispute, refunds = await self._taken_back(parse.charge_of(session), intent_id)
         return _read(lambda: self._read.checkout(session, dispute, refunds))
 
     async def expire_checkout(self, checkout_session_id: str) -> None:
@@ -133,7 +133,9 @@ class StripePayments:
 
     async def fetch_intent(self, payment_intent_id: str) -> IntentFact:
         call = self._client.v1.payment_intents.retrieve_async(payment_intent_id, {"expand": EXPAND_INTENT})
-        return _parsed(self._read.intent, await _answer(call))
+        intent = _plain(await _answer(call))
+        dispute, refunds = await self._taken_back(parse.inner(intent, "latest_charge"), payment_intent_id)
+        return _read(lambda: self._read.intent(intent, dispute, refunds))
 
     async def fetch_payment(self, payment_intent_id: str) -> Checkout:
         call = self._client.v1.payment_intents.retrieve_async(payment_intent_id, {"expand": EXPAND_INTENT})
@@ -179,28 +181,26 @@ class StripePayments:
         return _parsed(parse.refund, await _answer(call))
 
     async def find_refund(self, payment_intent_id: str, reference: str) -> RefundFact | None:
-        refunds = await self._refunds(payment_intent_id)
+        refunds = await self.list_refunds(payment_intent_id)
         return next((refund for refund in refunds if refund.reference == reference), None)
+
+    async def list_refunds(self, payment_intent_id: str) -> tuple[RefundFact, ...]:
+        call = self._client.v1.refunds.list_async({"payment_intent": payment_intent_id, "limit": PAGE})
+        return _parsed(lambda page: tuple(parse.refund(one) for one in page["data"]), await _answer(call))
 
     async def _taken_back(
         self, charge: Json | None, payment_intent_id: str
     ) -> tuple[Dispute, tuple[RefundFact, ...]]:
-        """The dispute and the refunds of a charge, looked up only where it has any."""
-        dispute: Dispute = "none"
-        refunds: tuple[RefundFact, ...] = ()
-        if charge is not None and charge.get("disputed"):
-            dispute = await self._dispute(payment_intent_id)
-        if charge is not None and (charge.get("amount_refunded") or charge.get("refunded")):
-            refunds = await self._refunds(payment_intent_id)
-        return dispute, refunds
-
-    async def _refunds(self, payment_intent_id: str) -> tuple[RefundFact, ...]:
-        call = self._client.v1.refunds.list_async({"payment_intent": payment_intent_id, "limit": PAGE})
-        return _parsed(lambda page: tuple(parse.refund(one) for one in page["data"]), await _answer(call))
+        """How a charge is disputed, and its refunds: asked for only where the charge says that there are any."""
+        if charge is None:
+            return "none", ()
+        is_refunded = charge.get("amount_refunded") or charge.get("refunded")
+        dispute = await self._dispute(payment_intent_id) if charge.get("disputed") else "none"
+        return dispute, await self.list_refunds(payment_intent_id) if is_refunded else ()
 
     async def _dispute(self, payment_intent_id: str) -> Dispute:
         call = self._client.v1.disputes.list_async({"payment_intent": payment_intent_id, "limit": PAGE})
-        return _parsed(lambda page: parse.worst_dispute(page["data"]), await _answer(call))
+        return _parsed(lambda page: parse.disputed(page["data"]), await _answer(call))
 
     # --- subscriptions ------------------------------------------------------------------------------------
 

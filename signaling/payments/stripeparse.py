@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from metering.orders import Dispute, Mode, PaymentFact
+from metering.orders import Dispute, Mode, PaymentFact, worst_dispute
 from signaling.payments.port import (
     BalanceEntry,
     CardFact,
@@ -34,7 +34,6 @@ DISPUTES: dict[str, Dispute] = {
     "lost": "lost",
     "won": "won",
 }
-DISPUTE_ORDER: tuple[Dispute, ...] = ("lost", "open", "won")
 DUE = ("currently_due", "past_due")
 # How a PaymentIntent reads as a Checkout Session; one that wants another card has been declined and is over.
 _SESSION_OF_INTENT: dict[str, Literal["open", "complete", "expired"]] = {
@@ -118,7 +117,9 @@ class Reader:
             intent=fact,
         )
 
-    def intent(self, intent: Json) -> IntentFact:
+    def intent(
+        self, intent: Json, dispute: Dispute = "none", refunds: tuple[RefundFact, ...] = ()
+    ) -> IntentFact:
         latest = inner(intent, "latest_charge")
         action = intent.get("next_action") or {}
         return IntentFact(
@@ -135,6 +136,8 @@ class Reader:
             failure=failure(intent),
             charge=None if latest is None else charge(latest),
             action_url=(action.get("redirect_to_url") or {}).get("url"),
+            dispute=dispute,
+            refunds=refunds,
         )
 
 
@@ -226,9 +229,8 @@ def refund(refund: Json) -> RefundFact:
     )
 
 
-def worst_dispute(disputes: list[Json]) -> Dispute:
-    states = {DISPUTES.get(one["status"], "none") for one in disputes}
-    return next((state for state in DISPUTE_ORDER if state in states), "none")
+def disputed(disputes: list[Json]) -> Dispute:
+    return worst_dispute(DISPUTES.get(one["status"], "none") for one in disputes)
 
 
 def _session_setup(session: Json) -> SetupFact:

@@ -8,9 +8,10 @@ import structlog
 from signaling.notices import Notice
 from signaling.payments import funding
 from signaling.payments.context import Context, side_by_side
+from signaling.payments.holds import find_stay
 from signaling.payments.port import OutcomeUnknownError
 from signaling.payments.settle import settle
-from signaling.stores import inbox
+from signaling.stores import inbox, windows
 from signaling.stores.database import Transaction
 from signaling.stores.inbox import InboxEvent
 from signaling.stores.orders import Order, find_by_checkout, find_by_payment_intent, get_order
@@ -102,8 +103,15 @@ async def _find(tx: Transaction, event: InboxEvent) -> Order | None:
         found = await find_by_checkout(tx, event.object_id)
     else:
         intent = payload.get("payment_intent") or payload.get("id")
-        found = await find_by_payment_intent(tx, str(intent))
+        found = await find_by_payment_intent(tx, str(intent)) or await _order_of_window(tx, str(intent))
     return found or await get_order(tx, _named_order(payload))
+
+
+async def _order_of_window(tx: Transaction, payment_intent_id: str) -> Order | None:
+    """A call that is paid for by use has several payments; what a bank says of one names no order."""
+    window = await windows.find_by_intent(tx, payment_intent_id)
+    stay = None if window is None else await find_stay(tx, window.pass_id)
+    return None if stay is None else stay.order
 
 
 def _named_order(payload: dict[str, Any]) -> str:

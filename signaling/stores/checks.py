@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, and_, case, exists, func, literal, or_, select
 
-from signaling.stores.bookchecks import ledger_faults
+from signaling.stores.bookchecks import SENTENCES_MAX, ledger_faults
 from signaling.stores.database import Database, Transaction
 from signaling.stores.earningchecks import earning_faults
 from signaling.stores.orders import BY_USE, UNPAID
 from signaling.stores.schema import (
+    balances,
     orders,
     outbox,
     passes,
@@ -46,7 +47,7 @@ async def run_checks(db: Database) -> list[Problem]:
 
 
 async def _subjects(tx: Transaction, query: Select[Any]) -> list[str]:
-    return [str(row[0]) for row in await tx.execute(query)]
+    return [str(row[0]) for row in await tx.execute(query.limit(SENTENCES_MAX))]
 
 
 async def _broken(tx: Transaction, code: str, message: str, query: Select[Any]) -> list[Problem]:
@@ -81,6 +82,9 @@ def _paid() -> Any:
     return case((orders.c.funding.in_(BY_USE), charged), else_=orders.c.amount_minor)
 
 
+_MOVED = balances.c.debits_minor - balances.c.credits_minor
+
+
 async def _windows_hold(tx: Transaction) -> list[Problem]:
     """Nothing is charged above what was held, and a settled pass has no hold left to settle for long."""
     above = select(windows.c.id).where(windows.c.charged_minor > windows.c.held_minor)
@@ -90,8 +94,24 @@ async def _windows_hold(tx: Transaction) -> list[Problem]:
         .join(passes, passes.c.id == windows.c.pass_id)
         .where(passes.c.settled, windows.c.state == "held")
     )
+    charged = select(orders.c.id).where(
+        orders.c.charged_minor.is_not(None), orders.c.charged_minor != _paid()
+    )
+    on_its_way = (
+        select(passes.c.id)
+        .join(balances, balances.c.name == literal("hold:").concat(passes.c.id))
+        .where(passes.c.settled, or_(balances.c.credits_held_minor != 0, _MOVED != 0))
+    )
+    returned = select(windows.c.id).where(
+        windows.c.refunded_minor + windows.c.lost_minor > func.coalesce(windows.c.charged_minor, 0)
+    )
     return [
+        *await _broken(tx, "returned_above_charge", "more went back of a hold than it was charged", returned),
         *await _broken(tx, "charged_above_hold", "more was charged than was held", above),
+        *await _broken(tx, "charged_otherwise", "its windows were charged another sum", charged),
+        *await _broken(
+            tx, "hold_not_empty", "its call is settled, and a wallet's money is left there", on_its_way
+        ),
         *await _broken(tx, "settled_without_charge", "settled, and nobody knows for how much", uncharged),
         *await _broken(
             tx, "hold_forgotten", "its call is settled, and it is neither charged nor let go", forgotten

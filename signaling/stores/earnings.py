@@ -14,6 +14,7 @@ from sqlalchemy import Select, select, update
 from metering import chart, payouts
 from metering.accounts import STRIPE_CLEARING
 from metering.ledger import Transfer
+from metering.orders import Dispute
 from metering.payouts import EarningState
 from signaling.stores import ledger
 from signaling.stores.database import Transaction
@@ -232,6 +233,18 @@ async def book_dispute_lost(tx: Transaction, sale_id: str, gone_before_minor: in
     if row.state == "disputed":
         await set_earning(tx, sale_id, state=_state_without_dispute(row, now))
     return sale.amount_minor - gone_before_minor
+
+
+async def move_dispute(
+    tx: Transaction, sale_id: str, dispute: Dispute, gone_before_minor: int, now: Now
+) -> int:
+    """To where the payment's dispute is by now; how much of the sale is lost by that. Nothing for a sale of nothing."""
+    if await get_earning(tx, sale_id) is None:
+        return 0
+    if dispute == "lost":
+        return await book_dispute_lost(tx, sale_id, gone_before_minor, now)
+    await (freeze if dispute == "open" else thaw)(tx, sale_id, now)
+    return 0
 
 
 async def make_available(tx: Transaction, row: Earning, now: Now) -> None:

@@ -270,6 +270,8 @@ windows = Table(
     Column("held_minor", BigInteger, nullable=False),
     Column("charged_minor", BigInteger),  # NULL: not settled
     Column("refunded_minor", BigInteger, nullable=False, server_default="0"),  # of what was charged
+    Column("dispute", String(8), nullable=False, server_default="none"),  # none | open | won | lost
+    Column("lost_minor", BigInteger, nullable=False, server_default="0"),  # of what was charged
     Column("currency", String(3), nullable=False),
     # asked | action (the payer must confirm) | held | settling | settled | failed | released
     Column("state", String(12), nullable=False),

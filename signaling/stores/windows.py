@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 
 from metering import funding
 from metering.funding import Ask, WindowState
+from metering.orders import Dispute
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE
 from signaling.stores.schema import passes, rooms, segments, sessions, waived, windows
@@ -41,6 +42,15 @@ class Window:
     failure: str | None
     created_at: str
     refunded_minor: int = 0
+    dispute: Dispute = "none"
+    lost_minor: int = 0
+
+    @property
+    def refundable_minor(self) -> int:
+        """What can still go back of what it was charged: nothing while the payer's bank has it."""
+        if self.state != "settled" or self.dispute in {"open", "lost"}:
+            return 0
+        return (self.charged_minor or 0) - self.refunded_minor
 
     def plain(self) -> funding.Window:
         """What the rules look at."""

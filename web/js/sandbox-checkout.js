@@ -3,93 +3,51 @@
 import { announce, banner, button, byId, h, linkButton, replace, setBusy } from "./dom.js";
 import { formatMoney } from "./format.js";
 import { icon } from "./icons.js";
+import { caller, cardChoice, notice, rhythm, show, showTrouble } from "./sandbox-page.js";
 
 /**
- * @typedef {{name: string, description: string | null, quantity: number, amount_minor: number}} Line
- * @typedef {{name: string, label: string, hint: string, last4: string}} TestCard
- * @typedef {{id: string, status: "open" | "complete" | "expired", payment_status: string, challenge: boolean, hold: boolean, amount_minor: number, currency: string,
+ * @typedef {import("./sandbox-page.js").Refusal} Refusal
+ * @typedef {import("./sandbox-page.js").TestCard} TestCard
+ * @typedef {{name: string, description: string | null, quantity: number, amount_minor: number, interval: string | null, interval_count: number | null}} Line
+ * @typedef {{id: string, mode: "payment" | "setup" | "subscription", trial_days: number | null, status: "open" | "complete" | "expired", payment_status: string, challenge: boolean, hold: boolean, amount_minor: number, currency: string,
  *   lines: Line[], cards: TestCard[], email: string | null, expires_at: number, note: string | null, embedded: boolean,
  *   cancel_url: string | null, return_url: string | null}} Session
  * @typedef {{state: "complete", session_id: string, return_url: string | null} | {state: "challenge"} | {state: "declined", code: string, message: string}} Outcome
  */
 
 const [, place, key] = /\/(checkout|embedded|authenticate)\/([^/]+)\/?$/.exec(location.pathname) ?? [];
-const API = `/sandbox/api/${place}/${key}`;
-const TIMEOUT_MS = 20_000;
+const call = caller(`/sandbox/api/${place}/${key}`);
 const framed = place !== "checkout" && window.parent !== window;
-
-const main = byId("checkout");
-
-class Refusal extends Error {
-  /** @param {string} code @param {string} message */
-  constructor(code, message) {
-    super(message);
-    this.code = code;
-  }
-}
-
-/** @param {string} [path] @param {object} [body] POST when given @returns {Promise<any>} */
-async function call(path = "", body) {
-  let response;
-  try {
-    response = await fetch(API + path, {
-      method: body ? "POST" : "GET", headers: body ? { "Content-Type": "application/json" } : {}, body: body && JSON.stringify(body),
-      credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-  } catch {
-    throw new Refusal("offline", "The server did not answer. Check your connection and try again.");
-  }
-  const answer = await response.json().catch(() => null);
-  if (response.ok && answer) return answer;
-  throw new Refusal(answer?.error?.code ?? "unreadable", answer?.error?.message ?? "The server gave an answer this page cannot read.");
-}
 
 /** Tell the page around the frame; same origin only. @param {object} message */
 function tell(message) {
   if (framed) window.parent.postMessage({ type: "tollroom:checkout", ...message }, location.origin);
 }
 
-/** @param {string} state @param {...Node} children */
-function show(state, ...children) {
-  main.dataset.state = state;
-  replace(main, ...children);
-}
-
-/** @param {string} iconName @param {string} title @param {string} text @param {Node[]} [actions] */
-function notice(iconName, title, text, actions = []) {
-  const heading = h("h1", { tabindex: "-1" }, title);
-  const node = h("section", { class: "state" }, icon(iconName, { className: "icon--large" }), heading, h("p", { class: "muted" }, text), ...actions);
-  queueMicrotask(() => heading.focus());
-  return node;
-}
-
 async function load() {
   try {
     render(await call());
   } catch (error) {
-    showTrouble(/** @type {Refusal} */ (error));
+    showTrouble(/** @type {Refusal} */ (error), load);
   }
-}
-
-/** @param {Refusal} error */
-function showTrouble(error) {
-  if (error.code === "resource_missing") show("missing", notice("help", "There is no such payment", "The link may be incomplete. Nothing was charged."));
-  else show("offline", notice("offline", "The page could not be loaded", error.message, [button("Try again", { icon: "refresh", kind: "primary", onClick: load })]));
 }
 
 /** @param {any} session */
 function render(session) {
   if (place === "authenticate") showBank(session);
-  else if (session.status === "complete") showComplete(session.return_url);
+  else if (session.status === "complete") showComplete(session, session.return_url);
   else if (session.status === "expired") showExpired(session);
   else if (session.challenge) showChallenge(session);
   else showTill(session);
 }
 
-/** @param {string | null} return_url */
-function showComplete(return_url) {
+/** @param {Session} session @param {string | null} return_url */
+function showComplete({ mode, trial_days }, return_url) {
   const actions = return_url && !framed ? [linkButton("Back to the room", return_url, { icon: "arrow-right", kind: "primary" })] : [];
-  show("complete", notice("check-circle", "Paid", "The test payment went through. No real money moved.", actions));
+  const [title, text] = mode === "setup" ? ["The card is kept", "It can be charged later. No real money moves."]
+    : mode === "subscription" ? ["Subscribed", `${trial_days ? "The trial has begun." : "The first test payment went through."} No real money moved.`]
+    : ["Paid", "The test payment went through. No real money moved."];
+  show("complete", notice("check-circle", title, text, actions));
 }
 
 /** @param {Session} session */
@@ -104,8 +62,14 @@ function showTill(session, refusal) {
   tellHeight();
 }
 
-/** @param {Session} session */
-function summary({ lines, currency, amount_minor, note, hold }) {
+/** A card that is kept has no price, a trial none yet. @param {Session} session */
+function summary({ mode, trial_days, lines, currency, amount_minor, note, hold }) {
+  if (mode === "setup") {
+    return h("section", { class: "till__summary stack", "aria-label": "What the card is for" },
+      h("h1", null, "Keep a card"), h("p", null, "Nothing is charged now. The card is kept, to be charged later for what you agree to."), note && h("p", { class: "muted small" }, note));
+  }
+  const each = lines.reduce((sum, line) => sum + line.amount_minor, 0);
+  const terms = mode === "subscription" && `${formatMoney({ amount_minor: each, currency })} ${rhythm(lines[0])}${trial_days ? `, from after ${trial_days} days` : ""}, until you cancel.`;
   return h("section", { class: "till__summary stack", "aria-label": "What you pay for" },
     h("h1", null, h("span", { class: "muted small" }, hold ? "Held at most" : "To pay"), h("br", null), h("span", { id: "amount", class: "till__amount" }, formatMoney({ amount_minor, currency }))),
     h("ul", { class: "lines" }, lines.map((line) => h("li", { class: "till__line" },
@@ -113,6 +77,7 @@ function summary({ lines, currency, amount_minor, note, hold }) {
         line.description && h("p", { class: "muted small prose" }, line.description)),
       h("span", { class: "numbers" }, formatMoney({ amount_minor: line.amount_minor, currency }))))),
     h("p", { class: "till__line till__line--total" }, h("span", null, "Total"), h("span", { class: "numbers" }, formatMoney({ amount_minor, currency }))),
+    terms && h("p", { class: "small", id: "terms" }, terms),
     hold && h("p", { class: "small" }, `We hold up to ${formatMoney({ amount_minor, currency })}. You pay what you use, the rest is released.`),
     note && h("p", { class: "muted small" }, note));
 }
@@ -122,12 +87,12 @@ function form(session, refusal) {
   const email = h("input", { id: "email", class: "field__input", type: "email", autocomplete: "email", value: session.email ?? "", readonly: session.email !== null });
   const name = h("input", { id: "name", class: "field__input", autocomplete: "cc-name", maxlength: "200" });
   const pay = h("button", { id: "pay", type: "submit", class: "button button--primary button--wide" },
-    icon("lock"), h("span", null, session.hold ? `Hold up to ${formatMoney(session)} (test)` : `Pay ${formatMoney(session)} (test)`));
-  const problem = h("div", { id: "error", role: "alert" }, refusal && declined(refusal));
+    icon("lock"), h("span", null, payWords(session)));
+  const problem = h("div", { id: "error", role: "alert" }, refusal && declined(session, refusal));
   const node = h("form", { class: "card stack", novalidate: true },
     h("fieldset", { class: "stack stack--tight" }, h("legend", null, "Pick a test card"),
       h("p", { class: "muted small" }, "This is a rehearsal. Never enter a real card here."),
-      h("div", { class: "till__cards" }, session.cards.map(choice))),
+      h("div", { class: "till__cards" }, session.cards.map((card, index) => cardChoice(card, index)))),
     field("email", "E-mail for the receipt", email), field("name", "Name on the card", name),
     problem, pay, back(session));
   node.addEventListener("submit", (event) => {
@@ -138,18 +103,17 @@ function form(session, refusal) {
   return node;
 }
 
-/** @param {TestCard} card @param {number} index */
-function choice(card, index) {
-  return h("label", { class: "choice" },
-    h("input", { type: "radio", name: "card", value: card.name, id: `card-${card.name}`, checked: index === 0 }),
-    h("span", { class: "choice__body" },
-      h("span", { class: "choice__title" }, h("span", null, card.label), h("span", { class: "till__number" }, `•••• ${card.last4}`)),
-      h("span", { class: "choice__note" }, card.hint)));
+/** @param {Session} session */
+function payWords(session) {
+  if (session.mode === "setup") return "Keep this card (test)";
+  if (session.hold) return `Hold up to ${formatMoney(session)} (test)`;
+  if (session.mode === "subscription") return session.trial_days ? "Start the trial (test)" : `Subscribe for ${formatMoney(session)} (test)`;
+  return `Pay ${formatMoney(session)} (test)`;
 }
 
-/** @param {string} why */
-function declined(why) {
-  return banner("danger", { title: "The payment was declined", text: `${why} Nothing was charged.` });
+/** @param {Session} session @param {string} why */
+function declined({ mode }, why) {
+  return banner("danger", { title: mode === "setup" ? "The card was declined" : "The payment was declined", text: `${why} Nothing was charged.` });
 }
 
 /** @param {string} id @param {string} label @param {HTMLElement} input */
@@ -180,7 +144,7 @@ async function attempt(session, pressed, problem, path, body) {
     }
     if (outcome.state === "declined" && path === "/pay") {
       // What was filled in stays; one picks another card and presses again.
-      replace(problem, declined(outcome.message));
+      replace(problem, declined(session, outcome.message));
       setBusy(pressed, false);
       return;
     }
@@ -201,8 +165,8 @@ function follow(session, outcome) {
     byId("pay").focus();
     return;
   }
-  showComplete(outcome.return_url);
-  announce("Paid");
+  showComplete(session, outcome.return_url);
+  announce(session.mode === "setup" ? "The card is kept" : "Paid");
   tell({ state: "complete", session_id: outcome.session_id, return_url: outcome.return_url });
   if (outcome.return_url) /** @type {Window} */ (window.top ?? window).location.assign(outcome.return_url);
 }
@@ -215,8 +179,9 @@ function showChallenge(session) {
   approve.addEventListener("click", () => { void attempt(session, approve, problem, "/challenge", { approved: true }); });
   refuse.addEventListener("click", () => { void attempt(session, refuse, problem, "/challenge", { approved: false }); });
   const heading = h("h1", { tabindex: "-1" }, "Your bank asks: is this you?");
+  const what = session.amount_minor ? `${formatMoney(session)} will be paid with a test card when you approve.` : "The test card will be kept when you approve.";
   show("challenge", h("section", { class: "card till__bank state" }, icon("lock", { className: "icon--large" }), heading,
-    h("p", { class: "muted" }, `3-D Secure, rehearsed. ${formatMoney(session)} will be paid with a test card when you approve.`), problem, approve, refuse));
+    h("p", { class: "muted" }, `3-D Secure, rehearsed. ${what}`), problem, approve, refuse));
   heading.focus();
 }
 

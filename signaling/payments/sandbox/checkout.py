@@ -1,217 +1,18 @@
 """Checkout Sessions: from the request to open, complete or expired.
 
-open ──pay──▶ complete (paid; unpaid while a hold or a debit is outstanding)
+open ──pay──▶ complete (paid; unpaid while a hold or a debit is outstanding; nothing to pay for a card that is kept)
 └──expire, or `expires_at`──▶ expired
 """
 
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
-
-from . import methods, objects, payments
+from . import methods, objects, payments, setups, subscriptions
 from .cards import Card
-from .currencies import check_amount, read_currency
+from .checkoutrequest import CheckoutRequest, Line
 from .errors import StripeError
-from .params import Json, Params
+from .params import Json
 from .store import Transaction
 
 EXPIRES_MIN_S = 30 * 60
 EXPIRES_MAX_S = 24 * 3600
-LINE_ITEMS_MAX = 100
-SESSION_PLACEHOLDER = "{CHECKOUT_SESSION_ID}"
-LOCALES = ("auto", "bg", "cs", "da", "de", "el", "en", "en-GB", "es", "es-419", "et", "fi", "fil", "fr", "fr-CA", "hi-IN",
-           "hr", "hu", "id", "it", "ja", "ko", "lt", "lv", "ms", "mt", "nb", "nl", "pl", "pt", "pt-BR", "ro", "ru", "sk",
-           "sl", "sv", "th", "tr", "vi", "zh", "zh-HK", "zh-TW")  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    name: str
-    description: str | None
-    currency: str
-    unit_amount_minor: int
-    quantity: int
-    metadata: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckoutRequest:
-    """A checked create request. `fields` go into the session as they are, `intent` into its PaymentIntent."""
-
-    lines: tuple[Line, ...]
-    ui_mode: str
-    customer: str | None
-    expires_at_s: int | None
-    fields: Json = field(default_factory=dict)
-    intent: Json = field(default_factory=dict)
-
-    @property
-    def total_minor(self) -> int:
-        return sum(line.unit_amount_minor * line.quantity for line in self.lines)
-
-
-def read_request(params: Params) -> CheckoutRequest:
-    """Raises `StripeError` for anything missing, unknown, contradictory or not simulated."""
-    mode = params.choice("mode", ("payment", "setup", "subscription"))
-    if mode != "payment":
-        raise StripeError("The sandbox simulates mode=payment only", param="mode")
-    ui_mode = params.choice("ui_mode", ("hosted_page", "embedded_page")) or "hosted_page"
-    request = CheckoutRequest(
-        lines=_read_lines(params),
-        ui_mode=ui_mode,
-        customer=params.text("customer"),
-        expires_at_s=params.integer("expires_at"),
-        fields=_read_fields(params) | _read_ways_back(params, ui_mode),
-        intent=_read_intent_data(params.group("payment_intent_data")),
-    )
-    params.finish()
-    if request.customer and request.fields["customer_email"]:
-        raise StripeError(
-            "You may only specify one of these parameters: customer, customer_email.", param="customer"
-        )
-    check_amount(request.total_minor, request.lines[0].currency, param="line_items")
-    return request
-
-
-def _read_lines(params: Params) -> tuple[Line, ...]:
-    lines = tuple(_read_line(group) for group in params.groups("line_items"))
-    if not lines:
-        raise params.missing("line_items")
-    if len(lines) > LINE_ITEMS_MAX or len({line.currency for line in lines}) > 1:
-        raise StripeError("At most 100 line items, all in one currency", param="line_items")
-    return lines
-
-
-def _read_line(params: Params) -> Line:
-    data = params.group("price_data")
-    if data is None:
-        raise params.missing("price_data")
-    product = data.group("product_data")
-    if product is None:
-        raise data.missing("product_data")
-    line = Line(
-        name=product.required_text("name", chars_max=250),
-        description=product.text("description"),
-        currency=read_currency(data),
-        unit_amount_minor=data.required_integer("unit_amount", low=0),
-        quantity=params.required_integer("quantity", low=1),
-        metadata=product.metadata(),
-    )
-    data.choice("tax_behavior", ("exclusive", "inclusive", "unspecified"))
-    product.texts("images")
-    for group in (product, data, params):
-        group.finish()
-    return line
-
-
-def _read_fields(params: Params) -> Json:
-    types = params.texts("payment_method_types") or ["card"]
-    if not set(types) <= {"card", "sepa_debit"}:
-        raise StripeError("The sandbox simulates card and sepa_debit", param="payment_method_types")
-    return {
-        "adaptive_pricing": {"enabled": _read_disabled(params, "adaptive_pricing")},
-        "allow_promotion_codes": params.flag("allow_promotion_codes"),
-        "automatic_tax": {
-            "enabled": _read_disabled(params, "automatic_tax"),
-            "liability": None,
-            "provider": None,
-            "status": None,
-        },
-        "billing_address_collection": params.choice("billing_address_collection", ("auto", "required")),
-        "client_reference_id": params.text("client_reference_id", chars_max=200),
-        "customer_creation": params.choice("customer_creation", ("always", "if_required")) or "if_required",
-        "customer_email": _read_email(params),
-        "custom_text": _read_custom_text(params.group("custom_text")),
-        "locale": params.choice("locale", LOCALES),
-        "metadata": params.metadata(),
-        "origin_context": params.choice("origin_context", ("mobile_app", "web")),
-        "payment_method_types": types,
-        "phone_number_collection": {"enabled": _read_disabled(params, "phone_number_collection")},
-        "submit_type": params.choice("submit_type", ("auto", "book", "donate", "pay")),
-    }
-
-
-def _read_disabled(params: Params, key: str) -> bool:
-    """A switch that may be passed, but only as off: what it turns on is not simulated."""
-    group = params.group(key)
-    if group is None:
-        return False
-    if group.flag("enabled"):
-        raise StripeError(f"The sandbox does not simulate {key}", param=f"{key}[enabled]")
-    group.finish()
-    return False
-
-
-def _read_email(params: Params) -> str | None:
-    email = params.text("customer_email", chars_max=800)
-    if email is not None and ("@" not in email[1:-1] or " " in email):
-        raise StripeError(
-            f"Invalid email address: {email[:80]}", code="email_invalid", param="customer_email"
-        )
-    return email
-
-
-def _read_custom_text(params: Params | None) -> Json:
-    keys = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
-    text: Json = dict.fromkeys(keys)
-    if params is None:
-        return text
-    for key in keys:
-        group = params.group(key)
-        if group is not None:
-            text[key] = {"message": group.required_text("message", chars_max=1200)}
-            group.finish()
-    params.finish()
-    return text
-
-
-def _read_ways_back(params: Params, ui_mode: str) -> Json:
-    success_url, cancel_url = _read_url(params, "success_url"), _read_url(params, "cancel_url")
-    return_url = _read_url(params, "return_url")
-    redirect = params.choice("redirect_on_completion", ("always", "if_required", "never"))
-    if ui_mode == "hosted_page":
-        _refuse_set("ui_mode=hosted_page", return_url=return_url, redirect_on_completion=redirect)
-        if success_url is None:
-            raise params.missing("success_url")
-        return {"success_url": success_url, "cancel_url": cancel_url}
-    _refuse_set("ui_mode=embedded_page", success_url=success_url, cancel_url=cancel_url)
-    if redirect == "never":
-        _refuse_set("redirect_on_completion=never", return_url=return_url)
-    elif return_url is None:
-        raise params.missing("return_url")
-    return {"return_url": return_url, "redirect_on_completion": redirect or "always"}
-
-
-def _refuse_set(beside: str, **values: str | None) -> None:
-    for name, value in values.items():
-        if value is not None:
-            raise StripeError(f"`{name}` cannot be used with `{beside}`", param=name)
-
-
-def _read_url(params: Params, key: str) -> str | None:
-    url = params.text(key, chars_max=5000)
-    if url is None:
-        return None
-    parts = urlsplit(url.replace(SESSION_PLACEHOLDER, "x"))
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise StripeError("Not a valid URL", code="url_invalid", param=key)
-    return url
-
-
-def _read_intent_data(params: Params | None) -> Json:
-    if params is None:
-        return {}
-    data = {
-        "capture_method": params.choice("capture_method", ("automatic", "automatic_async", "manual")),
-        "description": params.text("description", chars_max=1000),
-        "metadata": params.metadata(),
-        "receipt_email": params.text("receipt_email", chars_max=800),
-        "setup_future_usage": params.choice("setup_future_usage", ("off_session", "on_session")),
-        "statement_descriptor": params.text("statement_descriptor", chars_max=22),
-        "statement_descriptor_suffix": params.text("statement_descriptor_suffix", chars_max=22),
-        "transfer_group": params.text("transfer_group", chars_max=500),
-    }
-    params.finish()
-    return {name: value for name, value in data.items() if value is not None}
 
 
 def create(tx: Transaction, request: CheckoutRequest, public_url: str) -> Json:
@@ -222,18 +23,31 @@ def create(tx: Transaction, request: CheckoutRequest, public_url: str) -> Json:
     session.update(
         amount_subtotal=request.total_minor,
         amount_total=request.total_minor,
-        currency=request.lines[0].currency,
+        currency=request.currency,
         customer=request.customer,
         customer_creation=None if request.customer else session["customer_creation"],
         expires_at=expires_at_s,
+        mode=request.mode,
+        payment_status="unpaid" if request.total_minor else "no_payment_required",
         ui_mode=request.ui_mode,
     )
+    if request.mode == "subscription" and request.customer is None:
+        session["customer_creation"] = "always"
     if request.ui_mode == "embedded_page":
         session["client_secret"] = tx.new_id(f"{session['id']}_secret")
     else:
         session["url"] = f"{public_url}/sandbox/checkout/{session['id']}"
     lines = [_add_line(tx, line) for line in request.lines]
-    return tx.insert(session, hidden={"lines": lines, "intent": request.intent}, due_s=expires_at_s)
+    hidden = {"lines": lines, "intent": request.intent, "subscription": request.subscription}
+    if request.mode == "setup":
+        session["setup_intent"] = hidden["confirming"] = _add_setup(tx, session, request.intent)["id"]
+    return tx.insert(session, hidden=hidden, due_s=expires_at_s)
+
+
+def _add_setup(tx: Transaction, session: Json, fields: Json) -> Json:
+    return setups.create(
+        tx, fields | {"customer": session["customer"]}, hidden={"session": session["id"], "method": None}
+    )
 
 
 def _expiry(now_s: int, expires_at_s: int | None) -> int:
@@ -259,6 +73,7 @@ def _add_line(tx: Transaction, line: Line) -> Json:
         currency=line.currency,
         unit_amount_minor=line.unit_amount_minor,
         now_s=tx.now_s,
+        recurring=(line.recurring.interval, line.recurring.count) if line.recurring else None,
     )
     return objects.line_item(tx.new_id("li"), tx.insert(price), name=line.name, quantity=line.quantity)
 
@@ -274,8 +89,11 @@ def expire(tx: Transaction, session: Json) -> Json:
     if session["status"] != "open":
         message = f'Only Checkout Sessions with a status in ["open"] can be expired. This one is {session["status"]}.'
         raise StripeError(message)
-    if session["payment_intent"]:
-        payments.cancel(tx, tx.get("payment_intent", session["payment_intent"]), "automatic")
+    thing = confirming(tx, session)
+    if thing is not None and thing["object"] == "setup_intent":
+        setups.cancel(tx, thing, None)
+    elif thing is not None:
+        payments.cancel(tx, thing, "automatic")
     _close(tx, session, "expired")
     tx.emit("checkout.session.expired", session)
     return session
@@ -295,29 +113,53 @@ def _close(tx: Transaction, session: Json, status: str) -> None:
     tx.update(session)
 
 
+def confirming(tx: Transaction, session: Json) -> Json | None:
+    """The PaymentIntent or SetupIntent that the page is about, None before the first try."""
+    return tx.find(tx.hidden(session["id"]).get("confirming", ""))
+
+
 def pay(tx: Transaction, session: Json, card: Card, *, email: str | None, name: str | None) -> Json:
-    """The payer pressed Pay. Returns the PaymentIntent after the attempt (see `payments.attempt`)."""
-    intent = _intent_of(tx, session)
-    if intent["status"] != "requires_payment_method":
-        intent.update(
+    """The payer pressed Pay. Returns the PaymentIntent or SetupIntent after the attempt (see `payments.attempt`)."""
+    thing = confirming(tx, session) or _add_confirming(tx, session)
+    if thing["status"] != "requires_payment_method":
+        thing.update(
             status="requires_payment_method", next_action=None
         )  # a challenge that was walked away from
     billing = {"email": session["customer_email"] or email, "name": name}
-    tx.set_hidden(intent["id"], tx.hidden(intent["id"]) | {"billing": billing})
-    intent = payments.attempt(tx, intent, card, billing)
-    return _conclude(tx, session, intent, billing)
+    tx.set_hidden(thing["id"], tx.hidden(thing["id"]) | {"billing": billing})
+    if thing["object"] == "setup_intent":
+        thing = setups.attempt(tx, thing, card, billing)
+    else:
+        thing = payments.attempt(tx, thing, card, billing)
+    return _conclude(tx, session, thing, billing)
 
 
 def answer_challenge(tx: Transaction, session: Json, *, approved: bool) -> Json:
-    intent = _intent_of(tx, session)
-    billing = tx.hidden(intent["id"]).get("billing", {})
-    intent = payments.answer_challenge(tx, intent, approved=approved)
-    return _conclude(tx, session, intent, billing)
+    thing = confirming(tx, session)
+    if thing is None:
+        raise StripeError("No 3-D Secure step is waiting")
+    billing = tx.hidden(thing["id"]).get("billing", {})
+    if thing["object"] == "setup_intent":
+        thing = setups.answer_challenge(tx, thing, approved=approved)
+    else:
+        thing = payments.answer_challenge(tx, thing, approved=approved)
+    return _conclude(tx, session, thing, billing)
 
 
-def _intent_of(tx: Transaction, session: Json) -> Json:
-    if session["payment_intent"]:
-        return tx.get("payment_intent", session["payment_intent"])
+def _add_confirming(tx: Transaction, session: Json) -> Json:
+    """In mode subscription the session itself names neither: they are of the first invoice, or of the trial."""
+    if session["amount_total"]:
+        thing = _add_intent(tx, session)
+        if session["mode"] == "payment":
+            session["payment_intent"] = thing["id"]
+            tx.update(session)
+    else:
+        thing = _add_setup(tx, session, {})
+    tx.set_hidden(session["id"], tx.hidden(session["id"]) | {"confirming": thing["id"]})
+    return thing
+
+
+def _add_intent(tx: Transaction, session: Json) -> Json:
     intent = objects.payment_intent(
         tx.new_id("pi"),
         amount_minor=session["amount_total"],
@@ -326,39 +168,54 @@ def _intent_of(tx: Transaction, session: Json) -> Json:
         now_s=tx.now_s,
     )
     intent |= tx.hidden(session["id"])["intent"]
+    if session["mode"] == "subscription":
+        intent.update(setup_future_usage="off_session", description="Subscription creation")
     intent.update(customer=session["customer"], payment_method_types=session["payment_method_types"])
-    tx.insert(intent, hidden={"session": session["id"]})
-    session["payment_intent"] = intent["id"]
-    tx.update(session)
-    tx.emit("payment_intent.created", intent)
+    tx.emit("payment_intent.created", tx.insert(intent, hidden={"session": session["id"]}))
     return intent
 
 
-def _conclude(tx: Transaction, session: Json, intent: Json, billing: Json) -> Json:
-    if intent["status"] not in ("succeeded", "requires_capture", "processing"):
-        return intent
+def _conclude(tx: Transaction, session: Json, thing: Json, billing: Json) -> Json:
+    if thing["status"] not in ("succeeded", "requires_capture", "processing"):
+        return thing
     session["customer_details"] = objects.customer_details(
         email=billing.get("email"), name=billing.get("name")
     )
-    session["payment_status"] = "paid" if intent["status"] == "succeeded" else "unpaid"
+    if thing["object"] == "payment_intent":
+        session["payment_status"] = "paid" if thing["status"] == "succeeded" else "unpaid"
     if session["customer_creation"] == "always" and session["customer"] is None:
-        session["customer"] = _add_customer(tx, intent, billing)
+        session["customer"] = _add_customer(tx, thing, billing)
+    if session["mode"] == "subscription":
+        _subscribe(tx, session, thing)
     _close(tx, session, "complete")
     tx.emit("checkout.session.completed", session)
-    return intent
+    return thing
 
 
-def _add_customer(tx: Transaction, intent: Json, billing: Json) -> str:
+def _subscribe(tx: Transaction, session: Json, thing: Json) -> None:
+    hidden = tx.hidden(session["id"])
+    started = subscriptions.start(
+        tx,
+        customer_id=session["customer"],
+        lines=hidden["lines"],
+        data=hidden["subscription"],
+        method_id=thing["payment_method"],
+        intent=thing if thing["object"] == "payment_intent" else None,
+    )
+    session.update(subscription=started["id"], invoice=started["latest_invoice"])
+
+
+def _add_customer(tx: Transaction, thing: Json, billing: Json) -> str:
     customer = objects.customer(tx.new_id("cus"), now_s=tx.now_s)
     customer.update(email=billing.get("email"), name=billing.get("name"))
     tx.emit("customer.created", tx.insert(customer))
-    intent["customer"] = customer["id"]
-    tx.update(intent)
-    charge = tx.find(intent["latest_charge"] or "", "charge")
+    thing["customer"] = customer["id"]
+    tx.update(thing)
+    charge = tx.find(thing.get("latest_charge") or "", "charge")
     if charge is not None:
         tx.update(charge | {"customer": customer["id"]})
-    if intent["setup_future_usage"]:
-        methods.attach(tx, tx.get("payment_method", intent["payment_method"]), customer["id"])
+    if thing["object"] == "setup_intent" or thing["setup_future_usage"]:
+        methods.attach(tx, tx.get("payment_method", thing["payment_method"]), customer["id"])
     return str(customer["id"])
 
 

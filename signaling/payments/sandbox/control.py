@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import checkout, refunds
+from . import checkout, refunds, subscriptions
 from .errors import StripeError, missing
 from .faults import API_FAULTS, EVENT_FAULTS, SWITCHES_MAX, Faults, Switch
 from .params import Json
@@ -50,6 +50,7 @@ class Control:
         app.router.add_post("/dispute", self._doing(_dispute))
         app.router.add_post("/expire_session", self._doing(_expire))
         app.router.add_post("/settle", self._doing(_settle))
+        app.router.add_post("/advance_subscription", self._doing(_advance))
         return app
 
     async def _dashboard(self, _request: web.Request) -> web.StreamResponse:
@@ -175,13 +176,18 @@ def _settle(tx: Transaction, body: Json) -> Json:
     return checkout.settle(tx, tx.get("checkout.session", _required(body, "session")), succeeds=succeeds)
 
 
+def _advance(tx: Transaction, body: Json) -> Json:
+    subscription = tx.get("subscription", _required(body, "subscription"))
+    return subscriptions.advance(tx, subscription, fails=body.get("fails", False) is True)
+
+
 def books(tx: Transaction) -> Json:
     """What the sandbox holds to be true of each session's money, and totals per currency, in minor units."""
     rows = tx.db.execute("SELECT body FROM objects WHERE object = 'checkout.session' ORDER BY seq").fetchall()
     sessions = [_book_of(tx, json.loads(row[0])) for row in rows]
     totals: dict[str, dict[str, int]] = {}
     for entry in sessions:
-        total = totals.setdefault(entry["currency"], dict.fromkeys(_SUMS, 0))
+        total = totals.setdefault(entry["currency"] or "", dict.fromkeys(_SUMS, 0))
         for name in _SUMS:
             total[name] += entry[name]
     return {"sessions": sessions, "totals": totals}
@@ -191,7 +197,7 @@ _SUMS = ("captured_minor", "refunded_minor", "dispute_lost_minor", "dispute_open
 
 
 def _book_of(tx: Transaction, session: Json) -> Json:
-    intent_id = session["payment_intent"] or ""
+    intent_id = session["payment_intent"] or tx.hidden(session["id"]).get("confirming", "")
     charges = [charge for charge in tx.find_by("charge", "payment_intent", intent_id) if charge["captured"]]
     disputes = tx.find_by("dispute", "payment_intent", intent_id)
     return {

@@ -30,7 +30,16 @@ def line_item(item_id: str, price: Json, *, name: str, quantity: int) -> Json:
     }
 
 
-def price(price_id: str, *, product_id: str, currency: str, unit_amount_minor: int, now_s: int) -> Json:
+def price(
+    price_id: str,
+    *,
+    product_id: str,
+    currency: str,
+    unit_amount_minor: int,
+    now_s: int,
+    recurring: tuple[str, int] | None = None,
+) -> Json:
+    """`recurring`: the interval and how many of them."""
     return {
         "id": price_id,
         "object": "price",
@@ -44,11 +53,19 @@ def price(price_id: str, *, product_id: str, currency: str, unit_amount_minor: i
         "metadata": {},
         "nickname": None,
         "product": product_id,
-        "recurring": None,
+        "recurring": None
+        if recurring is None
+        else {
+            "interval": recurring[0],
+            "interval_count": recurring[1],
+            "meter": None,
+            "trial_period_days": None,
+            "usage_type": "licensed",
+        },
         "tax_behavior": "unspecified",
         "tiers_mode": None,
         "transform_quantity": None,
-        "type": "one_time",
+        "type": "one_time" if recurring is None else "recurring",
         "unit_amount": unit_amount_minor,
         "unit_amount_decimal": str(unit_amount_minor),
     }

@@ -5,21 +5,20 @@ bits), embedded ones by their client secret only.
 """
 
 from pathlib import Path
+from typing import Literal
 
 from aiohttp import web
 
-from . import checkout, payments
+from . import checkout, payments, setups
 from .cards import Card, offered
+from .checkoutrequest import SESSION_PLACEHOLDER
 from .due import run_due
 from .errors import StripeError
+from .pages_portal import PortalPages
 from .params import Json
-from .serving import Answering, read_body, refusals
+from .serving import Answering, page_of, read_body, refusals
 from .store import Store, Transaction
 
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
-)
 TEXT_CHARS_MAX = 200
 
 
@@ -29,12 +28,14 @@ class Pages:
     def __init__(self, store: Store, web_dir: Path) -> None:
         self._store = store
         self._page = web_dir / "sandbox-checkout.html"
+        self._portal = PortalPages(store, web_dir)
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[_private, refusals], client_max_size=16 * 1024)
-        app.router.add_get("/checkout/{key}", self._show("'none'"))
-        app.router.add_get("/embedded/{key}", self._show("'self'"))
-        app.router.add_get("/authenticate/{key}", self._show("'self'"))
+        self._portal.add_routes(app)
+        app.router.add_get("/checkout/{key}", page_of(self._page))
+        app.router.add_get("/embedded/{key}", page_of(self._page, "'self'"))
+        app.router.add_get("/authenticate/{key}", page_of(self._page, "'self'"))
         app.router.add_get("/api/authenticate/{key}", self._bank_state)
         app.router.add_post("/api/authenticate/{key}/challenge", self._bank_answer)
         for place in ("checkout", "embedded"):
@@ -43,17 +44,6 @@ class Pages:
             app.router.add_post(f"{base}/pay", self._pay)
             app.router.add_post(f"{base}/challenge", self._challenge)
         return app
-
-    def _show(self, ancestors: str) -> Answering:
-        async def show(_request: web.Request) -> web.StreamResponse:
-            # The same page for every session: what it shows comes from the calls below.
-            headers = {
-                "Content-Security-Policy": _POLICY + ancestors,
-                "X-Frame-Options": "SAMEORIGIN" if ancestors == "'self'" else "DENY",
-            }
-            return web.FileResponse(self._page, headers=headers)
-
-        return show
 
     async def _state(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(await self._store.write(lambda tx: _view(tx, _session(tx, request))))
@@ -78,7 +68,10 @@ class Pages:
         approved = _approved(await read_body(request))
 
         def answer(tx: Transaction) -> Json:
-            return _bank_view(tx, payments.answer_challenge(tx, _waiting(tx, request), approved=approved))
+            thing = _waiting(tx, request)
+            if thing["object"] == "setup_intent":
+                return _bank_view(tx, setups.answer_challenge(tx, thing, approved=approved))
+            return _bank_view(tx, payments.answer_challenge(tx, thing, approved=approved))
 
         return web.json_response(await self._store.write(answer))
 
@@ -100,9 +93,13 @@ def _approved(body: Json) -> bool:
 
 
 def _waiting(tx: Transaction, request: web.Request) -> Json:
-    """The PaymentIntent whose secret the payer holds; those of Checkout Sessions are answered on their own page."""
+    """The PaymentIntent or SetupIntent whose secret the payer holds; those of Checkout Sessions are answered on their own
+    page."""
     run_due(tx)
-    found = tx.find_by("payment_intent", "client_secret", request.match_info["key"])
+    kind: Literal["payment_intent", "setup_intent"] = (
+        "setup_intent" if request.match_info["key"].startswith("seti_") else "payment_intent"
+    )
+    found = tx.find_by(kind, "client_secret", request.match_info["key"])
     if not found or tx.hidden(found[0]["id"]).get("session"):
         raise StripeError("There is no such payment.", status=404, code="resource_missing")
     return found[0]
@@ -112,8 +109,8 @@ def _bank_view(tx: Transaction, intent: Json) -> Json:
     return {
         "id": intent["id"],
         "status": intent["status"],
-        "amount_minor": intent["amount"],
-        "currency": intent["currency"],
+        "amount_minor": intent.get("amount"),
+        "currency": intent.get("currency"),
         "return_url": payments.way_back(tx, intent),
     }
 
@@ -141,7 +138,7 @@ def _open_session(tx: Transaction, request: web.Request) -> Json:
 
 
 def _offered(tx: Transaction, session: Json) -> list[Card]:
-    saves = bool(tx.hidden(session["id"])["intent"].get("setup_future_usage"))
+    saves = session["mode"] != "payment" or bool(tx.hidden(session["id"])["intent"].get("setup_future_usage"))
     return offered(session["payment_method_types"], saves=saves)
 
 
@@ -153,13 +150,15 @@ def _chosen(tx: Transaction, session: Json, name: object) -> Card:
 
 
 def _view(tx: Transaction, session: Json) -> Json:
-    intent = tx.find(session["payment_intent"] or "", "payment_intent")
+    thing = checkout.confirming(tx, session)
     lines = [
         {
             "name": line["description"],
             "description": tx.get("product", line["price"]["product"])["description"],
             "quantity": line["quantity"],
             "amount_minor": line["amount_total"],
+            "interval": (line["price"]["recurring"] or {}).get("interval"),
+            "interval_count": (line["price"]["recurring"] or {}).get("interval_count"),
         }
         for line in tx.hidden(session["id"])["lines"]
     ]
@@ -169,9 +168,11 @@ def _view(tx: Transaction, session: Json) -> Json:
     ]
     return {
         "id": session["id"],
+        "mode": session["mode"],
+        "trial_days": tx.hidden(session["id"])["subscription"].get("trial_days"),
         "status": session["status"],
         "payment_status": session["payment_status"],
-        "challenge": intent is not None and intent["status"] == "requires_action",
+        "challenge": thing is not None and thing["status"] == "requires_action",
         "amount_minor": session["amount_total"],
         "hold": tx.hidden(session["id"])["intent"].get("capture_method") == "manual",
         "currency": session["currency"],
@@ -187,7 +188,7 @@ def _view(tx: Transaction, session: Json) -> Json:
 
 
 def _outcome(session: Json, intent: Json) -> Json:
-    error = intent["last_payment_error"]
+    error = intent["last_setup_error" if intent["object"] == "setup_intent" else "last_payment_error"]
     if session["status"] == "complete":
         return {"state": "complete", "session_id": session["id"], "return_url": _way_on(session)}
     if intent["status"] == "requires_action":
@@ -208,7 +209,7 @@ def _way_on(session: Json) -> str | None:
 
 
 def _with_id(url: str | None, session: Json) -> str | None:
-    return url.replace(checkout.SESSION_PLACEHOLDER, session["id"]) if url else None
+    return url.replace(SESSION_PLACEHOLDER, session["id"]) if url else None
 
 
 def _text(body: Json, key: str) -> str | None:

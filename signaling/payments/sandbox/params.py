@@ -86,6 +86,9 @@ class Params:
     def name(self, key: str) -> str:
         return f"{self._prefix}[{key}]" if self._prefix else key
 
+    def has(self, key: str) -> bool:
+        return key in self._left
+
     def text(self, key: str, *, chars_max: int = 5000) -> str | None:
         """None when absent. An empty string unsets a value at Stripe, so it reads as absent too."""
         value = self._left.pop(key, None)

@@ -61,11 +61,18 @@ def attempt(tx: Transaction, intent: Json, card: Card, billing: Json) -> Json:
 
 
 def attempt_kept(
-    tx: Transaction, intent: Json, method: Json, *, off_session: bool, redirect: Redirect | None = None
+    tx: Transaction,
+    intent: Json,
+    method: Json,
+    *,
+    off_session: bool,
+    redirect: Redirect | None = None,
+    refused: Decline | None = None,
 ) -> Json:
-    """One try with a card that was kept. `off_session`: the payer is not there to answer the bank."""
+    """One try with a card that was kept. `off_session`: the payer is not there to answer the bank. `refused`: why the
+    bank says no whatever the card."""
     card = methods.card_of(tx, method)
-    decline = methods.later_decline(tx, method, card, off_session=off_session)
+    decline = refused or methods.later_decline(tx, method, card, off_session=off_session)
     asks = card.asks_again and not off_session
     return _try(tx, intent, Use(card, method, asks, decline, redirect))
 

@@ -3,10 +3,12 @@
 A handler reads all parameters first and refuses bad ones; what it returns runs later, inside the transaction.
 """
 
-from . import checkout, methods, objects, payments, refunds, setups
+from . import checkout, methods, objects, payments, refunds, setups, subscriptions
+from .checkoutrequest import read_request
 from .currencies import check_amount, read_currency
 from .errors import StripeError
 from .params import Json
+from .resources_billing import BILLING_ROUTES
 from .routing import Call, Operation, Route, envelope_v2, equals, listing, read_page, read_page_v2, retrieve
 from .store import Page, Transaction
 
@@ -59,6 +61,8 @@ def _expand_step(tx: Transaction, node: Json, steps: list[str], path: str) -> No
 def _value_to_expand(tx: Transaction, node: Json, step: str, path: str) -> object:
     if (node.get("object"), step) == ("checkout.session", "line_items"):
         return checkout.line_items(tx, node["id"])
+    if (node.get("object"), step) == ("invoice", "payments"):
+        return subscriptions.payments_of(tx, node["id"])
     if (node.get("object"), step) == ("charge", "refunds"):
         return _refunds_of(tx, node["id"])
     if step not in node or (step not in EXPANDABLE and not isinstance(node[step], dict | list)):
@@ -73,7 +77,7 @@ def _refunds_of(tx: Transaction, charge_id: str) -> Json:
 
 
 def _create_session(call: Call) -> Operation:
-    request = checkout.read_request(call.params)
+    request = read_request(call.params)
     return lambda tx: checkout.create(tx, request, call.public_url)
 
 
@@ -276,13 +280,22 @@ def _create_setup(call: Call) -> Operation:
 def _confirm_setup(call: Call) -> Operation:
     how = _read_confirmation(call)
     call.params.finish()
-    return lambda tx: setups.confirm(tx, tx.get("setup_intent", call.object_id), how.method, how.redirect)
+    return lambda tx: setups.confirm(tx, _own_setup(tx, call.object_id), how.method, how.redirect)
 
 
 def _cancel_setup(call: Call) -> Operation:
     reason = call.params.choice("cancellation_reason", ("abandoned", "duplicate", "requested_by_customer"))
     call.params.finish()
-    return lambda tx: setups.cancel(tx, tx.get("setup_intent", call.object_id), reason)
+    return lambda tx: setups.cancel(tx, _own_setup(tx, call.object_id), reason)
+
+
+def _own_setup(tx: Transaction, setup_id: str) -> Json:
+    """Raises for the SetupIntent of a Checkout Session, which only its page may move."""
+    setup = tx.get("setup_intent", setup_id)
+    if tx.hidden(setup_id).get("session"):
+        message = "This SetupIntent belongs to a Checkout Session. To cancel it, expire the Checkout Session."
+        raise StripeError(message, code="setup_intent_unexpected_state")
+    return setup
 
 
 def _list_events(call: Call) -> Operation:
@@ -402,4 +415,5 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/v1/disputes", "disputes.list", listing("dispute", "/v1/disputes", "charge", "payment_intent")
     ),
     Route("GET", "/v1/disputes/{id}", "disputes.retrieve", retrieve("dispute")),
+    *BILLING_ROUTES,
 )

@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from .errors import StripeError
 from .params import Json
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
 
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -23,6 +29,19 @@ async def read_body(request: web.Request) -> Json:
     if not isinstance(body, dict):
         raise StripeError("Send a JSON object")
     return body
+
+
+def page_of(path: Path, ancestors: str = "'none'") -> Answering:
+    """The same page for everybody: what it shows comes from its calls. `ancestors`: who may frame it."""
+    headers = {
+        "Content-Security-Policy": _POLICY + ancestors,
+        "X-Frame-Options": "SAMEORIGIN" if ancestors == "'self'" else "DENY",
+    }
+
+    async def show(_request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(path, headers=headers)
+
+    return show
 
 
 @web.middleware

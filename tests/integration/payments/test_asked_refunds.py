@@ -131,8 +131,9 @@ async def test_nobody_but_the_operator(world: World) -> None:
     await world.add_room()
     who, _ = await world.buy()
     body = {"refund_id": refund_id(), "reason": "goodwill", "part": "all"}
-    assert (await world.call("POST", f"/api/admin/orders/{who.order_id}/refunds", who, body))[0] == 403
-    assert (await world.call("GET", "/api/admin/attention", who))[0] == 403
+    assert (await world.call("POST", f"/api/admin/orders/{who.order_id}/refunds", who, body))[0] == 401
+    assert (await world.call("GET", "/api/admin/attention", who))[0] == 401
+    assert (await world.call("POST", "/api/admin/attention/outbox/x/retry", who, {}))[0] == 401
 
 
 async def test_a_host_gives_back_in_their_own_room_only(world: World) -> None:

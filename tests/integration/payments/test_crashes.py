@@ -99,7 +99,7 @@ class Telling:
 
 TELLINGS = {
     "buying": Telling(buying, 10, frozenset({"paid"}), 1500),
-    "being_refunded": Telling(being_refunded, 20, frozenset({"refunded"}), 1500, 1500),
+    "being_refunded": Telling(being_refunded, 21, frozenset({"refunded"}), 1500, 1500),
     # Who dies before the wish is stored has walked away without a word: the reservation runs out.
     "walking_away": Telling(walking_away, 12, frozenset({"canceled", "expired"})),
 }

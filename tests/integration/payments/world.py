@@ -13,10 +13,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
 
 from signaling.clock import rfc3339
-from signaling.errors import ApiError
-from signaling.http import bearer, errors_middleware
+from signaling.http import errors_middleware
 from signaling.identity import IDENTITY, Identity
 from signaling.ids import new_id, new_secret
 from signaling.notices import Notice, Notices, OrderPaid
@@ -62,12 +62,6 @@ class InventedClock:
 
 
 OPERATOR_SECRET = "the-operator-of-this-world-0123456789"
-
-
-async def _operator(request: web.Request) -> str:
-    if bearer(request) != OPERATOR_SECRET:
-        raise ApiError(403, "operator_only", "only an operator of this server may do that")
-    return "operator"
 
 
 # Stands for the session's cookie, which another part looks after.
@@ -181,12 +175,12 @@ class World:
         limiter = LocalRateLimiter(self.clock)
         self.routes = PaymentRoutes(None, limiter)  # type: ignore[arg-type]
         app = web.Application(middlewares=[self._dying, errors_middleware])
+        app[IDENTITY] = Identity(self._find_person, SecretStr(OPERATOR_SECRET))
         app.router.add_routes(self.routes.routes())
-        self.refund_routes = RefundRoutes(None, limiter, operator=_operator)  # type: ignore[arg-type]
+        self.refund_routes = RefundRoutes(None, limiter)  # type: ignore[arg-type]
         app.router.add_routes(self.refund_routes.routes())
         self.wallet_routes = WalletRoutes(None, limiter)  # type: ignore[arg-type]
         app.router.add_routes(self.wallet_routes.routes())
-        app[IDENTITY] = Identity(self._find_person)
         return app
 
     async def _find_person(self, request: web.Request) -> people.User | None:

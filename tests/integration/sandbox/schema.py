@@ -71,8 +71,9 @@ def _value(value: Any, annotation: Any, path: str) -> Iterator[str]:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is not None:
         yield from _GENERIC[origin](value, arguments, path)
-    elif isinstance(annotation, ForwardRef):
-        yield from _named(value, [annotation], path)
+    elif isinstance(annotation, ForwardRef | str):
+        reference = ForwardRef(annotation) if isinstance(annotation, str) else annotation
+        yield from _named(value, [reference], path)
     elif isinstance(annotation, type) and issubclass(annotation, StripeObject):
         yield from _object(value, annotation, path)
     elif annotation is not Any and not _is_scalar(value, annotation):

@@ -62,7 +62,7 @@ async def test_answers_tell_version_and_request(world: World):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/v1/invoices"), ("DELETE", "/v1/customers/cus_1"), ("GET", "/v1/")]
+    ("method", "path"), [("GET", "/v1/coupons"), ("DELETE", "/v1/customers/cus_1"), ("GET", "/v1/")]
 )
 async def test_unknown_urls_get_stripe_s_envelope(world: World, method, path):
     headers = {"Authorization": f"Bearer {SECRET_KEY}"}

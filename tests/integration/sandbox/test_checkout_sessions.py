@@ -87,7 +87,8 @@ REFUSED = {
     "no e-mail address": ({"customer_email": "ana"}, "customer_email"),
     "customer unknown": ({"customer": "cus_none"}, "customer"),
     "customer and e-mail": ({"customer": "cus_none", "customer_email": "a@b.c"}, "customer"),
-    "subscription": ({"mode": "subscription"}, "mode"),
+    "a subscription that is paid once": ({"mode": "subscription"}, "line_items"),
+    "a card kept, with lines": ({"mode": "setup"}, "line_items"),
     "long reference": ({"client_reference_id": "x" * 201}, "client_reference_id"),
     "long metadata": ({"metadata": {"k": "x" * 501}}, "metadata[k]"),
 }

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signaling.payments.sandbox import checkout
+from signaling.payments.sandbox import checkoutrequest
 from signaling.payments.sandbox.errors import StripeError
 from signaling.payments.sandbox.params import Params, parse_form
 
@@ -15,11 +15,27 @@ NAMES = st.sampled_from(
     ["mode", "ui_mode", "line_items", "line_items[0]", "line_items[0][price_data]", "line_items[0][price_data][currency]",
      "line_items[0][price_data][unit_amount]", "line_items[0][price_data][product_data][name]", "line_items[0][quantity]",
      "success_url", "cancel_url", "return_url", "metadata", "metadata[a]", "expires_at", "customer_email",
-     "payment_intent_data[metadata][x]", "payment_method_types[0]", "payment_method_types", "adaptive_pricing[enabled]",
+     "payment_intent_data[metadata][x]", "line_items[0][price_data][recurring][interval]", "subscription_data[trial_period_days]", "payment_method_types[0]", "payment_method_types", "adaptive_pricing[enabled]",
      "custom_text[submit][message]", "[]", "a[", "expand[]"]
 )  # fmt: skip
 VALUES = st.one_of(
-    st.sampled_from(["payment", "eur", "500", "https://rooms.test", "true", "card", "", "0", "-1", "9" * 16]),
+    st.sampled_from(
+        [
+            "payment",
+            "setup",
+            "subscription",
+            "month",
+            "eur",
+            "500",
+            "https://rooms.test",
+            "true",
+            "card",
+            "",
+            "0",
+            "-1",
+            "9" * 16,
+        ]
+    ),
     st.text(max_size=20),
 )
 
@@ -27,7 +43,7 @@ VALUES = st.one_of(
 @given(st.lists(st.tuples(st.one_of(NAMES, st.text(max_size=30)), VALUES), max_size=12))
 def test_any_pairs_are_read_or_refused(pairs):
     with suppress(StripeError):
-        checkout.read_request(Params(parse_form(pairs)))
+        checkoutrequest.read_request(Params(parse_form(pairs)))
 
 
 @given(st.binary(max_size=200))

@@ -226,10 +226,83 @@ async def test_axe_finds_nothing_in_any_state(
     await look(page, "expired", found)
     await page.goto(f"{world.url}/sandbox/checkout/cs_sandbox_none")
     await look(page, "missing", found)
+    await look_at_subscribing(world, page, found)
     await page.goto(f"{world.url}/_control/")
     await page.locator("tr[data-event]").first.wait_for()
     await check(page, "dashboard", found)
     assert found == {}
+
+
+async def look_at_subscribing(world: World, page: Page, found: dict[str, list[str]]) -> None:
+    keeping = await world.session(mode="setup", line_items=None, currency="eur")
+    await page.goto(keeping.url)
+    await look(page, "open", found, name="setup")
+    subscribing = await world.session(**subscription())
+    await page.goto(subscribing.url)
+    await look(page, "open", found, name="subscription")
+    await choose(page, "succeeds")
+    await page.wait_for_url(f"{BACK}back?*")
+    session = await world.client.v1.checkout.sessions.retrieve_async(subscribing.id)
+    portal = await world.client.v1.billing_portal.sessions.create_async({"customer": session.customer})
+    await page.goto(portal.url)
+    await look(page, "open", found, name="portal")
+    await page.get_by_text("Change the card").click()
+    await look(page, "open", found, name="portal, card")
+
+
+def subscription(**data: Any) -> dict[str, Any]:
+    price = {
+        "currency": "eur",
+        "unit_amount": 900,
+        "product_data": {"name": "Yoga"},
+        "recurring": {"interval": "month"},
+    }
+    return {
+        "mode": "subscription",
+        "line_items": [{"price_data": price, "quantity": 1}],
+        "subscription_data": data or None,
+    }
+
+
+async def test_a_card_is_kept_with_3d_secure(world: World, page: Page):
+    session = await world.session(mode="setup", line_items=None, currency="eur")
+    await page.goto(session.url)
+    await page.get_by_role("heading", name="Keep a card").wait_for()
+    assert "Nothing is charged now" in await page.locator("main").inner_text()
+    await choose(page, "three_d_secure_once")
+    await page.locator("#refuse").click()
+    await page.get_by_role("alert").get_by_text("The card was declined").wait_for()
+    await choose(page, "three_d_secure_once")
+    await page.locator("#approve").click()
+    await page.wait_for_url(f"{BACK}back?*")
+    assert await status_of(world, session) == "complete"
+
+
+async def test_subscribing_says_what_it_costs_and_the_portal_ends_it(world: World, page: Page):
+    session = await world.session(**subscription(trial_period_days=7))
+    await page.goto(session.url)
+    assert await page.locator("#amount").inner_text() == "€0.00"
+    terms = await page.locator("#terms").inner_text()
+    assert terms == "€9.00 every month, from after 7 days, until you cancel."
+    await choose(page, "declines_later")
+    await page.wait_for_url(f"{BACK}back?*")
+    done = await world.client.v1.checkout.sessions.retrieve_async(session.id)
+    portal = await world.client.v1.billing_portal.sessions.create_async(
+        {"customer": done.customer, "return_url": f"{BACK}me"}
+    )
+    await page.goto(portal.url)
+    await page.locator("[data-action=cancel]").click()
+    await page.get_by_text("Ends on").wait_for()
+    await page.locator("[data-action=resume]").click()
+    await page.locator("[data-action=cancel]").wait_for()
+    await world.control("advance_subscription", {"subscription": done.subscription})
+    await page.reload()
+    await page.get_by_text("The last payment failed").wait_for()
+    await page.get_by_role("radio", name="Succeeds").check()
+    await page.get_by_role("button", name="Use this card").click()
+    await page.locator("[data-status=active]").wait_for()
+    await page.locator("#back").click()
+    await page.wait_for_url(f"{BACK}me")
 
 
 async def look(page: Page, state: str, found: dict[str, list[str]], *, name: str | None = None) -> None:

@@ -180,7 +180,8 @@ async def build_world(
             )
             yield World(url, clock, sandbox, client, http, merchant, answers)
         await sandbox.close()
-    assert [found for answer in answers for found in problems(answer)] == []
+    wrong = sorted({found for answer in answers for found in problems(answer)})
+    assert not wrong, wrong
 
 
 def recorder(answers: list[dict[str, Any]]) -> Any:

@@ -259,6 +259,8 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.Column("held_minor", sa.BigInteger(), nullable=False),
         sa.Column("charged_minor", sa.BigInteger(), nullable=True),
         sa.Column("refunded_minor", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("dispute", sa.String(length=8), server_default="none", nullable=False),
+        sa.Column("lost_minor", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("payment_intent_id", sa.String(length=255), nullable=True),
