@@ -11,8 +11,8 @@ from tests.browser.people import sees_and_hears, wait_until
 from tests.browser.server import Order, Room, Server
 from tests.browser.test_sign_in import page_state, sign_in
 
-# Ten euros of credits are exactly the minute that a call needs to begin, and low from its first second on.
-WALLET = {"kind": "wallet", "rate_minor_per_min": 1000, "currency": "eur"}
+# Ten euros are 80 seconds, 25 euros 200: a window of two minutes, and then the rest of them.
+WALLET = {"kind": "wallet", "rate_minor_per_min": 750, "currency": "eur"}
 
 
 def credits_state(page: Page, state: str) -> None:
@@ -48,6 +48,18 @@ def go_in(page: Page, room: Room) -> Order:
     return stored_order(page, room.slug)
 
 
+def back_later(host: Page, page: Page, server: Server, order: Order, left_ms: int) -> None:
+    """The page is closed, and opened again when so much is left of what is held."""
+    page.goto("about:blank")
+    if host.locator("body").get_attribute("data-panel") != "people":
+        moves.open_panel(host, "people")
+    row = host.locator(".roster__row")
+    expect(row).to_have_attribute("data-meter-state", "paused", timeout=30_000)
+    server.leave_ms(order, left_ms)
+    page.goto(f"{server.url}/r/{order.slug}/call")
+    moves.call_state(page, "connected")
+
+
 def fact(page: Page, name: str) -> str:
     return page.locator(".ending dl div").filter(has_text=name).locator("dd").inner_text()
 
@@ -56,13 +68,13 @@ def afterwards(page: Page, server: Server, room: Room, look: Look) -> None:
     """What the card and the own page say of the call."""
     page.goto(room.share_url)
     credits_state(page, "low")
-    expect(page.locator("[data-notice=used_up]")).to_contain_text("€20.00 were taken from your credits")
+    expect(page.locator("[data-notice=used_up]")).to_contain_text("€35.00 were taken from your credits")
     page.goto(f"{server.url}/me")
     page_state(page, "ready")
     own = page.locator("#my-credits")
     expect(own).to_contain_text("€0.00")
     own.get_by_text("What happened").click()
-    expect(own.locator(".wallet-line[data-kind=use]")).to_contain_text("€20.00")
+    expect(own.locator(".wallet-line[data-kind=use]")).to_contain_text("€35.00")
     expect(own.locator(".wallet-line[data-kind=topup]")).to_have_count(2)
     look(page, "me-credits")
 
@@ -81,14 +93,17 @@ def test_buy_credits_run_low_buy_more_in_the_call_and_run_empty(
     credits_state(page, "low")
     expect(page.locator("#credits-left")).to_have_text("You have no credits yet.")
     look(page, "card-credits-none")
-    buy(page)
+    buy(page, "€25.00")
     credits_state(page, "enough")
-    expect(page.locator("#credits-left")).to_have_text("You have €10.00, enough for 1 minute here.")
+    enough = "You have €25.00, enough for 3 minutes 20 seconds here."
+    expect(page.locator("#credits-left")).to_have_text(enough)
     look(page, "card-credits-enough")
 
     order = go_in(page, room)
     sees_and_hears(page)
-    # All of it is held for the first minute: low at once.
+    expect(page.locator("body")).to_have_attribute("data-balance", "1000")
+    back_later(ana.page, page, server, order, 55_000)
+    # The rest is held for what follows, and nothing is left after that.
     expect(page.locator("body")).to_have_attribute("data-funding", "balance_low")
     expect(page.locator("body")).to_have_attribute("data-balance", "0")
     page.get_by_role("button", name="Cost so far").click()
@@ -100,24 +115,17 @@ def test_buy_credits_run_low_buy_more_in_the_call_and_run_empty(
     wait_until(
         page,
         "the call goes on with what was bought",
-        lambda: server.refresh(order)["pass"]["granted_ms"] == 120_000,
+        lambda: server.refresh(order)["pass"]["granted_ms"] == 280_000,
     )
     moves.call_state(page, "connected")
     sees_and_hears(page)
 
-    # The page is closed, and opened again with some seconds left.
-    page.goto("about:blank")
-    row = ana.page.locator(".roster__row")
-    moves.open_panel(ana.page, "people")
-    expect(row).to_have_attribute("data-meter-state", "paused", timeout=30_000)
-    server.leave_ms(order, 12_000)
-    page.goto(f"{server.url}/r/{room.slug}/call")
-    moves.call_state(page, "connected")
+    back_later(ana.page, page, server, order, 12_000)
     moves.level(page, "urgent")
     moves.end_code(page, "used_up", 40_000)
     expect(page.locator("body")).to_have_attribute("data-settled", "true")
     expect(page.locator(".ending")).to_contain_text("Your credits are used up")
-    assert (fact(page, "Taken from your credits"), fact(page, "Credits left")) == ("€20.00", "€0.00")
+    assert (fact(page, "Taken from your credits"), fact(page, "Credits left")) == ("€35.00", "€0.00")
     look(page, "call-credits-used-up", schemes=("dark",))
 
     afterwards(page, server, room, look)
@@ -139,7 +147,7 @@ def test_a_declined_card_buys_nothing_and_may_be_tried_again(
     credits_state(page, "enough")
     expect(page.locator("#credits-left")).to_contain_text("€25.00")
     go_in(page, room)
-    wait_until(page, "a second window", lambda: page.locator("body").get_attribute("data-balance") == "500")
+    wait_until(page, "a second window", lambda: page.locator("body").get_attribute("data-balance") == "1000")
     moves.leave(page)
     expect(page.locator("body")).to_have_attribute("data-settled", "true")
     left = float(fact(page, "Credits left").removeprefix("€"))
