@@ -5,6 +5,7 @@ PY := .venv/bin/python
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 FIRST ?= 1
 SEEDS ?= 1000
+OF ?= all
 MINUTES ?= 30
 RUNS ?= 100
 DATABASE ?= sqlite
@@ -26,8 +27,9 @@ check: install-test
 browser: install-test system-test
 	$(PY) -m pytest tests/browser -m browser
 
+# OF=meter (milliseconds a seed), money (about a second a seed), or all. One seed again: FIRST=seed SEEDS=1.
 simulate: install-test
-	$(PY) -m tests.simulation --first $(FIRST) --seeds $(SEEDS)
+	$(PY) -m tests.simulation --first $(FIRST) --seeds $(SEEDS) --of $(OF)
 
 # kill -9 of the server and the sandbox at random moments, RUNS times; DATABASE=sqlite or postgresql; SEED repeats one.
 kill: install-test system-test

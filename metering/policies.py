@@ -134,8 +134,10 @@ def refund_minor(sale: Sale, wanted: Wanted) -> int:
 
 
 def _price_of_seconds(sale: Sale, length_ms: int) -> int:
-    if not sale.seconds:
+    if sale.seconds is None:
         raise RefusedError("no_length", "this purchase has no length: name an amount")
+    if sale.seconds == 0:
+        return 0  # paid for by use, and nothing was used
     return round_refund_up(sale.amount_minor * length_ms, sale.seconds * 1000, sale.currency).amount_minor
 
 

@@ -26,12 +26,14 @@ from signaling.config import Settings
 from signaling.errors import ConfigError
 from signaling.http import Provider, errors_middleware, security_headers, trusted_networks
 from signaling.identity import IDENTITY, Identity
-from signaling.ids import RandomBytes, new_id, new_secret
+from signaling.ids import RandomBytes, derived_secret, new_id, new_secret
 from signaling.mail import Mailer, SmtpMailer
 from signaling.metrics import Figures, Metrics
 from signaling.network import media_config
 from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RatesChanged, RoomChanged
 from signaling.pages import PageFacts, Pages
+from signaling.payments import receipts
+from signaling.payments.receipts import ReceiptLetters
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import routes as payment_routes
 from signaling.payments.sandbox import Sandbox
@@ -203,7 +205,7 @@ def _parts(
         rooms=rooms,
         http=http,
         payments=payments,
-        people=_people(settings, db, clock, random_bytes, notices=notices, tokens=tokens),
+        people=_people(settings, db, clock, random_bytes, notices=notices, tokens=tokens, payments=payments),
         sandbox=sandbox,
         heartbeat=heartbeat,
         cluster=make_cluster(settings.redis_url.get_secret_value() if settings.redis_url else None, run_id),
@@ -306,6 +308,7 @@ def _people(
     *,
     notices: Notices,
     tokens: Tokens,
+    payments: Payments,
 ) -> PeopleParts:
     def keys() -> list[tuple[str, str]]:
         return [(key.kid, key.secret) for key in tokens.keys]
@@ -313,7 +316,11 @@ def _people(
     sessions = Sessions(db, clock, random_bytes, keys=keys, origin=settings.origin)
     sign_in = SignIn(db, clock, random_bytes, notices, sessions=sessions, origin=settings.origin)
     mailer = _mailer(settings)
-    post = Post(db, clock, notices, mailer=mailer, writers={signin.LETTER: sign_in.letter})
+    of_receipts = ReceiptLetters(
+        payments.ctx, lambda order_id: derived_secret(tokens.keys[0].secret, f"receipt {order_id}")
+    )
+    writers = {signin.LETTER: sign_in.letter, receipts.LETTER: of_receipts.letter}
+    post = Post(db, clock, notices, mailer=mailer, writers=writers)
     return PeopleParts(sessions, sign_in, mailer, post)
 
 
@@ -336,6 +343,7 @@ def _payments_settings(settings: Settings) -> PaymentsSettings:
         publishable_key=settings.stripe_publishable_key,
         checkout_ui=settings.checkout_ui,
         earnings_days=settings.earnings_days,
+        receipts=settings.sandbox or settings.smtp_url is not None,
     )
 
 

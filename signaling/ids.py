@@ -30,6 +30,11 @@ def new_slug(random_bytes: RandomBytes) -> str:
     return base64.b32encode(random_bytes(10)).decode().lower()
 
 
+def derived_secret(key: str, purpose: str) -> str:
+    """A secret that only who has `key` can make, the same each time for one purpose; it gives nothing of the key away."""
+    return _text(hmac.new(key.encode(), f"tollroom {purpose}".encode(), hashlib.sha256).digest())
+
+
 def secret_hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 

@@ -154,7 +154,6 @@ async def _link(ctx: Context, user_id: str, connected_id: str) -> str:
     key, now_s = ctx.new_id("link"), ctx.now_s()
     page = f"{ctx.settings.public_url}{EARNINGS_PATH}"
     onboarding = {
-        "configurations": ["recipient"],
         "refresh_url": f"{page}?onboarding=again",
         "return_url": f"{page}?onboarding=back",
     }

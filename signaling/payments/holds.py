@@ -246,6 +246,7 @@ class _Applying:
         """What was really taken is booked, whatever was meant to be."""
         window, order = self.window, self.stay.order
         await self._move("settled", charged_minor=charged_minor)
+        await calls.close_open_calls(self.tx, window.id, self.fact.payment_intent_id)
         if charged_minor:
             await self._book_sale(charged_minor)
         others = [one for one in self.stay.windows if one.state in BACKED and one.id != window.id]

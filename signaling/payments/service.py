@@ -16,6 +16,7 @@ from signaling.payments import (
     funding,
     holds,
     outbox,
+    receipts,
     stays,
     sweeper,
     views,
@@ -58,6 +59,7 @@ class Payments:
         self.settings = settings
         self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._receipts_at_s = 0
         self._unsubscribe: Callable[[], None] | None = None
         # What rooms have told, by pass: to be funded, to be settled, and low while its payer has not agreed to go on.
         self._low: dict[str, int | None] = {}
@@ -106,7 +108,15 @@ class Payments:
         await sweeper.sweep(self.ctx)
         done = await worker.apply_inbox(self.ctx)
         done += await outbox.empty_outbox(self.ctx)
+        await self._ask_receipts()
         return done + await sweeper.look_after_calls(self.ctx)
+
+    async def _ask_receipts(self) -> None:
+        """Once a minute: nobody waits for a receipt."""
+        now_s = self.ctx.now_s()
+        if self.settings.receipts and now_s - self._receipts_at_s >= receipts.LOOK_EVERY_S:
+            self._receipts_at_s = now_s
+            await receipts.ask_receipts(self.ctx)
 
     async def _fund(self) -> None:
         """What rooms have told since the last round: holds first, a call is waiting for them."""

@@ -22,6 +22,7 @@ class PaymentsSettings:
     sweep_every_s: float = 1.0
     catch_up_every_s: int = 300
     earnings_days: int = 15  # after a sale, until its payee's part is available
+    receipts: bool = False  # are mailed: this server sends mail
     connect: bool = False  # hosts are paid out to accounts of their own
 
     @property

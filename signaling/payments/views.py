@@ -191,6 +191,13 @@ async def receipt_view(tx: Transaction, order: Order) -> Json:
         "stays": await _stays(tx, found.id) if found else [],
         "refunds": [_refund_view(one) for one in given_back],
         "use": await use_view(tx, order, found),
+        "purpose": order.purpose,
+        "funding": order.funding,
+        "list": None if order.list_minor is None else Money(order.list_minor, order.currency).to_json(),
+        "discount": Money(order.discount_minor, order.currency).to_json(),
+        "fee_on_top": Money(order.fee_on_top_minor, order.currency).to_json(),
+        "tax": Money(order.tax_minor, order.currency).to_json(),
+        "lost": Money(order.lost_minor, order.currency).to_json(),
         "total": Money(left_minor if order.granted else 0, order.currency).to_json(),
     }
 

@@ -6,8 +6,6 @@ told and which belongs to that session, and an `Origin` that is ours: a foreign 
 no token and cannot lie about where it is from.
 """
 
-import base64
-import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from signaling.clock import Clock, rfc3339
 from signaling.errors import ApiError
 from signaling.http import SIGNED_IN_COOKIE as HINT
 from signaling.http import base_url
-from signaling.ids import RandomBytes, new_secret, secret_hash, secret_matches
+from signaling.ids import RandomBytes, derived_secret, new_secret, secret_hash, secret_matches
 from signaling.stores import people
 from signaling.stores.database import Database
 from signaling.stores.people import User, UserSession
@@ -52,12 +50,7 @@ CURRENT = web.RequestKey("current_session", Current)
 
 def csrf_token(secret: str) -> str:
     """Made of the session's secret, which it does not give away."""
-    return _mac(secret, "tollroom csrf")
-
-
-def _mac(key: str, text: str) -> str:
-    digest = hmac.new(key.encode(), text.encode(), hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return derived_secret(secret, "csrf")
 
 
 class Sessions:
@@ -168,7 +161,7 @@ class Sessions:
 
 
 def _signature(key: str, secret: str) -> str:
-    return _mac(key, f"tollroom session {secret}")
+    return derived_secret(key, f"session {secret}")
 
 
 def _require_csrf(request: web.Request, current: Current) -> None:

@@ -110,7 +110,7 @@ def test_seven_minutes_cost_seven_minutes(server: Server, person: NewPerson, loo
     assert float(fact(bo.page, "Released").removeprefix("€")) == round(15 - charged, 2)
     assert server.refresh(order)["use"]["charged_minor"] == round(charged * 100)
     bo.page.get_by_role("link", name="Receipt").click()
-    expect(bo.page.locator(".receipt")).to_contain_text(f"€{charged:.2f} were charged for what you used")
+    expect(bo.page.locator(".receipt")).to_contain_text(f"€{charged:.2f} were charged")
     look(bo.page, "receipt-pay-for-use", schemes=("light",))
     bo.page.goto(room.share_url)
     expect(bo.page.locator("[data-notice=used_up]")).to_contain_text(f"€{charged:.2f} were charged")

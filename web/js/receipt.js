@@ -19,7 +19,8 @@ import { en, errorText } from "./strings/en.js";
  *   seconds: number | null, computation: {rate_minor_per_min?: number, seconds: number | null, amount_minor: number}, use?: import("./api.js").Use | null, terms_url: string | null,
  *   terms_accepted_at: string | null, paid_at: string | null, payment_reference: string | null, mode: string, pass: import("./api.js").Pass | null,
  *   stays: {started_at: string, ended_at: string | null, used_ms: number, pauses_ms: number, end_code: string | null}[],
- *   refunds: (Money & {reason: string, state: string, created_at: string})[], total: Money}} Receipt
+ *   refunds: (Money & {reason: string, state: string, created_at: string})[], purpose: string, funding: string, list: Money | null, discount: Money,
+ *   fee_on_top: Money, tax: Money, lost: Money, total: Money}} Receipt
  */
 
 const t = en.receipt;
@@ -192,9 +193,11 @@ class ReceiptPage {
     const length = receipt.seconds === null ? en.price.unlimited : formatLength(receipt.seconds);
     const line = rate === undefined ? `${t.entrance}, ${receipt.seconds === null ? length : t.lengthOnly(length)}`
       : t.perMinute(length, formatMoney({ amount_minor: rate, currency: receipt.price.currency }));
+    const price = hasParts(receipt) ? receipt.list ?? receipt.price : receipt.price;
     return part(t.bought,
       receipt.room.description && h("p", { class: "prose muted" }, receipt.room.description),
-      facts([line, formatMoney(receipt.price)], ...receipt.refunds.map(refundLine), receipt.paid_at && total([receipt.refunds.length ? t.totalRefunded : t.total, formatMoney(receipt.total)])));
+      facts([receipt.purpose === "topup" ? t.credits : line, formatMoney(price)], ...extraLines(receipt), ...receipt.refunds.map(refundLine), lostLine(receipt),
+        receipt.paid_at && total([goneBack(receipt) ? t.totalRefunded : t.total, formatMoney(receipt.total)])));
   }
 
   /** A call that was paid for by use: what was held, what of it was charged, what was released. @param {import("./api.js").Use} use */
@@ -205,10 +208,16 @@ class ReceiptPage {
     const rate = receipt.computation.rate_minor_per_min;
     const line = t.perMinute(formatLength(Math.floor(used_ms / 1000)), words(rate ?? 0));
     const known = charged_minor !== null;
+    const used = formatLength(Math.floor(used_ms / 1000));
+    const useWords = () => {
+      if (receipt.funding === "wallet") return known ? t.useTaken(used, words(charged_minor)) : t.useTakenOpen;
+      return `${t.useHeld(words(held_minor))} ${known ? t.useCharged(used, words(charged_minor), words(released_minor)) : t.useOpen}`;
+    };
     return part(t.bought,
       receipt.room.description && h("p", { class: "prose muted" }, receipt.room.description),
-      h("p", null, t.useHeld(words(held_minor)), " ", known ? t.useCharged(words(charged_minor), words(released_minor)) : t.useOpen),
-      facts(known && [line, words(charged_minor)], ...receipt.refunds.map(refundLine), known && total([receipt.refunds.length ? t.totalRefunded : t.total, formatMoney(receipt.total)])));
+      h("p", null, useWords()),
+      facts(known && [line, words(charged_minor)], known && taxLine(receipt), ...receipt.refunds.map(refundLine), lostLine(receipt),
+        known && total([goneBack(receipt) ? t.totalRefunded : t.total, formatMoney(receipt.total)])));
   }
 
   /** @param {import("./api.js").Pass} pass */
@@ -254,6 +263,29 @@ const code = (text) => h("span", { class: "receipt__reference" }, text);
 function facts(...pairs) {
   return h("dl", { class: "facts" }, pairs.map((pair) => (Array.isArray(pair) ? (pair[1] ? h("div", null, h("dt", null, pair[0]), h("dd", null, pair[1])) : null) : pair || null)));
 }
+
+/** @param {Receipt} receipt */
+const hasParts = ({ discount, fee_on_top }) => discount.amount_minor > 0 || fee_on_top.amount_minor > 0;
+
+/** @param {Receipt} receipt */
+const goneBack = ({ refunds, lost }) => refunds.length > 0 || lost.amount_minor > 0;
+
+/** What was taken off the list price, put on top of it, and is included. @param {Receipt} receipt @returns {(import("./dom.js").Child[] | null)[]} */
+function extraLines(receipt) {
+  const { discount, fee_on_top, price } = receipt;
+  return [
+    discount.amount_minor > 0 ? [t.discount, `−\u2060${formatMoney(discount)}`] : null,
+    fee_on_top.amount_minor > 0 ? [t.feeOnTop, formatMoney(fee_on_top)] : null,
+    hasParts(receipt) ? [t.price, formatMoney(price)] : null,
+    taxLine(receipt),
+  ];
+}
+
+/** @param {Receipt} receipt @returns {import("./dom.js").Child[] | null} */
+const taxLine = ({ tax }) => (tax.amount_minor > 0 ? [t.tax, formatMoney(tax)] : null);
+
+/** @param {Receipt} receipt @returns {import("./dom.js").Child[] | null} */
+const lostLine = ({ lost }) => (lost.amount_minor > 0 ? [t.lost, `−\u2060${formatMoney(lost)}`] : null);
 
 /** @param {string[]} pair */
 const total = ([label, value]) => h("div", { class: "facts--total" }, h("dt", null, label), h("dd", { id: "receipt-total" }, value));

@@ -69,14 +69,14 @@ function summary({ mode, trial_days, lines, currency, amount_minor, note, hold }
       h("h1", null, "Keep a card"), h("p", null, "Nothing is charged now. The card is kept, to be charged later for what you agree to."), note && h("p", { class: "muted small" }, note));
   }
   const each = lines.reduce((sum, line) => sum + line.amount_minor, 0);
-  const terms = mode === "subscription" && `${formatMoney({ amount_minor: each, currency })} ${rhythm(lines[0])}${trial_days ? `, from after ${trial_days} days` : ""}, until you cancel.`;
+  const terms = mode === "subscription" && `${formatMoney({ amount_minor: each, currency })} ${rhythm(lines[0])}${trial_days ? `, starting after ${trial_days} days` : ""}, until you cancel.`;
   return h("section", { class: "till__summary stack", "aria-label": "What you pay for" },
     h("h1", null, h("span", { class: "muted small" }, hold ? "Held at most" : "To pay"), h("br", null), h("span", { id: "amount", class: "till__amount" }, formatMoney({ amount_minor, currency }))),
     h("ul", { class: "lines" }, lines.map((line) => h("li", { class: "till__line" },
       h("div", null, h("p", null, line.quantity > 1 ? `${line.name} × ${line.quantity}` : line.name),
         line.description && h("p", { class: "muted small prose" }, line.description)),
       h("span", { class: "numbers" }, formatMoney({ amount_minor: line.amount_minor, currency }))))),
-    h("p", { class: "till__line till__line--total" }, h("span", null, "Total"), h("span", { class: "numbers" }, formatMoney({ amount_minor, currency }))),
+    h("p", { class: "till__line till__line--total" }, h("span", null, trial_days ? "Due now" : "Total"), h("span", { class: "numbers" }, formatMoney({ amount_minor, currency }))),
     terms && h("p", { class: "small", id: "terms" }, terms),
     hold && h("p", { class: "small" }, `We hold up to ${formatMoney({ amount_minor, currency })}. You pay what you use, the rest is released.`),
     note && h("p", { class: "muted small" }, note));

@@ -28,7 +28,7 @@ async function load() {
 function render(view, said) {
   const back = view.return_url && linkButton("Go back", view.return_url, { id: "back", kind: "quiet", icon: "arrow-left" });
   const none = view.subscriptions.length === 0 && h("p", { class: "muted" }, "There is no subscription.");
-  show("open", h("div", { class: "stack" }, h("h1", null, "Your subscriptions"), view.email && h("p", { class: "muted" }, view.email),
+  show("open", h("div", { class: "till__narrow stack" }, h("h1", null, "Your subscriptions"), view.email && h("p", { class: "muted" }, view.email),
     said && banner("success", { text: said }), none, ...view.subscriptions.map((one) => subscription(one, view)), back));
   if (said) announce(said);
 }
@@ -69,7 +69,7 @@ function cardForm(one, view, problem) {
     event.preventDefault();
     void act(save, problem, "/card", { subscription: one.id, card: new FormData(node).get("card") }, "The card was changed.");
   });
-  return h("details", { open: one.status === "past_due" }, h("summary", null, "Change the card"), node);
+  return h("details", { class: "till__details", open: one.status === "past_due" }, h("summary", null, "Change the card"), node);
 }
 
 /** @param {HTMLButtonElement} pressed @param {HTMLElement} problem @param {string} path @param {object} body @param {string} said */

@@ -4,7 +4,7 @@ open ──pay──▶ complete (paid; unpaid while a hold or a debit is outsta
 └──expire, or `expires_at`──▶ expired
 """
 
-from . import methods, objects, payments, setups, subscriptions
+from . import methods, objects, payments, setups, subscriptions, tax
 from .cards import Card
 from .checkoutrequest import CheckoutRequest, Line
 from .errors import StripeError
@@ -38,6 +38,10 @@ def create(tx: Transaction, request: CheckoutRequest, public_url: str) -> Json:
     else:
         session["url"] = f"{public_url}/sandbox/checkout/{session['id']}"
     lines = [_add_line(tx, line) for line in request.lines]
+    if session["automatic_tax"]["enabled"]:
+        for line in lines:
+            line["amount_tax"] = tax.within(tx, line["amount_total"])
+        session["total_details"]["amount_tax"] = sum(line["amount_tax"] for line in lines)
     hidden = {"lines": lines, "intent": request.intent, "subscription": request.subscription}
     if request.mode == "setup":
         session["setup_intent"] = hidden["confirming"] = _add_setup(tx, session, request.intent)["id"]

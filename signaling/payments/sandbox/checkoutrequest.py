@@ -9,6 +9,7 @@ from .errors import StripeError
 from .params import Json, Params
 
 LINE_ITEMS_MAX = 100
+TAXED: Json = {"enabled": True, "liability": {"type": "self"}, "provider": "stripe", "status": "complete"}
 SESSION_PLACEHOLDER = "{CHECKOUT_SESSION_ID}"
 LOCALES = ("auto", "bg", "cs", "da", "de", "el", "en", "en-GB", "es", "es-419", "et", "fi", "fil", "fr", "fr-CA", "hi-IN",
            "hr", "hu", "id", "it", "ja", "ko", "lt", "lv", "ms", "mt", "nb", "nl", "pl", "pt", "pt-BR", "ro", "ru", "sk",
@@ -123,7 +124,8 @@ def _read_line(params: Params) -> Line:
         metadata=product.metadata(),
         recurring=_read_recurring(data.group("recurring")),
     )
-    data.choice("tax_behavior", ("exclusive", "inclusive", "unspecified"))
+    if data.choice("tax_behavior", ("exclusive", "inclusive", "unspecified")) == "exclusive":
+        raise StripeError("The sandbox simulates prices with tax included", param=data.name("tax_behavior"))
     product.texts("images")
     for group in (product, data, params):
         group.finish()
@@ -154,12 +156,7 @@ def _read_fields(params: Params, mode: str) -> Json:
     return {
         "adaptive_pricing": {"enabled": _read_disabled(params, "adaptive_pricing")},
         "allow_promotion_codes": params.flag("allow_promotion_codes"),
-        "automatic_tax": {
-            "enabled": _read_disabled(params, "automatic_tax"),
-            "liability": None,
-            "provider": None,
-            "status": None,
-        },
+        "automatic_tax": _read_tax(params, mode),
         "billing_address_collection": params.choice("billing_address_collection", ("auto", "required")),
         "client_reference_id": params.text("client_reference_id", chars_max=200),
         "customer_creation": params.choice("customer_creation", ("always", "if_required")) or "if_required",
@@ -175,6 +172,21 @@ def _read_fields(params: Params, mode: str) -> Json:
         "phone_number_collection": {"enabled": _read_disabled(params, "phone_number_collection")},
         "submit_type": params.choice("submit_type", ("auto", "book", "donate", "pay", "subscribe")),
     }
+
+
+def _read_tax(params: Params, mode: str) -> Json:
+    off = {"enabled": False, "liability": None, "provider": None, "status": None}
+    if mode != "payment":
+        _read_disabled(params, "automatic_tax")
+        return off
+    group = params.group("automatic_tax")
+    if group is None:
+        return off
+    enabled = group.flag("enabled")
+    if enabled is None:
+        raise group.missing("enabled")
+    group.finish()
+    return TAXED if enabled else off
 
 
 def _read_disabled(params: Params, key: str) -> bool:

@@ -5,14 +5,14 @@ rebinds its name to 127.0.0.1), get 403.
 """
 
 import ipaddress
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from . import checkout, refunds, subscriptions
+from . import checkout, connect, refunds, subscriptions, tax
+from .books import book_of, books
 from .errors import StripeError, missing
 from .faults import API_FAULTS, EVENT_FAULTS, SWITCHES_MAX, Faults, Switch
 from .params import Json
@@ -50,6 +50,10 @@ class Control:
         app.router.add_post("/dispute", self._doing(_dispute))
         app.router.add_post("/expire_session", self._doing(_expire))
         app.router.add_post("/settle", self._doing(_settle))
+        app.router.add_post("/tax", self._doing(lambda tx, body: tax.set_rate(tx, body.get("percent"))))
+        app.router.add_post("/account", self._doing(_set_account))
+        app.router.add_post("/pay_out", self._doing(_pay_out))
+        app.router.add_post("/make_available", self._doing(_make_available))
         app.router.add_post("/advance_subscription", self._doing(_advance))
         return app
 
@@ -176,50 +180,27 @@ def _settle(tx: Transaction, body: Json) -> Json:
     return checkout.settle(tx, tx.get("checkout.session", _required(body, "session")), succeeds=succeeds)
 
 
+def _set_account(tx: Transaction, body: Json) -> Json:
+    account = connect.find_account(tx, _required(body, "account"))
+    return connect.set_status(tx, account, _required(body, "status"))
+
+
+def _pay_out(tx: Transaction, body: Json) -> Json:
+    return connect.pay_out(tx, connect.find_account(tx, _required(body, "account")))
+
+
+def _make_available(tx: Transaction, _body: Json) -> Json:
+    return {"made_available": connect.make_available(tx)}
+
+
 def _advance(tx: Transaction, body: Json) -> Json:
     subscription = tx.get("subscription", _required(body, "subscription"))
     return subscriptions.advance(tx, subscription, fails=body.get("fails", False) is True)
 
 
-def books(tx: Transaction) -> Json:
-    """What the sandbox holds to be true of each session's money, and totals per currency, in minor units."""
-    rows = tx.db.execute("SELECT body FROM objects WHERE object = 'checkout.session' ORDER BY seq").fetchall()
-    sessions = [_book_of(tx, json.loads(row[0])) for row in rows]
-    totals: dict[str, dict[str, int]] = {}
-    for entry in sessions:
-        total = totals.setdefault(entry["currency"] or "", dict.fromkeys(_SUMS, 0))
-        for name in _SUMS:
-            total[name] += entry[name]
-    return {"sessions": sessions, "totals": totals}
-
-
-_SUMS = ("captured_minor", "refunded_minor", "dispute_lost_minor", "dispute_open_minor")
-
-
-def _book_of(tx: Transaction, session: Json) -> Json:
-    intent_id = session["payment_intent"] or tx.hidden(session["id"]).get("confirming", "")
-    charges = [charge for charge in tx.find_by("charge", "payment_intent", intent_id) if charge["captured"]]
-    disputes = tx.find_by("dispute", "payment_intent", intent_id)
-    return {
-        "session": session["id"],
-        "client_reference_id": session["client_reference_id"],
-        "payment_intent": session["payment_intent"],
-        "status": session["status"],
-        "payment_status": session["payment_status"],
-        "currency": session["currency"],
-        "amount_minor": session["amount_total"],
-        "captured_minor": sum(charge["amount_captured"] for charge in charges),
-        "refunded_minor": sum(charge["amount_refunded"] for charge in charges),
-        "dispute_lost_minor": sum(entry["amount"] for entry in disputes if entry["status"] == "lost"),
-        "dispute_open_minor": sum(
-            entry["amount"] for entry in disputes if entry["status"] == "needs_response"
-        ),
-    }
-
-
 def _payments(tx: Transaction) -> Json:
     sessions = tx.page("checkout.session", Page(limit=RECENT), "")["data"]
-    return {"payments": [_book_of(tx, session) | {"created": session["created"]} for session in sessions]}
+    return {"payments": [book_of(tx, session) | {"created": session["created"]} for session in sessions]}
 
 
 def _events(tx: Transaction) -> Json:
@@ -231,7 +212,7 @@ def _events(tx: Transaction) -> Json:
 
 def _event_row(tx: Transaction, event_id: str, state: str, attempts: int, outcome: str | None) -> Json:
     event = tx.event(event_id)
-    subject = event.get("related_object") or event["data"]["object"]
+    subject = event.get("related_object") or event["data"].get("object") or {"id": ""}
     return {
         "id": event_id,
         "type": event["type"],

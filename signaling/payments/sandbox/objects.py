@@ -451,6 +451,7 @@ def balance_transaction(
     fee_minor: int,
     currency: str,
     now_s: int,
+    available_on_s: int,
 ) -> Json:
     """`amount_minor` is signed: what came in is positive, refunds and disputes are negative."""
     fee = {
@@ -464,7 +465,7 @@ def balance_transaction(
         "id": transaction_id,
         "object": "balance_transaction",
         "amount": amount_minor,
-        "available_on": now_s + 2 * 86400,
+        "available_on": available_on_s,
         "balance_type": "payments",
         "created": now_s,
         "currency": currency,
@@ -475,7 +476,7 @@ def balance_transaction(
         "net": amount_minor - fee_minor,
         "reporting_category": category,
         "source": source,
-        "status": "pending",
+        "status": "pending" if available_on_s > now_s else "available",
         "type": kind,
     }
 

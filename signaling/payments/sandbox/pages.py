@@ -14,6 +14,7 @@ from .cards import Card, offered
 from .checkoutrequest import SESSION_PLACEHOLDER
 from .due import run_due
 from .errors import StripeError
+from .pages_onboarding import OnboardingPages
 from .pages_portal import PortalPages
 from .params import Json
 from .serving import Answering, page_of, read_body, refusals
@@ -29,10 +30,12 @@ class Pages:
         self._store = store
         self._page = web_dir / "sandbox-checkout.html"
         self._portal = PortalPages(store, web_dir)
+        self._onboarding = OnboardingPages(store, web_dir)
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[_private, refusals], client_max_size=16 * 1024)
         self._portal.add_routes(app)
+        self._onboarding.add_routes(app)
         app.router.add_get("/checkout/{key}", page_of(self._page))
         app.router.add_get("/embedded/{key}", page_of(self._page, "'self'"))
         app.router.add_get("/authenticate/{key}", page_of(self._page, "'self'"))

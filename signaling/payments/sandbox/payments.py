@@ -14,6 +14,7 @@ from .store import Transaction
 
 FEE_PER_MILLE = 15
 FEE_FIXED_MINOR = 25
+PENDING_S = 2 * 86400
 CANCELABLE = (
     "requires_payment_method",
     "requires_capture",
@@ -197,9 +198,19 @@ def _book_charge(tx: Transaction, charge: Json) -> None:
 
 
 def book(
-    tx: Transaction, kind: str, category: str, source: Json, amount_minor: int, *, fee_minor: int = 0
+    tx: Transaction,
+    kind: str,
+    category: str,
+    source: Json,
+    amount_minor: int,
+    *,
+    fee_minor: int = 0,
+    available_on_s: int | None = None,
 ) -> Json:
-    """Add a balance transaction; `amount_minor` is negative for money that leaves."""
+    """Add a balance transaction; `amount_minor` is negative for money that leaves, which it does at once. What comes in
+    is available after two days, or `available_on_s`."""
+    if available_on_s is None:
+        available_on_s = tx.now_s + (PENDING_S if amount_minor > 0 else 0)
     entry = objects.balance_transaction(
         tx.new_id("txn"),
         kind=kind,
@@ -209,8 +220,9 @@ def book(
         fee_minor=fee_minor,
         currency=source["currency"],
         now_s=tx.now_s,
+        available_on_s=available_on_s,
     )
-    return tx.insert(entry)
+    return tx.insert(entry, due_s=available_on_s)
 
 
 def settle(tx: Transaction, intent: Json, *, succeeds: bool) -> Json:

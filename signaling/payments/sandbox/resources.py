@@ -9,6 +9,7 @@ from .currencies import check_amount, read_currency
 from .errors import StripeError
 from .params import Json
 from .resources_billing import BILLING_ROUTES
+from .resources_connect import CONNECT_ROUTES
 from .routing import Call, Operation, Route, envelope_v2, equals, listing, read_page, read_page_v2, retrieve
 from .store import Page, Transaction
 
@@ -416,4 +417,5 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/v1/disputes/{id}", "disputes.retrieve", retrieve("dispute")),
     *BILLING_ROUTES,
+    *CONNECT_ROUTES,
 )

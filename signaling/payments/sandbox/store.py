@@ -38,6 +38,8 @@ CREATE INDEX IF NOT EXISTS objects_by_due ON objects (due_s) WHERE due_s IS NOT 
 CREATE INDEX IF NOT EXISTS objects_by_intent ON objects (object, json_extract(body, '$.payment_intent'));
 CREATE INDEX IF NOT EXISTS objects_by_charge ON objects (object, json_extract(body, '$.charge'));
 CREATE INDEX IF NOT EXISTS objects_by_customer ON objects (object, json_extract(body, '$.customer'));
+CREATE INDEX IF NOT EXISTS objects_by_destination ON objects (object, json_extract(body, '$.destination'));
+CREATE INDEX IF NOT EXISTS objects_by_source ON objects (object, json_extract(body, '$.source_transaction'));
 CREATE INDEX IF NOT EXISTS objects_by_secret ON objects (object, json_extract(body, '$.client_secret'));
 CREATE TABLE IF NOT EXISTS deliveries (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -77,7 +79,9 @@ class Origin:
     idempotency_key: str | None = None
 
 
-IndexedField = Literal["payment_intent", "charge", "client_secret", "customer"]
+IndexedField = Literal[
+    "payment_intent", "charge", "client_secret", "customer", "destination", "source_transaction"
+]
 _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
@@ -131,6 +135,11 @@ class Transaction:
         if body is None:
             raise missing(kind, object_id, param=param, status=status)
         return body
+
+    def all_of(self, kind: str) -> list[Json]:
+        """Every object of a kind, oldest first."""
+        rows = self.db.execute("SELECT body FROM objects WHERE object = ? ORDER BY seq", (kind,))
+        return [json.loads(row[0]) for row in rows]
 
     def created_s(self, object_id: str) -> int:
         row = self.db.execute("SELECT created_s FROM objects WHERE id = ?", (object_id,)).fetchone()
@@ -201,8 +210,13 @@ class Transaction:
         }
         self._queue(self.insert(event))
 
-    def emit_thin(self, kind: str, subject: Json, data: Json | None = None) -> None:
+    def emit_thin(self, kind: str, subject: Json | None, data: Json | None = None) -> None:
         """An event of the newer kind: it says whom it is about, and no more. `data`: what fetching it adds."""
+        related = subject and {
+            "id": subject["id"],
+            "type": subject["object"],
+            "url": f"/v2/core/accounts/{subject['id']}",
+        }
         event = {
             "id": self.new_id("evt"),
             "object": "v2.core.event",
@@ -212,11 +226,7 @@ class Transaction:
             "data": data or {},
             "livemode": False,
             "reason": None,
-            "related_object": {
-                "id": subject["id"],
-                "type": subject["object"],
-                "url": f"/v2/core/accounts/{subject['id']}",
-            },
+            "related_object": related,
             "type": kind,
         }
         self._queue(self.insert(event))

@@ -53,6 +53,7 @@ async def test_a_lost_answer_is_looked_up(talk: World, fault: str, more: dict, c
     assert use["charged_minor"] == charged
     (session,) = await talk.books()
     assert session["captured_minor"] == charged
+    assert {call["state"] for call in await talk.rows("stripe_calls")} <= {"done", "refused"}
     await talk.assert_books_agree()
 
 

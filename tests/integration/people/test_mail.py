@@ -1,24 +1,26 @@
 """Letters over a real SMTP server in this process: what arrives, and what happens while it is away."""
 
-import socket
+import asyncio
+import re
+import secrets
 from collections.abc import AsyncIterator
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from signaling.addresses import sender, smtp_server
 from signaling.mail import Letter, MailError, SmtpMailer, compose
 from signaling.notices import Notices
+from signaling.payments.receipts import ask_receipts
 from signaling.post import ATTEMPTS_MAX, BACKOFF_MAX_S, KIND, Post, mail_payload
 from signaling.stores import outbox
 from signaling.stores.database import Database
 from signaling.stores.outbox import OutboxRow
 from signaling.stores.schema import outbox as outbox_table
+from tests.integration.harness import running_app
+from tests.integration.people.smtp import MailServer, text_of
+from tests.integration.people.visitor import Visitor
 from tests.unit.rooms.fakes import InventedClock
 
 FROM = sender("Tollroom <rooms@example.org>")
@@ -27,54 +29,18 @@ LETTER = Letter(
 )
 
 
-class Inbox:
-    """Keeps what the SMTP server takes; answers `refuse` instead when set."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-        self.refuse: str | None = None
-
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        if self.refuse is not None:
-            return self.refuse
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, session: Session, envelope: Envelope
-    ) -> str:
-        message = message_from_bytes(envelope.content or b"", policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        self.mails.append(message)
-        return "250 OK"
-
-
 class Office:
-    """A mail server that can be closed and opened again at the same port, and our post."""
+    """A mail server, and our post."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
-        self.inbox = Inbox()
+        self.server = MailServer()
+        self.inbox = self.server.inbox
         self.clock = InventedClock(1_790_000_000_000)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port: int = listener.getsockname()[1]
-        self._controller: Controller | None = None
-        mailer = SmtpMailer(smtp_server(f"smtp://127.0.0.1:{self.port}"), FROM, timeout_s=10)
+        mailer = SmtpMailer(smtp_server(self.server.url), FROM, timeout_s=10)
         self.words: dict[str, Any] = {"hello": LETTER}
-        self.post = Post(
-            db, self.clock, Notices(), mailer=mailer, writers={"hello": self._write, "bad": self._fail}
-        )
-
-    def open(self) -> None:
-        self._controller = Controller(self.inbox, hostname="127.0.0.1", port=self.port)
-        self._controller.start()
-
-    def close(self) -> None:
-        if self._controller is not None:
-            self._controller.stop()
-            self._controller = None
+        writers = {"hello": self._write, "bad": self._fail}
+        self.post = Post(db, self.clock, Notices(), mailer=mailer, writers=writers)
 
     async def _write(self, row: OutboxRow) -> Letter | None:
         return self.words["hello"]
@@ -107,12 +73,12 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
     await db.create_schema()
     made = Office(db)
     yield made
-    made.close()
+    made.server.close()
     await db.close()
 
 
 async def test_a_letter_arrives_once_as_text_and_as_html(office: Office) -> None:
-    office.open()
+    office.server.open()
     await office.put()
     assert await office.post.work_once() == 1
     assert await office.post.work_once() == 0
@@ -138,14 +104,14 @@ async def test_a_mail_server_that_is_away_for_a_while_delays_letters_and_loses_n
         assert await office.post.work_once() == 0, "it waits before it tries again"
         office.clock.at_ms += BACKOFF_MAX_S * 1000
     assert (await office.states()) == {"mail_1": "waiting"}
-    office.open()
+    office.server.open()
     await office.post.work_once()
     assert len(office.inbox.mails) == 1
     assert (await office.states()) == {"mail_1": "done"}
 
 
 async def test_a_server_that_says_later_is_asked_later_and_one_that_says_never_is_not(office: Office) -> None:
-    office.open()
+    office.server.open()
     office.inbox.refuse = "451 4.7.1 greylisted"
     await office.put()
     await office.post.work_once()
@@ -165,7 +131,7 @@ async def test_after_two_days_a_letter_is_given_up(office: Office) -> None:
 
 
 async def test_a_letter_that_cannot_be_written_holds_up_no_other(office: Office) -> None:
-    office.open()
+    office.server.open()
     await office.put("bad", "mail_0")
     await office.put("unknown", "mail_00")
     await office.put()
@@ -174,7 +140,7 @@ async def test_a_letter_that_cannot_be_written_holds_up_no_other(office: Office)
 
 
 async def test_when_there_is_nothing_to_say_any_more_nothing_is_sent(office: Office) -> None:
-    office.open()
+    office.server.open()
     office.words["hello"] = None
     await office.put()
     await office.post.work_once()
@@ -231,3 +197,39 @@ def test_a_password_is_never_sent_in_the_clear_to_another_machine(
 def test_other_addresses_of_a_mail_server_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"must be|the port|something after|without a"):
         smtp_server(url)
+
+
+async def test_the_whole_server_mails_its_links_and_receipts(tmp_path: Path) -> None:
+    server = MailServer()
+    server.open()
+    mail = {"smtp_url": server.url, "mail_from": "rooms@example.org"}
+    try:
+        async with running_app(tmp_path, media_workers=0, **mail) as app, Visitor(app) as ana:
+
+            async def mails(count: int) -> str:
+                async with asyncio.timeout(20):
+                    while len(server.inbox.mails) < count:
+                        await asyncio.sleep(0.05)
+                return text_of(server.inbox.mails[-1])
+
+            assert (await ana.call("POST", "/api/signin", {"email": "ana@example.org"}))[0] == 202
+            link = re.search(r"/signin#token=(\S+)", await mails(1))
+            assert link is not None
+            assert (await ana.open(link[1]))[0] == 200
+            async with ana.http.get(f"{app.url}/sandbox/mail") as response:
+                assert response.status == 404, "mail that is sent is not shown"
+            room = await app.create_room()
+            await app.host(room)
+            order = await app.buy(room, email="bo@example.org")
+            asked = {"refund_id": f"rfd_{secrets.token_urlsafe(16)}", "order_id": order.id}
+            refund = asked | {"reason": "goodwill", "part": "all"}
+            await app.call("POST", f"/api/host/rooms/{room.id}/refunds", refund, room.host_key)
+            async with asyncio.timeout(20):
+                while (await app.state(order))["state"] != "refunded":
+                    await asyncio.sleep(0.05)
+            await ask_receipts(app.parts.payments.ctx)
+            text = await mails(2)
+            assert "Italian conversation" in text
+            assert "Total: 0.00 EUR" in text
+    finally:
+        server.close()

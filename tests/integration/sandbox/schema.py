@@ -14,7 +14,7 @@ from typing import Any, ForwardRef, Literal, Union, get_args, get_origin
 
 import stripe
 from stripe._list_object import ListObject
-from stripe._object_classes import OBJECT_CLASSES
+from stripe._object_classes import OBJECT_CLASSES, V2_OBJECT_CLASSES
 from stripe._stripe_object import StripeObject, UntypedStripeObject
 
 # How a class is called in annotations, where that is not its own name.
@@ -33,7 +33,7 @@ def problems(answer: dict[str, Any]) -> list[str]:
 
 
 def class_of(kind: object) -> type | None:
-    entry = OBJECT_CLASSES.get(kind)
+    entry = OBJECT_CLASSES.get(kind) or V2_OBJECT_CLASSES.get(kind)
     return None if entry is None else getattr(importlib.import_module(entry[0]), entry[1])
 
 

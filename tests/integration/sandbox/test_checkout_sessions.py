@@ -179,3 +179,18 @@ async def test_request_parameters_are_the_sdk_s_own_names(world: World):
 
     known = SessionCreateParams.__annotations__
     assert checkout_params().keys() | embedded().keys() <= known.keys()
+
+
+@pytest.mark.parametrize(("percent", "tax_minor"), [(None, 0), (10, 136), (19, 239)])
+async def test_tax_is_within_the_price(world: World, percent: int | None, tax_minor: int):
+    if percent is not None:
+        await world.control("tax", {"percent": 7})
+        await world.control("tax", {"percent": percent})
+    session = await world.session(automatic_tax={"enabled": True})
+    assert (session.amount_total, session.total_details.amount_tax) == (1500, tax_minor)
+    assert session.automatic_tax.status == "complete"
+    lines = await world.client.v1.checkout.sessions.line_items.list_async(session.id)
+    assert [line.amount_tax for line in lines.data] == [tax_minor]
+    untaxed = await world.session()
+    assert untaxed.total_details.amount_tax == 0
+    assert (await world.control("tax", {"percent": True}))["status"] == 400

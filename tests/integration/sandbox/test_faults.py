@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 import stripe
 
-from .world import World, build_world
+from .world import SECRET_KEY, World, build_world
 
 CREATE = "checkout.sessions.create"
 
@@ -125,3 +125,29 @@ async def test_switches_are_bounded(world: World):
     for _ in range(100):
         await fault(world, "slow")
     assert (await world.control("faults", {"operation": CREATE, "fault": "slow"}))["status"] == 429
+
+
+CREATES = {
+    "customers.create": ("/v1/customers", {"email": "pat@example.org"}),
+    "setup_intents.create": ("/v1/setup_intents", {"payment_method": "pm_card_visa"}),
+    "payment_intents.create": ("/v1/payment_intents", {"amount": "500", "currency": "eur"}),
+    "billing_portal.sessions.create": ("/v1/billing_portal/sessions", {"customer": "CUSTOMER"}),
+}
+
+
+@pytest.mark.parametrize("operation", CREATES)
+async def test_whatever_is_made_is_made_once_though_the_answer_was_lost(world: World, operation: str):
+    path, params = CREATES[operation]
+    customer = await world.client.v1.customers.create_async({})
+    params = {name: customer.id if value == "CUSTOMER" else value for name, value in params.items()}
+    headers = {"Authorization": f"Bearer {SECRET_KEY}", "Idempotency-Key": "once"}
+    await world.control("faults", {"operation": operation, "fault": "truncate_after_commit"})
+    with pytest.raises(aiohttp.ClientPayloadError):
+        async with world.http.post(world.url + path, data=params, headers=headers) as cut:
+            await cut.read()
+    ids = set()
+    for _ in range(2):
+        async with world.http.post(world.url + path, data=params, headers=headers) as answer:
+            assert answer.headers["Idempotent-Replayed"] == "true"
+            ids.add((await answer.json())["id"])
+    assert len(ids) == 1

@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
+from .test_connect import ACCOUNT
 from .world import World, embedded
 
 pytestmark = pytest.mark.browser
@@ -248,6 +249,39 @@ async def look_at_subscribing(world: World, page: Page, found: dict[str, list[st
     await look(page, "open", found, name="portal")
     await page.get_by_text("Change the card").click()
     await look(page, "open", found, name="portal, card")
+    account = await world.client.v2.core.accounts.create_async(ACCOUNT)
+    await page.goto(await link_for(world, account.id))
+    await look(page, "open", found, name="onboarding")
+    await page.locator("#go").click()
+    await page.wait_for_url(f"{BACK}earnings")
+    await page.go_back()
+    await look(page, "used", found, name="onboarding, used")
+
+
+async def link_for(world: World, account_id: str) -> str:
+    onboarding = {"refresh_url": f"{BACK}again", "return_url": f"{BACK}earnings"}
+    case = {"type": "account_onboarding", "account_onboarding": onboarding}
+    link = await world.client.v2.core.account_links.create_async({"account": account_id, "use_case": case})
+    return str(link.url)
+
+
+async def test_onboarding_left_and_taken_up_again(world: World, page: Page):
+    account = await world.client.v2.core.accounts.create_async(ACCOUNT)
+    first = await link_for(world, account.id)
+    await page.goto(first)
+    await page.get_by_role("radio", name="Leave unfinished").check()
+    await page.locator("#go").click()
+    await page.wait_for_url(f"{BACK}earnings")
+    await page.goto(first)
+    await page.locator("#again").click()
+    await page.wait_for_url(f"{BACK}again")
+    await page.goto(await link_for(world, account.id))
+    await page.locator("#go").click()
+    await page.wait_for_url(f"{BACK}earnings")
+    found = await world.client.v2.core.accounts.retrieve_async(
+        account.id, {"include": ["configuration.recipient"]}
+    )
+    assert found.configuration.recipient.capabilities.stripe_balance.stripe_transfers.status == "active"
 
 
 def subscription(**data: Any) -> dict[str, Any]:
@@ -283,7 +317,7 @@ async def test_subscribing_says_what_it_costs_and_the_portal_ends_it(world: Worl
     await page.goto(session.url)
     assert await page.locator("#amount").inner_text() == "€0.00"
     terms = await page.locator("#terms").inner_text()
-    assert terms == "€9.00 every month, from after 7 days, until you cancel."
+    assert terms == "€9.00 every month, starting after 7 days, until you cancel."
     await choose(page, "declines_later")
     await page.wait_for_url(f"{BACK}back?*")
     done = await world.client.v1.checkout.sessions.retrieve_async(session.id)

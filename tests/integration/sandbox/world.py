@@ -188,7 +188,8 @@ def recorder(answers: list[dict[str, Any]]) -> Any:
     @web.middleware
     async def record(request: web.Request, handler: Any) -> web.StreamResponse:
         response = await handler(request)
-        if request.path.startswith("/v1/") and isinstance(response, web.Response) and response.text:
+        shaped = request.path.startswith(("/v1/", "/v2/core/account"))
+        if shaped and isinstance(response, web.Response) and response.text:
             answers.append(json.loads(response.text))
         return response
 

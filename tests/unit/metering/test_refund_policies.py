@@ -97,6 +97,7 @@ def test_little_is_under_five_minutes_or_under_a_quarter() -> None:
         (Sale(1500, "eur", 900, used_ms=300_000), "unused", 1000),
         (Sale(1500, "eur", 900, gone_minor=600, used_ms=300_000), "unused", 400),
         (Sale(1500, "eur", 900, used_ms=900_000), "unused", 0),
+        (Sale(0, "eur", 0), Seconds(60), 0),  # paid for by use, and nothing was used
         (Sale(1500, "eur", None), "unused", 1500),
         (Sale(1500, "eur", None, used_ms=1), "unused", 0),
     ],
