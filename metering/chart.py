@@ -216,6 +216,19 @@ def topup_gone(gone: Gone, user_id: str, available_minor: int, currency: str) ->
     )
 
 
+def topup_back(gone: Gone, user_id: str, owed_minor: int, currency: str) -> tuple[Transfer, ...]:
+    """A refund of a top-up came back (`name` is the refund's): the other way round, what the person owes first."""
+    name, code, stripe = gone.name, "unrefund", accounts.STRIPE_CLEARING
+    wallet, owed = accounts.wallet(user_id), accounts.receivable(user_id)
+    repaid_minor = min(gone.money_minor, max(0, owed_minor))
+    return (
+        *_move(f"unrefund:{name}", stripe, wallet, gone.money_minor - repaid_minor, currency, code),
+        *_move(f"unrefund_short:{name}", stripe, owed, repaid_minor, currency, code),
+        *_move(f"unrefund_fee:{name}", stripe, accounts.PLATFORM_FEE, gone.fee_minor, currency, code),
+        *_move(f"rebonus:{name}", accounts.PROMO, wallet, gone.bonus_minor, currency, "rebonus"),
+    )
+
+
 def shortfall_repaid(
     repayment_id: str, user_id: str, amount_minor: int, currency: str
 ) -> tuple[Transfer, ...]:

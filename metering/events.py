@@ -14,6 +14,7 @@ class EndCode(StrEnum):
     """Why a session ended. The stable codes of the wire message `ended`."""
 
     USED_UP = "used_up"
+    LAPSED = "lapsed"  # the subscription is not paid any more
     LEFT = "left"
     KICKED = "kicked"
     REPLACED = "replaced"

@@ -4,6 +4,8 @@ A fact is the state of one Checkout Session and its payment as just fetched; it 
 Rules:
 
 - Forward, never back: an order that was granted is never ungranted by an older fact; refunds and disputes only grow.
+  The one exception has a name each time: a refund that failed is booked back, once (`metering.refunds`). The access that
+  it ended stays ended: it is asked for again, and is the payer's money or nobody's.
 - The same fact again decides `Nothing`.
 - Money that arrives after the order expired, was canceled or failed still grants: it did arrive. When it cannot be
   served, `refund_due` gives it back.
@@ -25,6 +27,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from metering.money import round_refund_up
+from metering.refunds import RecordRefund, RefundFailed, SeenRefund, to_book
 
 Mode = Literal["sandbox", "test", "live"]
 Dispute = Literal["none", "open", "won", "lost"]
@@ -48,7 +51,8 @@ class OrderSnapshot:
     """What we hold about one purchase. `seconds` None: unlimited. `granted`: its pass was granted or extended, once.
     `granted_before_ms`: what the pass had been granted when this order extended it (time is used in the order in
     which it was bought). `paid_ms`: when we first saw it paid (wall clock). `by_use`: `amount_minor` is only held;
-    `charged_minor` is what was taken of it in the end (None: not settled)."""
+    `charged_minor` is what was taken of it in the end (None: not settled). `refunds_booked_back`: ids of those that
+    failed after they were booked."""
 
     order_id: str
     state: OrderState
@@ -67,6 +71,7 @@ class OrderSnapshot:
     quarantine_reason: str | None = None
     by_use: bool = False
     charged_minor: int | None = None
+    refunds_booked_back: frozenset[str] = frozenset()
 
     @property
     def paid_minor(self) -> int:
@@ -76,7 +81,7 @@ class OrderSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PaymentFact:
-    """What Stripe says now about one Checkout Session and its payment."""
+    """What Stripe says now about one Checkout Session and its payment. `refunds`: each of them, where any are listed."""
 
     reference: str | None
     checkout_session_id: str
@@ -90,6 +95,7 @@ class PaymentFact:
     refunded_minor: int = 0
     dispute: Dispute = "none"
     payment_intent_id: str | None = None
+    refunds: tuple[SeenRefund, ...] = ()
 
 
 # --- decisions --------------------------------------------------------------------------------------------
@@ -125,13 +131,6 @@ class MarkExpired:
 @dataclass(frozen=True, slots=True)
 class MarkFailed:
     pass
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRefund:
-    """Book a refund of so much more than was booked before."""
-
-    amount_minor_delta: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +172,7 @@ Decision = (
     | MarkExpired
     | MarkFailed
     | RecordRefund
+    | RefundFailed
     | RecordDispute
     | EndAccess
     | RestoreAccess
@@ -194,7 +194,8 @@ def decide(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
     if order.state is OrderState.QUARANTINED:
         return (Nothing(),)
     if order.granted or _is_paid(fact):
-        decided = (*_grant(order), *_refund(order, fact), *_dispute(order, fact), *_access(order, fact))
+        moved = _taken_back(order, fact)
+        decided = (*_grant(order), *moved, *_access(order, after(order, moved)))
     else:
         decided = _unpaid(order, fact)
     return decided or (Nothing(),)
@@ -250,11 +251,17 @@ def _grant(order: OrderSnapshot) -> tuple[Decision, ...]:
     return (GrantPass(order.seconds),)
 
 
+def _taken_back(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
+    """Refunds first: a lost dispute takes what they have left."""
+    refunds = _refund(order, fact)
+    return (*refunds, *_dispute(after(order, refunds), fact))
+
+
 def _refund(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
     if order.by_use:
         return ()
-    delta_minor = min(fact.refunded_minor, order.amount_minor) - order.refunded_minor
-    return (RecordRefund(delta_minor),) if delta_minor > 0 else ()
+    known, booked_back = order.refunded_minor, order.refunds_booked_back
+    return to_book(known, order.amount_minor, fact.refunded_minor, fact.refunds, booked_back)
 
 
 def _dispute(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
@@ -262,8 +269,7 @@ def _dispute(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
         return ()
     if fact.dispute != "lost":
         return (RecordDispute(fact.dispute),)
-    refunded_minor = min(max(order.refunded_minor, fact.refunded_minor), order.paid_minor)
-    return (RecordDispute("lost", order.paid_minor - refunded_minor),)
+    return (RecordDispute("lost", order.paid_minor - order.refunded_minor),)
 
 
 def is_later(dispute: Dispute, known: Dispute) -> bool:
@@ -277,13 +283,12 @@ def worst_dispute(disputes: Iterable[Dispute]) -> Dispute:
     return next((one for one in _WORST_FIRST if one in found), "none")
 
 
-def _access(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
+def _access(order: OrderSnapshot, moved: OrderSnapshot) -> tuple[Decision, ...]:
     """Compare what the order may give before and after this fact."""
-    moved = after(order, (*_refund(order, fact), *_dispute(order, fact)))
     before, now = _access_ended(order), _access_ended(moved)
     if now is not None and before is None:
         return (EndAccess(now),)
-    if before is not None and now is None:
+    if before == "disputed" and now is None:
         return (RestoreAccess(),)
     return ()
 
@@ -315,6 +320,12 @@ def _after_refund(order: OrderSnapshot, decision: RecordRefund) -> OrderSnapshot
     return _with_state(replace(order, refunded_minor=order.refunded_minor + decision.amount_minor_delta))
 
 
+def _after_failed(order: OrderSnapshot, decision: RefundFailed) -> OrderSnapshot:
+    left_minor = order.refunded_minor - decision.amount_minor
+    known = order.refunds_booked_back | {decision.refund_id}
+    return _with_state(replace(order, refunded_minor=left_minor, refunds_booked_back=known))
+
+
 def _after_dispute(order: OrderSnapshot, decision: RecordDispute) -> OrderSnapshot:
     return _with_state(replace(order, dispute=decision.dispute))
 
@@ -339,6 +350,7 @@ _AFTER: Mapping[type, Callable[[OrderSnapshot, Any], OrderSnapshot]] = {
     MarkExpired: lambda order, _: replace(order, state=OrderState.EXPIRED),
     MarkFailed: lambda order, _: replace(order, state=OrderState.FAILED),
     RecordRefund: _after_refund,
+    RefundFailed: _after_failed,
     RecordDispute: _after_dispute,
     EndAccess: lambda order, _: order,
     RestoreAccess: lambda order, _: order,

@@ -40,6 +40,7 @@ from signaling.payments.sandbox import Sandbox
 from signaling.payments.service import Payments
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
+from signaling.payments.subscriptionroutes import SubscriptionRoutes
 from signaling.payments.walletroutes import WalletRoutes
 from signaling.people import signin
 from signaling.people.history import History
@@ -390,6 +391,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
     app.router.add_routes(payment_routes(parts.payments, parts.limiter, trusted))
     app.router.add_routes(RefundRoutes(parts.payments, parts.limiter, trusted).routes())
     app.router.add_routes(WalletRoutes(parts.payments, parts.limiter, trusted).routes())
+    app.router.add_routes(SubscriptionRoutes(parts.payments, parts.limiter, trusted).routes())
     app.router.add_routes(_admin_routes(parts).routes())
     app.router.add_routes(_gateway(parts).routes())
     app.router.add_routes(_stream_routes(parts).routes())

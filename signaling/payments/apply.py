@@ -17,11 +17,11 @@ from metering.orders import (
     OrderState,
     Quarantine,
     RecordDispute,
-    RecordRefund,
     RestoreAccess,
     after,
 )
 from metering.payouts import HOLDING_DAYS
+from metering.refunds import RecordRefund, RefundFailed
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
 from signaling.payments import filling
 from signaling.payments.port import Checkout
@@ -137,7 +137,7 @@ class Application:
         await rooms.mark_sold(self._tx, order.room)
         if order.funding == "metered":
             await self._open_first_window(pass_, granted_before_ms)
-        else:
+        elif order.funding != "subscription":  # whose invoices are the sales
             await self._book_sale()
         extends = order.extends_pass_id is not None
         self.notices.append(
@@ -196,12 +196,33 @@ class Application:
         }
 
     async def record_refund(self, decision: RecordRefund) -> None:
-        order, delta_minor = self._order, decision.amount_minor_delta
-        self._values["refunded_minor"] = order.refunded_minor + delta_minor
-        if order.purpose == "topup":
-            await self._take_credits(order.refunded_minor, delta_minor)
+        before_minor, delta_minor = self._refunded_minor, decision.amount_minor_delta
+        self._values["refunded_minor"] = before_minor + delta_minor
+        if self._order.purpose == "topup":
+            await self._take_credits(before_minor, delta_minor)
             return
-        await earnings.book_refund(self._tx, order.id, order.refunded_minor, delta_minor, self._stamp.now)
+        await earnings.book_refund(self._tx, self._order.id, before_minor, delta_minor, self._stamp.now)
+
+    async def refund_failed(self, decision: RefundFailed) -> None:
+        order, before_minor = self._order, self._refunded_minor
+        self._values["refunded_minor"] = before_minor - decision.amount_minor
+        if order.purpose == "topup":
+            back = filling.SentBack(decision.refund_id, before_minor, decision.amount_minor)
+            self.notices.extend(await filling.give_again(self._tx, order, back, self._stamp.now_text))
+            return
+        await earnings.book_failed_refund(
+            self._tx,
+            decision.refund_id,
+            order.id,
+            before_minor + order.lost_minor,
+            decision.amount_minor,
+            self._stamp.now,
+        )
+
+    @property
+    def _refunded_minor(self) -> int:
+        """By now, of what is being applied too."""
+        return int(self._values.get("refunded_minor", self._order.refunded_minor))
 
     async def record_dispute(self, decision: RecordDispute) -> None:
         order, dispute = self._order, decision.dispute
@@ -224,6 +245,8 @@ class Application:
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""
         found = await passes.pass_of_order(self._tx, self._order)
+        if self._order.access_ended:
+            return  # by a refund that failed and was asked for again
         if found is None or (decision.reason == "disputed" and await self._keeps_access()):
             return
         self._values["access_ended"] = True
@@ -274,6 +297,7 @@ _HANDLERS: Mapping[type, Callable[[Application, Any], Awaitable[None]]] = {
     GrantPass: Application.grant,
     ExtendPass: Application.extend,
     RecordRefund: Application.record_refund,
+    RefundFailed: Application.refund_failed,
     RecordDispute: Application.record_dispute,
     EndAccess: Application.end_access,
     RestoreAccess: Application.restore_access,

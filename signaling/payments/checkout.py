@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import structlog
@@ -11,7 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from metering.errors import RefusedError
 from metering.money import Money
 from metering.orders import OrderState
-from metering.tariff import Entrance, Free, Metered, PerMinute, Tariff, Wallet, length_of, price_of
+from metering.tariff import (
+    Entrance,
+    Free,
+    Metered,
+    PerMinute,
+    Subscription,
+    Tariff,
+    Wallet,
+    length_of,
+    price_of,
+)
 from signaling.errors import ApiError
 from signaling.http import Line
 from signaling.ids import secret_hash
@@ -21,7 +31,7 @@ from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.granting import insert_granted
 from signaling.payments.pricing import Asked, Quoted, price_order, quote, take_code
-from signaling.stores import passes, rates, rooms
+from signaling.stores import passes, people, rates, rooms, subscriptions
 from signaling.stores.database import Transaction
 from signaling.stores.orders import (
     BY_USE,
@@ -147,13 +157,15 @@ class _Maker:
         else:
             await self._require_extendable(tx, room, self._body.extends)
         tariff = await self._tariff(tx, room)
+        if isinstance(tariff, Subscription):
+            await self._require_subscriber(tx, room)
         unpriced = self._order(room, tariff, await self._terms(tx, room))
         priced = await price_order(tx, room, unpriced, self._body.code, self._now_s)
-        order = priced.order
+        order = await self._with_address(tx, priced.order)
         if order.funding == "wallet":
             granted, notices = await walletstays.open_stay(tx, order, room, self._stamp)
             return Made(granted, is_new=True, notices=notices)
-        if order.funding == "free" or order.amount_minor == 0:
+        if order.funding == "free" or (order.amount_minor == 0 and order.funding == "payment"):
             granted, notices = await insert_granted(tx, order, room, self._stamp)
             await take_code(tx, priced)
             return Made(granted, is_new=True, notices=notices)
@@ -196,6 +208,20 @@ class _Maker:
         if self._body.extends is not None and _funding(tariff) != "payment":
             raise ApiError(409, "not_extendable", "this room sells no time to add")
         return tariff
+
+    async def _require_subscriber(self, tx: Transaction, room: rooms.Room) -> None:
+        """Somebody who is signed in and has no subscription here. Raises ApiError 401, 409."""
+        if self._user_id is None:
+            raise ApiError(401, "sign_in_required", "sign in first: a subscription is kept on your page")
+        if await subscriptions.standing(tx, room.id, self._user_id) is not None:
+            raise ApiError(409, "already_subscribed", "you have a subscription of this room: see your page")
+
+    async def _with_address(self, tx: Transaction, order: Order) -> Order:
+        """The service writes to a subscriber: their own address, where no other was given."""
+        if order.funding != "subscription" or order.email is not None or order.user_id is None:
+            return order
+        subscriber = await people.by_id(tx, order.user_id)
+        return order if subscriber is None else replace(order, email=subscriber.email)
 
     async def _terms(self, tx: Transaction, room: rooms.Room) -> rates.Terms:
         """What is accepted with the order. Raises ApiError 409 `terms_changed` when the payer was shown another version."""
@@ -278,10 +304,12 @@ def _funding(tariff: Tariff) -> Funding:
     """Raises ApiError 409 `not_for_sale` for a tariff whose orders are not made here."""
     if isinstance(tariff, Entrance | PerMinute):
         return "payment"
-    if isinstance(tariff, Metered | Free | Wallet):
-        return (
-            "metered" if isinstance(tariff, Metered) else "wallet" if isinstance(tariff, Wallet) else "free"
-        )
+    if isinstance(tariff, Metered):
+        return "metered"
+    if isinstance(tariff, Wallet | Free):
+        return "wallet" if isinstance(tariff, Wallet) else "free"
+    if isinstance(tariff, Subscription):
+        return "subscription"
     raise ApiError(409, "not_for_sale", "this room cannot be paid for in this way")
 
 

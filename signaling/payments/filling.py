@@ -1,6 +1,7 @@
 """What a paid top-up puts into a wallet, and what takes it out again: a refund, or a dispute that was lost."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from metering import chart
 from metering.ledger import Transfer
@@ -9,7 +10,7 @@ from signaling.notices import Notice, StayLow
 from signaling.payments.customers import keep_card
 from signaling.payments.port import Checkout
 from signaling.payments.wallets import credits_of, key_of, package_of, tell_inside
-from signaling.stores import ledger, passes, wallets
+from signaling.stores import earnings, ledger, passes, wallets
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
 
@@ -56,8 +57,9 @@ async def take_back(
     key, package = key_of(order), package_of(order)
     back = back_for_refund(package, gone_minor, amount_minor)
     available_minor = (await credits_of(tx, key)).available_minor
+    failed = len(await earnings.refunds_booked_back(tx, order.id))
     gone = chart.Gone(
-        name=order.id if is_lost else f"{order.id}:{gone_minor}",
+        name=order.id if is_lost else f"{order.id}:{gone_minor}" + (f":{failed}" if failed else ""),
         code="dispute_lost" if is_lost else "refund",
         money_minor=back.money_minor,
         bonus_minor=back.bonus_minor,
@@ -66,3 +68,31 @@ async def take_back(
     await _book(tx, order, chart.topup_gone(gone, key.user_id, available_minor, key.currency), now_text)
     found = await credits_of(tx, key)
     return await tell_inside(tx, key, "balance_low", balance_minor=found.spendable_minor)
+
+
+@dataclass(frozen=True, slots=True)
+class SentBack:
+    """A refund of a top-up that a bank sent back; `gone_minor`: what had gone back with it."""
+
+    refund_id: str
+    gone_minor: int
+    amount_minor: int
+
+
+async def give_again(tx: Transaction, order: Order, back: SentBack, now_text: str) -> Sequence[Notice]:
+    """The credits come back: what is owed of them is paid first, and of the gift only what had been taken returns."""
+    key, package = key_of(order), package_of(order)
+    parts = back_for_refund(package, back.gone_minor - back.amount_minor, back.amount_minor)
+    taken_minor = await ledger.moved_minor(tx, order.id, "unbonus")
+    taken_minor -= await ledger.moved_minor(tx, order.id, "rebonus")
+    gone = chart.Gone(
+        name=back.refund_id,
+        code="refund",
+        money_minor=parts.money_minor,
+        bonus_minor=min(parts.bonus_minor, taken_minor),
+        fee_minor=parts.fee_minor,
+    )
+    owed_minor = (await credits_of(tx, key)).owed_minor
+    await _book(tx, order, chart.topup_back(gone, key.user_id, owed_minor, key.currency), now_text)
+    found = await credits_of(tx, key)
+    return await tell_inside(tx, key, "topped_up", balance_minor=found.spendable_minor)

@@ -11,7 +11,8 @@ from typing import Any
 import structlog
 
 from metering.funding import BACKED, PENDING
-from metering.orders import Decision, RecordDispute, RecordRefund, after, is_later, worst_dispute
+from metering.orders import Decision, RecordDispute, after, is_later, worst_dispute
+from metering.refunds import RecordRefund, Step, booked_after, to_book
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
 from signaling.payments import seenrefunds
@@ -214,14 +215,19 @@ class _Applying:
         window, order, fact = self.window, self.stay.order, self.fact
         await note_refunds(self.tx, order.id, fact.refunds, self.now_text)
         decisions: list[Decision] = []
-        refunded_minor = window.refunded_minor
         seen_minor = 0 if fact.charge is None else fact.charge.refunded_minor
-        delta_minor = min(seen_minor, window.charged_minor or 0) - window.refunded_minor
-        if delta_minor > 0:
-            refunded_minor += delta_minor
-            decisions.append(RecordRefund(delta_minor))
-            before_minor = window.refunded_minor
-            await earnings.book_refund(self.tx, window.id, before_minor, delta_minor, self.now)
+        refunds = to_book(
+            window.refunded_minor,
+            window.charged_minor or 0,
+            seen_minor,
+            seenrefunds.plain(fact.refunds),
+            await earnings.refunds_booked_back(self.tx, order.id),
+        )
+        refunded_minor = window.refunded_minor
+        for step in refunds:
+            await self._book_refund(step, refunded_minor)
+            refunded_minor = booked_after(refunded_minor, (step,))
+        decisions.extend(refunds)
         dispute, lost_minor = window.dispute, window.lost_minor
         if is_later(fact.dispute, window.dispute):
             dispute = fact.dispute
@@ -241,6 +247,14 @@ class _Applying:
             lost_minor=order.lost_minor + lost_minor - window.lost_minor,
         )
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
+
+    async def _book_refund(self, step: Step, before_minor: int) -> None:
+        tx, sale_id, now = self.tx, self.window.id, self.now
+        if isinstance(step, RecordRefund):
+            await earnings.book_refund(tx, sale_id, before_minor, step.amount_minor_delta, now)
+            return
+        gone_minor = before_minor + self.window.lost_minor
+        await earnings.book_failed_refund(tx, step.refund_id, sale_id, gone_minor, step.amount_minor, now)
 
     async def _settled(self, charged_minor: int) -> None:
         """What was really taken is booked, whatever was meant to be."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from signaling.notices import Notice
-from signaling.payments import onfile, reconcile, refunding, stays
+from signaling.payments import onfile, reconcile, refunding, stays, subscribing
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.errors import ImpossibleError, LaterError
 from signaling.payments.port import OutcomeUnknownError, RefusedByServiceError
@@ -139,4 +139,5 @@ _KINDS: Mapping[str, Callable[[Context, OutboxRow], Awaitable[None]]] = {
     "release_window": _release_window,
     "expire_checkout": _expire,
     "refund": refunding.refund,
+    subscribing.CANCEL: subscribing.cancel,
 }

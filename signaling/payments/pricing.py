@@ -56,15 +56,17 @@ async def price_order(
 
     Only what is bought whole has parts here: what is paid for by use is priced when it is settled.
     """
-    if order.funding != "payment":
-        if code:
-            raise _refused("code_not_here")
+    if order.funding != "payment" and code:
+        raise _refused("code_not_here")
+    if order.funding not in {"payment", "subscription"}:
         return Priced(order)
     listed = Money(order.amount_minor, order.currency)
     quoted = await quote(tx, room, listed, Asked(code, now_s, order.user_id, order.email))
     if quoted.parts.amount_minor == 0 and order.extends_pass_id is not None:
         raise _refused("code_not_here")  # a whole gift is a pass of its own
     priced = _with_parts(order, quoted.parts, quoted.promotion)
+    if order.funding == "subscription" and order.tariff.get("trial_days"):
+        priced = replace(priced, amount_minor=0)  # the parts are those of the periods that follow
     return Priced(priced, quoted.promotion, quoted.person or order.id)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from metering.refunds import SeenRefund
 from signaling.payments.port import RefundFact
 from signaling.stores import refunds
 from signaling.stores.database import Transaction
@@ -11,6 +12,13 @@ _STATES: Mapping[str, refunds.RefundState] = {
     "failed": "failed",
     "canceled": "failed",
 }
+
+
+def plain(facts: Iterable[RefundFact]) -> tuple[SeenRefund, ...]:
+    """As the rules look at them."""
+    return tuple(
+        SeenRefund(one.refund_id, one.amount_minor, _STATES.get(one.status) == "failed") for one in facts
+    )
 
 
 async def note_refunds(tx: Transaction, order_id: str, facts: Iterable[RefundFact], now_text: str) -> None:

@@ -18,6 +18,7 @@ from signaling.payments import (
     outbox,
     receipts,
     stays,
+    subscribing,
     sweeper,
     views,
     webhook,
@@ -152,6 +153,7 @@ class Payments:
     async def catch_up(self) -> int:
         """Stores the events that never came; how many. Raises OutcomeUnknownError."""
         missed = await sweeper.catch_up(self.ctx)
+        await subscribing.refresh_unheard(self.ctx)
         if missed:
             log.info("events_caught_up", count=missed)
             self.wake()

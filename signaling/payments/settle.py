@@ -9,10 +9,10 @@ from dataclasses import asdict, replace
 
 from metering.orders import OrderState, Quarantine, decide
 from signaling.notices import Notice
-from signaling.payments import apply, holds, onfile, reconcile, seenrefunds
+from signaling.payments import apply, holds, onfile, reconcile, seenrefunds, subscribing
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
-from signaling.stores import inbox
+from signaling.stores import earnings, inbox
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, UNPAID, Order, get_order, update_order
 
@@ -36,9 +36,10 @@ async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> 
     checkout = await _fetch(ctx, order, order.payment_ref)
     if checkout is not None and order.funding not in BY_USE:
         checkout = await _with_sent_back(ctx, order, checkout)
+    seen = None if checkout is None else await subscribing.look_of_order(ctx, order, checkout)
     ctx.step("fetched")
     if checkout is not None:
-        await _apply(ctx, order_id, checkout, event_ids)
+        await _apply(ctx, order_id, checkout, event_ids, seen)
     else:
         await _close_events(ctx, event_ids)
     return await _read(ctx, order_id)
@@ -98,7 +99,9 @@ async def _put_aside(ctx: Context, order_id: str, payment_ref: str) -> None:
     await ctx.write(work)
 
 
-async def _apply(ctx: Context, order_id: str, checkout: Checkout, event_ids: Sequence[str]) -> None:
+async def _apply(
+    ctx: Context, order_id: str, checkout: Checkout, event_ids: Sequence[str], seen: subscribing.Seen | None
+) -> None:
     # Made outside: the transaction may run again.
     stamp = apply.Stamp(
         ctx.new_id("pass"), ctx.now_s(), ctx.now_text(), holding_days=ctx.settings.earnings_days
@@ -107,15 +110,19 @@ async def _apply(ctx: Context, order_id: str, checkout: Checkout, event_ids: Seq
     async def work(tx: Transaction) -> Sequence[Notice]:
         order = await get_order(tx, order_id)
         assert order is not None, "orders are never deleted"
-        decisions = decide(order.snapshot(), checkout.fact)
+        booked_back = await earnings.refunds_booked_back(tx, order_id)
+        known = replace(order.snapshot(), refunds_booked_back=booked_back)
+        fact = replace(checkout.fact, refunds=seenrefunds.plain(checkout.refunds))
+        decisions = decide(known, fact)
         application = apply.Application(tx, order, checkout, stamp)
         await application.run(decisions)
+        followed = [] if seen is None else await subscribing.apply(tx, order_id, seen, stamp)
         reasons = [one.reason for one in decisions if isinstance(one, Quarantine)]
         for reason in reasons:
             await _quarantine(tx, order_id, reason, checkout, stamp.now_text)
         for event_id in event_ids:
             await inbox.close_event(tx, event_id, "quarantined" if reasons else "applied")
-        return application.notices
+        return [*application.notices, *followed]
 
     await ctx.write(work)
 

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import select, update
 
 from signaling.notices import Notice, OutboxFilled
-from signaling.payments import automatic, dues, funding, onfile, reconcile, refunding, stays
+from signaling.payments import automatic, dues, funding, onfile, reconcile, refunding, stays, subscribing
 from signaling.payments.context import Context
 from signaling.payments.port import OutcomeUnknownError, ServiceEvent
 from signaling.payments.settle import settle
@@ -31,6 +31,7 @@ async def sweep(ctx: Context) -> bool:
     asked = await _expire_unpaid(ctx) + await automatic.refund_by_policy(ctx)
     asked += await stays.settle_stale(ctx)
     asked += await refunding.retry_failed(ctx)
+    asked += await subscribing.sweep(ctx)
     await dues.make_due_available(ctx)
     if asked:
         ctx.notices.publish(OutboxFilled())

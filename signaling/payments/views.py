@@ -8,6 +8,7 @@ from sqlalchemy import select
 from metering.funding import BACKED
 from metering.money import Money
 from metering.orders import OrderState
+from signaling.payments import subscribing
 from signaling.payments.pricing import Quoted
 from signaling.payments.settings import PaymentsSettings
 from signaling.stores import passes, refunds, rooms, windows
@@ -125,6 +126,7 @@ async def order_view(tx: Transaction, settings: PaymentsSettings, order: Order) 
         "pass": pass_view(found) if found else None,
         "refund": _refund_view(given_back[-1]) if given_back else None,
         "use": await use_view(tx, order, found),
+        "subscription": await subscribing.of_order(tx, order),
     }
     return view | {name: value for name, value in optional.items() if value is not None}
 

@@ -11,7 +11,7 @@ from signaling.payments.context import Context, side_by_side
 from signaling.payments.holds import find_stay
 from signaling.payments.port import OutcomeUnknownError
 from signaling.payments.settle import settle
-from signaling.stores import inbox, windows
+from signaling.stores import inbox, subscriptions, windows
 from signaling.stores.database import Transaction
 from signaling.stores.inbox import InboxEvent
 from signaling.stores.orders import Order, find_by_checkout, find_by_payment_intent, get_order
@@ -52,7 +52,7 @@ def _intents(events: Sequence[InboxEvent]) -> list[tuple[str, str]]:
     """The payments that the events are about, with our reference where they carry it."""
     found: dict[str, str] = {}
     for event in events:
-        if event.payload.get("object") != "checkout.session":
+        if event.payload.get("object") not in {"checkout.session", "subscription", "invoice"}:
             metadata = event.payload.get("metadata") or {}
             intent = str(event.payload.get("payment_intent") or event.object_id)
             found[intent] = found.get(intent) or str(metadata.get("reference") or "")
@@ -101,10 +101,22 @@ async def _find(tx: Transaction, event: InboxEvent) -> Order | None:
     payload = event.payload
     if payload.get("object") == "checkout.session":
         found = await find_by_checkout(tx, event.object_id)
+    elif payload.get("object") in {"subscription", "invoice"}:
+        found = await _subscribed(tx, payload)
     else:
-        intent = payload.get("payment_intent") or payload.get("id")
-        found = await find_by_payment_intent(tx, str(intent)) or await _order_of_window(tx, str(intent))
+        intent = str(payload.get("payment_intent") or payload.get("id"))
+        found = await find_by_payment_intent(tx, intent) or await _order_of_window(tx, intent)
+        billed = None if found is not None else await subscriptions.order_of_intent(tx, intent)
+        found = found if billed is None else await get_order(tx, billed)
     return found or await get_order(tx, _named_order(payload))
+
+
+async def _subscribed(tx: Transaction, payload: dict[str, Any]) -> Order | None:
+    """The order behind a subscription, or behind the subscription of an invoice."""
+    details = (payload.get("parent") or {}).get("subscription_details") or {}
+    subscription = details.get("subscription") if payload.get("object") == "invoice" else payload.get("id")
+    known = await subscriptions.get(tx, str(subscription))
+    return await get_order(tx, known.order_id if known else _named_order(details))
 
 
 async def _order_of_window(tx: Transaction, payment_intent_id: str) -> Order | None:

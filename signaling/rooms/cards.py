@@ -73,7 +73,11 @@ async def _sold(tx: Transaction, room: store.Room) -> Tariff | None:
 
 
 async def _offers(tx: Transaction, room: store.Room, tariff: Tariff) -> list[dict[str, Any]]:
-    fee = (await figures_of_room(tx, room)).fee if tariff.kind in {"entrance", "per_minute"} else NO_FEE
+    fee = (
+        (await figures_of_room(tx, room)).fee
+        if tariff.kind in {"entrance", "per_minute", "subscription"}
+        else NO_FEE
+    )
     return [_offer(choice, fee) for choice in choices(tariff)]
 
 

@@ -25,6 +25,7 @@ CLOSE_CODES = {
     "slow_client": 4408,
     "rate_limited": 4429,
     "used_up": 4000,
+    "lapsed": 4403,
     "left": 4000,
     "kicked": 4403,
     "refunded": 4403,

@@ -10,7 +10,9 @@ from signaling.stores.orders import orders_of_pass
 
 async def orders_behind(tx: Transaction, pass_id: str) -> tuple[OrderSnapshot, ...]:
     """The order that granted the pass and those that extended it, as the books hold them now."""
-    return tuple([order.snapshot() for order in await orders_of_pass(tx, pass_id)])
+    behind = await orders_of_pass(tx, pass_id)
+    # A subscription's period is not given back by the hour.
+    return tuple([order.snapshot() for order in behind if order.funding != "subscription"])
 
 
 def given_back(

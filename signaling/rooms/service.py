@@ -653,6 +653,8 @@ class Rooms:
         stay = self.runner.stays.get(payer.id)
         if pass_.state in GONE_STATES:
             self.end(payer, pass_.state)
+        elif pass_.state == "used_up" and pass_.funding == "subscription":
+            self.end(payer, "lapsed")
         elif pass_.state == "used_up" and pass_.remaining_ms:
             self.end(payer, "used_up")  # closed with time left: its holds are about to lapse
         elif stay is not None and pass_.granted_ms != payer.granted_ms:

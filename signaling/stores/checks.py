@@ -12,6 +12,7 @@ from signaling.stores.earningchecks import earning_faults
 from signaling.stores.orders import BY_USE, UNPAID
 from signaling.stores.schema import (
     balances,
+    invoices,
     orders,
     outbox,
     passes,
@@ -19,6 +20,7 @@ from signaling.stores.schema import (
     refunds,
     rooms,
     segments,
+    subscriptions,
     transfers,
     windows,
 )
@@ -71,7 +73,7 @@ def _booked(code: str) -> Any:
 
 
 def _paid() -> Any:
-    """What an order was paid: its amount, or what the holds of its call were charged."""
+    """What an order was paid: its amount, what the holds of its call were charged, or its subscription's invoices."""
     of_order = or_(passes.c.order_id == orders.c.id, passes.c.id == orders.c.extends_pass_id)
     charged = (
         select(func.coalesce(func.sum(windows.c.charged_minor), 0))
@@ -79,7 +81,17 @@ def _paid() -> Any:
         .where(of_order, windows.c.state == "settled")
         .scalar_subquery()
     )
-    return case((orders.c.funding.in_(BY_USE), charged), else_=orders.c.amount_minor)
+    billed = (
+        select(func.coalesce(func.sum(invoices.c.amount_minor), 0))
+        .join(subscriptions, subscriptions.c.id == invoices.c.subscription_id)
+        .where(subscriptions.c.order_id == orders.c.id)
+        .scalar_subquery()
+    )
+    return case(
+        (orders.c.funding.in_(BY_USE), charged),
+        (orders.c.funding == "subscription", billed),
+        else_=orders.c.amount_minor,
+    )
 
 
 _MOVED = balances.c.debits_minor - balances.c.credits_minor

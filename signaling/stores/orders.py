@@ -279,7 +279,7 @@ async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Ord
         .join(rooms, rooms.c.id == orders.c.room_id)
         # What cost nothing is never due, and must not crowd out what is.
         .where(orders.c.granted, ~orders.c.access_ended, orders.c.amount_minor > 0, kept, gone, alive)
-        .where(orders.c.funding.not_in(BY_USE))  # what was not used was never charged
+        .where(orders.c.funding.not_in((*BY_USE, "subscription")))  # not bought by the hour
     )
     return await _all(tx, query.order_by(orders.c.paid_at_s).limit(limit))
 

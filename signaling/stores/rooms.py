@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping, and_, case, exists, func, or_, select, update
 
 from signaling.stores.database import Transaction
-from signaling.stores.schema import orders, passes, rooms, runs
+from signaling.stores.schema import invoices, orders, passes, rooms, runs, subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,17 @@ class Earnings:
 async def earnings(tx: Transaction, room_id: str) -> Earnings:
     # What is paid for by use is earned when it is charged, not when it is held.
     by_use = orders.c.funding.in_(("metered", "wallet"))
-    earned = case((by_use, func.coalesce(orders.c.charged_minor, 0)), else_=orders.c.amount_minor)
+    billed = (
+        select(func.coalesce(func.sum(invoices.c.amount_minor), 0))
+        .join(subscriptions, subscriptions.c.id == invoices.c.subscription_id)
+        .where(subscriptions.c.order_id == orders.c.id)
+        .scalar_subquery()
+    )
+    earned = case(
+        (by_use, func.coalesce(orders.c.charged_minor, 0)),
+        (orders.c.funding == "subscription", billed),
+        else_=orders.c.amount_minor,
+    )
     query = select(
         func.coalesce(func.sum(earned), 0),
         func.coalesce(func.sum(orders.c.refunded_minor + orders.c.lost_minor), 0),

@@ -157,7 +157,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 /** @typedef {{id: string, state: "waiting" | "active" | "used_up" | "refunded" | "disputed" | "revoked", granted_ms: number | null, used_ms: number, remaining_ms: number | null}} Pass */
 /**
  * @typedef {{order_id: string, state: string, room: {slug: string, title: string}, amount_minor: number, currency: string, seconds: number | null,
- *   checkout?: Checkout | null, failure?: any, pass?: Pass | null, refund?: any, waits?: boolean, funding?: string, use?: Use | null}} Order
+ *   checkout?: Checkout | null, failure?: any, pass?: Pass | null, refund?: any, waits?: boolean, funding?: string, use?: Use | null, subscription?: Subscription | null}} Order
  */
 /** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string}} NewRoom */
 /** @typedef {{id: string, slug: string, share_url: string, host_url: string, host_key: string}} CreatedRoom */
@@ -200,6 +200,20 @@ export const forgetCard = (id) => callAs("DELETE", `/api/me/cards/${enc(id)}`);
 export const createTopup = (currency, topup, secret) => callAs("POST", `/api/wallets/${enc(currency)}/topups`, { body: topup, secret });
 
 /** @typedef {{list_minor: number, discount_minor: number, fee_on_top_minor: number, raised_minor: number, amount_minor: number, currency: string}} Quote */
+
+/**
+ * @typedef {{id: string, order_id: string, room: {slug: string, title: string}, status: string, price: Money, interval: "month" | "year", current_period_end: string,
+ *   cancel_at_period_end: boolean, access_until: string | null}} Subscription
+ */
+
+/** @returns {Promise<{subscriptions: Subscription[]}>} */
+export const getSubscriptions = () => callAs("GET", "/api/me/subscriptions");
+
+/** Where the payment service lets one change card and subscription. @param {string} id @returns {Promise<{url: string}>} */
+export const openPortal = (id) => callAs("POST", `/api/me/subscriptions/${enc(id)}/portal`, { body: {} });
+
+/** Asks the payment service what has changed. @param {string} id @returns {Promise<{subscriptions: Subscription[]}>} */
+export const refreshSubscription = (id) => callAs("POST", `/api/me/subscriptions/${enc(id)}/refresh`, { body: {} });
 
 /** What an order would cost now. @param {string} slug @param {{seconds?: number, email?: string, code?: string}} asked @returns {Promise<Quote>} */
 export const getQuote = (slug, asked) => callAs("POST", `/api/rooms/${enc(slug)}/quote`, { body: asked });

@@ -125,6 +125,7 @@ class CallPage {
   noticed(notice) {
     if (notice.kind === "warning") toast(text.notices.warning(formatLength(Math.round((notice.remaining_ms ?? 0) / 60_000) * 60)), { icon: "clock", duration_ms: 8_000 });
     if (notice.kind === "host_away") this.ask();
+    if (notice.kind === "lapsing") toast(text.notices.lapsing(formatLength(notice.seconds ?? 0)), { kind: "danger", icon: "warning", duration_ms: 20_000 });
     if (notice.kind === "action_needed") this.askBank(notice);
     if (notice.balance) this.balanced(notice, notice.balance.amount_minor);
     else if (notice.kind === "funded" || notice.kind === "funding_failed") this.funded(notice);
@@ -245,7 +246,8 @@ class CallPage {
     this.media.close();
     this.view.panel.close();
     this.view.refresh();
-    const code = ended.code in text.ended ? ended.code : "unknown";
+    const known = ended.code in text.ended ? ended.code : "unknown";
+    const code = known === "pass_used_up" && this.card.tariff.kind === "subscription" ? "lapsed" : known;
     const words = (this.credits && CREDIT_ENDS[code]) || USE_ENDS[code];
     if (this.byUse && words) { this.settled(ended, words); return; }
     const [title, note] = /** @type {Record<string, string[]>} */ (text.ended)[code];
@@ -275,6 +277,7 @@ class CallPage {
   ways(code) {
     const page = `/r/${encodeURIComponent(this.card.slug)}`;
     const receipt = this.receipt();
+    if (code === "lapsed") return [linkButton(text.yourPage, "/me", { kind: "primary" }), button(text.goBack, { onClick: () => this.again() })];
     if (code === "replaced") return [button(text.useHere, { kind: "primary", onClick: () => this.again() }), receipt];
     if (BACK_IN.has(code)) return [button(text.goBack, { kind: "primary", onClick: () => this.again() }), receipt];
     if (code === "not_paid") return [linkButton(text.roomPage, page, { kind: "primary" })];

@@ -2,12 +2,12 @@
 
 import { announce, banner, button, byId, dataBlock, h, linkButton, replace, setBusy } from "./dom.js";
 import { icon } from "./icons.js";
-import { cancelOrder, createOrder, getOrder, refreshOrder } from "./api.js";
+import { cancelOrder, createOrder, getOrder, mayBeSignedIn, refreshOrder } from "./api.js";
 import { watchCard } from "./cardfeed.js";
 import { CreditsForm } from "./credits.js";
 import { cardView, isUnsettled, offerOf, opensRoom, pollDelay } from "./cardstate.js";
 import { devicePreview } from "./devices.js";
-import { formatClock, formatLength, formatMoney } from "./format.js";
+import { formatClock, formatDateTime, formatLength, formatMoney } from "./format.js";
 import { factLines, priceLines, stateBadges } from "./offer.js";
 import { OrderForm, lockLine } from "./orderform.js";
 import { currentOrder, forgetCurrentOrder, newOrderKey, rememberPayer, saveOrder, storageWorks } from "./orders.js";
@@ -134,6 +134,7 @@ class CardPage {
   };
 
   #formPanel() {
+    if (this.card.tariff.kind === "subscription" && !mayBeSignedIn()) return signInPanel();
     return [h("h2", null, t.formTitle), !storageWorks() && banner("warning", { text: t.noStorage }), this.form.element,
       this.card.privacy === "confidential" && this.#deviceCheck()];
   }
@@ -143,6 +144,7 @@ class CardPage {
     const seconds = this.order?.seconds ?? null;
     const left = pass?.remaining_ms ?? null;
     if (this.order?.use) return this.#heldPanel(this.order.use);
+    if (this.order?.subscription) return this.#subscribedPanel(this.order.subscription);
     const free = this.order?.funding === "free";
     const text = free ? t.freeText : seconds === null ? t.paidUnlimited : t.paidText(formatLength(seconds));
     return [
@@ -152,6 +154,17 @@ class CardPage {
       this.card.privacy === "confidential" && this.#deviceCheck(),
       linkButton(t.goIn, this.#callUrl(), { kind: "primary wide", icon: "arrow-right", id: "go-in" }),
       this.#receiptLink(t.moreWays),
+    ];
+  }
+
+  /** @param {{access_until: string | null}} subscription */
+  #subscribedPanel({ access_until }) {
+    return [
+      h("div", { class: "stack" }, h("h2", { class: "row" }, icon("check-circle"), t.subscribedTitle), h("p", null, t.subscribedText),
+        access_until && banner("warning", { text: t.subscribedUntil(formatDateTime(access_until)) })),
+      this.card.privacy === "confidential" && this.#deviceCheck(),
+      linkButton(t.goIn, this.#callUrl(), { kind: "primary wide", icon: "arrow-right", id: "go-in" }),
+      linkButton(t.yourPage, "/me", { kind: "quiet wide" }),
     ];
   }
 
@@ -196,6 +209,7 @@ class CardPage {
 
   /** A call that was paid for by use: what was charged of the hold. */
   #overNotice() {
+    if (this.order?.subscription) return { kind: /** @type {"warning"} */ ("warning"), title: t.lapsedTitle, text: t.lapsedText };
     const use = this.order?.use;
     if (!use) return null;
     const words = (/** @type {number | null} */ amount_minor) => formatMoney({ amount_minor: amount_minor ?? 0, currency: this.card.currency });
@@ -390,6 +404,12 @@ function waiting(title, text) {
 /** @param {string} iconName @param {string} title @param {string} text @param {import("./dom.js").Child[]} [actions] */
 function big(iconName, title, text, actions = []) {
   return h("div", { class: "till-panel__big", role: "status" }, icon(iconName, { className: "icon--large" }), h("h2", null, title), h("p", { class: "muted" }, text), actions);
+}
+
+/** A subscription is somebody's: who is not signed in does that first, and comes back here. */
+function signInPanel() {
+  return [h("h2", null, t.subscribeTitle), h("p", null, t.subscribeSignIn),
+    linkButton(t.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary wide", icon: "arrow-right", id: "subscribe-sign-in" })];
 }
 
 /** A button that turns into the check: asking for a camera belongs to a press, not to a page that opens. */

@@ -63,7 +63,7 @@ export function isUnserved(order, card) {
 
 /** Would something of this order go back if the host stayed away? @param {Order | null} order */
 export function isRefundable(order) {
-  if (!order?.pass || order.use || order.funding === "free") return false; // nothing was charged in advance
+  if (!order?.pass || order.use || order.funding === "free" || order.funding === "subscription") return false; // nothing was charged in advance
   const { remaining_ms, used_ms } = order.pass;
   return remaining_ms === null ? used_ms === 0 : remaining_ms > 0;
 }

@@ -65,6 +65,7 @@ export class OrderForm {
   /** How a call is paid for that is paid for by use: said before the card is asked. */
   #useField() {
     const { tariff, smallest_charge } = this.card;
+    if (tariff.kind === "subscription") return subscriptionNote(tariff, formatMoney(this.price));
     if (tariff.kind !== "metered") return null;
     const price = formatMoney(this.price);
     const length = formatLength(this.card.choices[0].seconds ?? tariff.window_s);
@@ -81,7 +82,7 @@ export class OrderForm {
     const { terms_url } = this.card;
     const words = terms_url
       ? h("span", null, t.termsBefore, h("a", { href: terms_url, target: "_blank", rel: "noopener noreferrer nofollow" }, t.termsLink), ".")
-      : h("span", null, this.card.tariff.kind === "metered" ? t.termsUse : t.termsNone);
+      : h("span", null, TERMS[this.card.tariff.kind] ?? t.termsNone);
     return h("div", { class: "field" }, h("label", { class: "check" }, this.terms, words), errorLine("payer-terms"));
   }
 
@@ -113,6 +114,7 @@ export class OrderForm {
     const quote = this.codeField?.quote;
     if (quote) { this.payText.textContent = quote.amount_minor === 0 ? t.payNothing : t.pay(formatMoney(quote)); return; }
     const price = formatMoney(this.price);
+    if (this.card.tariff.kind === "subscription") { this.payText.textContent = subscribeText(this.card.tariff, price); return; }
     this.payText.textContent = kind === "free" ? t.join : kind === "metered" ? t.hold(price) : t.pay(price);
   }
 
@@ -139,6 +141,20 @@ export class OrderForm {
   showProblem(problem) {
     replace(this.problem, problem);
   }
+}
+
+/** What is accepted where a room has no terms of its own. @type {Record<string, string>} */
+const TERMS = { metered: t.termsUse, subscription: t.termsSubscription };
+
+/** @param {import("./api.js").SubscriptionTariff} tariff @param {string} price */
+const subscribeText = ({ interval, trial_days }, price) => (trial_days ? t.subscribeTrial(trial_days) : t.subscribe[interval](price));
+
+/** What is charged and when, said before the card is asked. @param {import("./api.js").SubscriptionTariff} tariff @param {string} price */
+function subscriptionNote({ interval, trial_days }, price) {
+  const charged = trial_days ? t.subscribeLater[interval](price, trial_days) : t.subscribeCharged[interval](price);
+  return h("section", { class: "use-note stack stack--tight", "aria-labelledby": "use-title" },
+    h("h3", { class: "field__label", id: "use-title" }, t.useTitle),
+    h("ul", { class: "use-note__lines" }, h("li", null, charged), h("li", null, t.subscribeCancel)));
 }
 
 /** Is there a price that a code can lower? @param {Card} card */

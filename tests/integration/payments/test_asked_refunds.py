@@ -213,6 +213,9 @@ async def test_a_refund_that_the_bank_sends_back_is_asked_for_again_and_then_sho
     world.later(10_000)
     await world.settle_down()
     assert len(await world.rows("refunds")) == 3
+    assert (await world.one("orders"))["refunded_minor"] == 0
+    assert (await world.one("earnings"))["reversed_minor"] == 0
+    await world.assert_books_agree()
 
 
 async def test_what_was_given_up_is_shown_and_can_be_tried_again(world: World) -> None:

@@ -45,6 +45,26 @@ async def test_another_holding_time(world: World):
     assert await _stands(world) == {"earned_available:room_talk": 1500}
 
 
+async def test_a_full_refund_that_comes_back_is_the_payees_again_until_the_next(world: World):
+    await world.add_room()
+    who, _ = await world.buy()
+    session = await _session(world)
+    await world.control("refund", session=session)
+    await world.settle_down()
+    assert await _stands(world) == {}
+    await world.control("fail_refund", refund=(await world.one("refunds"))["stripe_refund_id"])
+    await world.settle_down()
+    shown = await world.show(who)
+    assert (shown["state"], shown["pass"]["state"]) == ("paid", "refunded")
+    assert await _stands(world) == {"earned_pending:room_talk": 1500}
+    await world.assert_books_agree()
+    await world.control("refund", session=session)
+    await world.settle_down()
+    assert (await world.show(who))["state"] == "refunded"
+    assert await _stands(world) == {}
+    await world.assert_books_agree()
+
+
 async def test_a_dispute_keeps_a_sale_from_becoming_due(world: World):
     await world.add_room()
     await world.buy()

@@ -334,3 +334,26 @@ async def test_holds_of_calls_that_nobody_settles_lapse_by_themselves(talk: Worl
     await ana.goes("used_up")
     await talk.settle_down()
     assert (await wallet(talk, "user_ana"))["available_minor"] == 1000
+
+
+async def test_a_refund_that_the_bank_sends_back_puts_its_credits_back(talk: World):
+    who = await top_up(talk, "user_ana", 1)
+    ana = await enter(talk, "user_ana")
+    await ana.calls(120)
+    await talk.control("refund", session=await session_of(talk, who))
+    await talk.settle_down()
+    shown = await wallet(talk, "user_ana")
+    assert (shown["balance_minor"], shown["owed_minor"]) == (
+        0,
+        0,
+    )  # all of the money, and of the gift what was left
+    (refund,) = await talk.rows("refunds")
+    await talk.control("fail_refund", refund=refund["stripe_refund_id"])
+    await talk.settle_down()
+    shown = await wallet(talk, "user_ana")
+    assert (shown["balance_minor"], shown["owed_minor"]) == (2300, 0)
+    await talk.assert_books_agree()
+    await talk.control("refund", session=await session_of(talk, who))
+    await talk.settle_down()
+    assert (await wallet(talk, "user_ana"))["balance_minor"] == 0
+    await talk.assert_books_agree()

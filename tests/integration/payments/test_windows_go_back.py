@@ -142,7 +142,10 @@ async def test_a_refund_of_a_later_payment_that_the_bank_sends_back_is_asked_for
     await world.control("fail_refund", refund=refund["stripe_refund_id"])
     await world.settle_down()
     assert (await world.one("refunds"))["state"] == "failed"
+    assert (await world.one("orders"))["refunded_minor"] == 0
+    assert await world.problems() == []
     world.later(3601)
     await world.settle_down()
     assert sorted(row["state"] for row in await world.rows("refunds")) == ["failed", "succeeded"]
+    assert (await world.one("orders"))["refunded_minor"] == 520
     assert await world.problems() == []

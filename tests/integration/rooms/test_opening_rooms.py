@@ -99,7 +99,6 @@ async def test_every_way_to_charge_is_on_the_card(
 @pytest.mark.parametrize(
     "tariff",
     [
-        {"kind": "subscription", "price_minor": 900, "currency": "eur", "interval": "year"},
         PER_MINUTE | {"free_seconds": 300},
     ],
 )

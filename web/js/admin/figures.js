@@ -18,6 +18,7 @@ export const GROUPS = [
     { name: "refund_no_show", kind: "switch" }, { name: "refund_host_left", kind: "switch" }, { name: "refund_technical", kind: "switch" },
     { name: "dispute_access", kind: "word", words: ["end", "keep"] },
   ] },
+  { title: "subscriptions", figures: [{ name: "grace_s", kind: "minutes" }] },
   { title: "payout", figures: [{ name: "earnings_days", kind: "days" }] },
 ];
 

@@ -39,7 +39,7 @@ export const admin = {
     holds: (value) => `otherwise ${value}`,
     yes: "Yes",
     no: "No",
-    groups: { price: "Price", fee: "The platform’s fee", terms: "Terms", refunds: "What goes back by itself", payout: "Earnings" },
+    groups: { price: "Price", fee: "The platform’s fee", terms: "Terms", refunds: "What goes back by itself", subscriptions: "Subscriptions", payout: "Earnings" },
     figures: {
       currency: "Currency of the amounts here",
       rate_minor_per_min: "Rate per minute",
@@ -55,6 +55,7 @@ export const admin = {
       refund_host_left: "The host leaves early: the unused time",
       refund_technical: "A fault of this server ends the call: the unused time",
       dispute_access: "While a payment is disputed, the pass",
+      grace_s: "Minutes that an unpaid one still lets in",
       earnings_days: "Days until earnings are due (up to 90)",
     },
     words: { end: "ends", keep: "stays valid" },

@@ -127,6 +127,7 @@ export const call = {
     locked: "The room is locked. Nobody new can come in.",
     unlocked: "The room is open again.",
     host_away: "The host is away. Your time is not running.",
+    lapsing: /** @param {string} length */ (length) => `Your subscription was not renewed. You can stay for ${length}: change your card on your page.`,
     host_back: "The host is back.",
     warning: (/** @type {string} */ left) => `${left} left`,
     warningOf: (/** @type {string} */ name, /** @type {string} */ left) => `${name} has ${left} left`,
@@ -176,7 +177,7 @@ export const call = {
     open: "Cost",
     intro: (/** @type {string} */ price) => `${price} a minute, for what you use. The clock stands still while the host or you are away.`,
     openCost: (/** @type {string} */ price) => `Cost so far: ${price}`,
-    used: "Time used",
+  used: "Time used",
     spoken: (/** @type {string} */ time, /** @type {string} */ price) => `Time used: ${time}. ${price} so far.`,
     held: "Held on your card",
     goOn: "Go on with a further hold on the same card",
@@ -215,6 +216,7 @@ export const call = {
   // Endings: title, text
   ended: {
     used_up: ["Your time is up", "Thank you for being here."],
+    lapsed: ["Your subscription is not paid", "Change your card on your own page, then come back in. Your pass stays the same."],
     pass_used_up: ["Your time is used up", "You can pay again and go back in."],
     left: ["You left the call", "Your pass stays valid: the time left is yours."],
     replaced: ["You are in somewhere else", "This call goes on in another tab or on another device. Your time runs only there."],
@@ -240,6 +242,7 @@ export const call = {
   refund: "Refund on its way",
   goBack: "Go back in",
   useHere: "Use it here",
+  yourPage: "Your page",
   payAgain: "Pay again",
   receipt: "Receipt",
   roomPage: "To the room's page",

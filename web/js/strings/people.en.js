@@ -69,5 +69,20 @@ export const people = {
     elsewhere: (others) => `You are signed in ${others === 1 ? "in one other place" : `in ${others} other places`}.`,
     signOutElsewhere: "Sign out everywhere else",
     signedOutElsewhere: "Signed out everywhere else",
+    subscriptions: {
+      title: "Subscriptions",
+      change: "Change or cancel",
+      open: "Open the room",
+      over: "Ended. You can subscribe again on the room’s page.",
+      /** @param {string} when */
+      lapsing: (when) => `The last payment did not go through. You can go in until ${when}: change your card.`,
+      /** @param {string} when */
+      ends: (when) => `Ends ${when}. Nothing more is charged.`,
+      /** @param {string} when */
+      trial: (when) => `Free until ${when}, then it is charged.`,
+      /** @param {string} when */
+      renews: (when) => `Paid until ${when}, then it renews by itself.`,
+      badges: { over: "ended", unpaid: "not paid", ending: "ending", active: "active" },
+    },
   },
 };

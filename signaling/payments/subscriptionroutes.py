@@ -1,0 +1,46 @@
+"""The HTTP routes of a subscriber's own subscriptions (API.md)."""
+
+from aiohttp import web
+
+from signaling.http import Network, answer, client_address
+from signaling.identity import require_person
+from signaling.payments import subscribing
+from signaling.payments.service import Payments
+from signaling.ratelimit import RateLimiter, Rule, require
+
+RULE = Rule(burst=30, refill_s=2.0)
+
+
+class SubscriptionRoutes:
+    """For who is signed in."""
+
+    def __init__(self, payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> None:
+        self._payments = payments
+        self._limiter = limiter
+        self._trusted = trusted
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/api/me/subscriptions", self.mine),
+            web.post("/api/me/subscriptions/{id}/portal", self.portal),
+            web.post("/api/me/subscriptions/{id}/refresh", self.refresh),
+        ]
+
+    async def mine(self, request: web.Request) -> web.Response:
+        user_id = await self._who(request)
+        return answer({"subscriptions": await subscribing.mine(self._payments.ctx, user_id)})
+
+    async def portal(self, request: web.Request) -> web.Response:
+        user_id = await self._who(request)
+        return answer(
+            {"url": await subscribing.portal(self._payments.ctx, user_id, request.match_info["id"])}
+        )
+
+    async def refresh(self, request: web.Request) -> web.Response:
+        user_id = await self._who(request)
+        await subscribing.refresh_own(self._payments.ctx, user_id, request.match_info["id"])
+        return answer({"subscriptions": await subscribing.mine(self._payments.ctx, user_id)})
+
+    async def _who(self, request: web.Request) -> str:
+        await require(self._limiter, f"subscriptions:{client_address(request, self._trusted)}", RULE)
+        return (await require_person(request)).id
