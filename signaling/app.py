@@ -33,6 +33,7 @@ from signaling.network import media_config
 from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RatesChanged, RoomChanged
 from signaling.pages import PageFacts, Pages
 from signaling.payments import receipts
+from signaling.payments.hostroutes import HostRoutes
 from signaling.payments.receipts import ReceiptLetters
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import routes as payment_routes
@@ -344,6 +345,7 @@ def _payments_settings(settings: Settings) -> PaymentsSettings:
         publishable_key=settings.stripe_publishable_key,
         checkout_ui=settings.checkout_ui,
         earnings_days=settings.earnings_days,
+        connect=settings.connect == "on",
         receipts=settings.sandbox or settings.smtp_url is not None,
     )
 
@@ -391,6 +393,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
     app.router.add_routes(payment_routes(parts.payments, parts.limiter, trusted))
     app.router.add_routes(RefundRoutes(parts.payments, parts.limiter, trusted).routes())
     app.router.add_routes(WalletRoutes(parts.payments, parts.limiter, trusted).routes())
+    app.router.add_routes(HostRoutes(parts.payments, parts.limiter).routes())
     app.router.add_routes(SubscriptionRoutes(parts.payments, parts.limiter, trusted).routes())
     app.router.add_routes(_admin_routes(parts).routes())
     app.router.add_routes(_gateway(parts).routes())

@@ -94,6 +94,7 @@ class Pages:
                 web.get("/oembed", self.oembed),
                 web.get("/signin", self.signin),
                 web.get("/me", self.me),
+                web.get("/me/earnings", self.earnings),
                 web.get("/me/rooms", self.me),
                 web.get("/admin", self.admin),
                 web.get("/offline", self.offline),
@@ -137,6 +138,9 @@ class Pages:
 
     async def admin(self, request: web.Request) -> web.Response:
         return self._render(request, "admin.html", page_title="Operator")
+
+    async def earnings(self, request: web.Request) -> web.Response:
+        return self._render(request, "earnings.html", page_title="Your earnings")
 
     async def offline(self, request: web.Request) -> web.Response:
         """What the service worker keeps, and shows when the server cannot be reached."""

@@ -121,6 +121,8 @@ class Application:
         assert found is not None, "orders refer to the pass that they extend"
         await self._paid(found, granted_before_ms=found.granted_ms or 0)
         await passes.extend_pass(self._tx, found.id, decision.seconds)
+        if found.funding == "free":  # free minutes that are paid for from now on
+            await passes.set_funding(self._tx, found.id, self._order.funding)
         if found.state in {"refunded", "disputed", "revoked"}:  # it ended while the payer was paying
             now_s, now_text = self._stamp.now_s, self._stamp.now_text
             await outbox.ask_refund(self._tx, self._order.id, "unserved", now_s=now_s, created_at=now_text)
@@ -150,7 +152,7 @@ class Application:
                 currency=order.currency,
                 seconds=order.seconds,
                 extends=extends,
-                by_use=order.funding == "metered",
+                by_use=order.funding in {"metered", "free"},  # there is no amount to tell the host
             )
         )
         self.notices.append(PassChanged(pass_.id, order.room))

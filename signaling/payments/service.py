@@ -13,6 +13,7 @@ from signaling.notices import Notice, Notices, OutboxFilled, StayEnded, StayLow
 from signaling.payments import (
     autotopup,
     checkout,
+    connect,
     funding,
     holds,
     outbox,
@@ -145,7 +146,11 @@ class Payments:
         await _surviving("settling_open_orders_failed", self._settle_open)
         while True:
             await _surviving("catching_up_failed", self.catch_up)
+            await _surviving("accounts_not_fetched", self._look_after_accounts)
             await asyncio.sleep(self.settings.catch_up_every_s)
+
+    async def _look_after_accounts(self) -> None:
+        await connect.look_after_accounts(self.ctx)
 
     async def _settle_open(self) -> None:
         await sweeper.settle_open(self.ctx)

@@ -151,7 +151,7 @@ async def _orders_are_booked(tx: Transaction) -> list[Problem]:
 
 async def _money_and_access_agree(tx: Transaction) -> list[Problem]:
     has_pass = exists().where(passes.c.order_id == orders.c.id)
-    granted = and_(orders.c.granted, orders.c.extends_pass_id.is_(None), orders.c.purpose == "access")
+    granted = and_(orders.c.granted, orders.c.extends_pass_id.is_(None), orders.c.purpose != "topup")
     without_pass = select(orders.c.id).where(granted, ~has_pass)
     paid_for = exists().where(orders.c.id == passes.c.order_id, orders.c.granted)
     unpaid = select(passes.c.id).where(~paid_for)

@@ -127,8 +127,8 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 /** @typedef {import("./format.js").Money} Money */
 /** @typedef {{code: string, exponent: number, step: number, minimum_minor: number}} CurrencyRule */
 /** @typedef {{mode: string, sandbox: boolean, room_creation: string, checkout_ui: string, publishable_key: string | null, currencies: CurrencyRule[]}} Config */
-/** @typedef {{kind: "entrance", price_minor: number, currency: string, seconds: number | null}} EntranceTariff */
-/** @typedef {{kind: "per_minute", rate_minor_per_min: number, currency: string, presets_s: number[]}} PerMinuteTariff */
+/** @typedef {{kind: "entrance", price_minor: number, currency: string, seconds: number | null, free_seconds?: number}} EntranceTariff */
+/** @typedef {{kind: "per_minute", rate_minor_per_min: number, currency: string, presets_s: number[], free_seconds?: number}} PerMinuteTariff */
 /** @typedef {{kind: "metered", rate_minor_per_min: number, currency: string, window_s: number, max_seconds?: number}} MeteredTariff */
 /** @typedef {{kind: "wallet", rate_minor_per_min: number, currency: string, max_seconds?: number}} WalletTariff */
 /** @typedef {{kind: "subscription", price_minor: number, currency: string, interval: "month" | "year", trial_days: number}} SubscriptionTariff */
@@ -161,7 +161,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
  */
 /** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string}} NewRoom */
 /** @typedef {{id: string, slug: string, share_url: string, host_url: string, host_key: string}} CreatedRoom */
-/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, terms_version?: string, code?: string, goes_on?: boolean, ui?: "hosted" | "embedded"}} NewOrder */
+/** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, terms_version?: string, code?: string, free?: boolean, goes_on?: boolean, ui?: "hosted" | "embedded"}} NewOrder */
 
 /** @returns {Promise<Config>} */
 export const getConfig = () => call("GET", "/api/config");

@@ -146,9 +146,10 @@ class CardPage {
     if (this.order?.use) return this.#heldPanel(this.order.use);
     if (this.order?.subscription) return this.#subscribedPanel(this.order.subscription);
     const free = this.order?.funding === "free";
-    const text = free ? t.freeText : seconds === null ? t.paidUnlimited : t.paidText(formatLength(seconds));
+    const first = free && this.card.tariff.kind !== "free";
+    const text = first ? t.freeMinutesText(formatLength(seconds ?? 0)) : free ? t.freeText : seconds === null ? t.paidUnlimited : t.paidText(formatLength(seconds));
     return [
-      h("div", { class: "stack" }, h("h2", { class: "row" }, icon("check-circle"), free ? t.freeTitle : t.paidTitle), h("p", null, text),
+      h("div", { class: "stack" }, h("h2", { class: "row" }, icon("check-circle"), first ? t.freeMinutesTitle : free ? t.freeTitle : t.paidTitle), h("p", null, text),
         left !== null && h("p", { class: "large numbers", id: "time-left" }, t.left(formatClock(left))),
         !this.card.live && banner("info", { icon: "pause", text: t.goInLater })),
       this.card.privacy === "confidential" && this.#deviceCheck(),
@@ -308,7 +309,7 @@ class CardPage {
       // The sandbox's frame has a way back of its own, Stripe's form has none.
       const own = checkout.ui === "embedded" && [lockLine(this.sandbox), back];
       const heading = this.card.tariff.kind === "metered" ? t.holdHeading : t.payHeading;
-      replace(this.panel, h("h2", null, heading(formatMoney(order))), holder, own);
+      replace(this.panel, h("h2", null, order.funding === "free" ? t.keepCardHeading : heading(formatMoney(order))), holder, own);
     } else {
       replace(this.panel, holder);
     }
@@ -379,8 +380,8 @@ class CardPage {
 }
 
 /** @param {OrderValues} values */
-function bodyOf({ name, email, seconds, accept_terms, terms_version, goes_on, code }) {
-  return { name, accept_terms, ...(terms_version ? { terms_version } : {}), ...(code ? { code } : {}), ...(goes_on ? { goes_on } : {}), ...(email ? { email } : {}), ...(seconds === null ? {} : { seconds }) };
+function bodyOf({ name, email, seconds, accept_terms, terms_version, goes_on, code, free }) {
+  return { name, accept_terms, ...(free ? { free } : {}), ...(terms_version ? { terms_version } : {}), ...(code ? { code } : {}), ...(goes_on ? { goes_on } : {}), ...(email ? { email } : {}), ...(seconds === null || free ? {} : { seconds }) };
 }
 
 /** @param {any} failure a code, or an object with code or message */
