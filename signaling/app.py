@@ -33,6 +33,7 @@ from signaling.network import media_config
 from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RatesChanged, RoomChanged
 from signaling.pages import PageFacts, Pages
 from signaling.payments import receipts
+from signaling.payments.hostroutes import HostRoutes
 from signaling.payments.receipts import ReceiptLetters
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import routes as payment_routes
@@ -41,6 +42,7 @@ from signaling.payments.service import Payments
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
 from signaling.payments.subscriptionroutes import SubscriptionRoutes
+from signaling.payments.walletroutes import WalletRoutes
 from signaling.people import signin
 from signaling.people.erasing import Retention
 from signaling.people.history import History
@@ -344,6 +346,7 @@ def _payments_settings(settings: Settings) -> PaymentsSettings:
         publishable_key=settings.stripe_publishable_key,
         checkout_ui=settings.checkout_ui,
         earnings_days=settings.earnings_days,
+        connect=settings.connect == "on",
         receipts=settings.sandbox or settings.smtp_url is not None,
     )
 
@@ -390,6 +393,8 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
     app.router.add_routes(rooms.routes())
     app.router.add_routes(payment_routes(parts.payments, parts.limiter, trusted))
     app.router.add_routes(RefundRoutes(parts.payments, parts.limiter, trusted).routes())
+    app.router.add_routes(WalletRoutes(parts.payments, parts.limiter, trusted).routes())
+    app.router.add_routes(HostRoutes(parts.payments, parts.limiter).routes())
     app.router.add_routes(SubscriptionRoutes(parts.payments, parts.limiter, trusted).routes())
     app.router.add_routes(_admin_routes(parts).routes())
     app.router.add_routes(_gateway(parts).routes())

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     stripe_webhook_secret: SecretStr | None = None
     stripe_account: str = ""
     checkout_ui: Literal["hosted", "embedded"] = "hosted"
+    connect: Literal["off", "on"] = "off"
     earnings_days: int = Field(HOLDING_DAYS, ge=0, le=HOLDING_DAYS_MAX)
     room_creation: Literal["", "open", "invitation"] = ""
     trusted_proxies: Words = ()

@@ -33,6 +33,7 @@ export const people = {
     pages: "Your pages",
     mine: "Purchases",
     rooms: "Rooms",
+    earnings: "Earnings",
     more: "Show more",
 
     purchases: "What you bought",
