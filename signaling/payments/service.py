@@ -11,7 +11,9 @@ from signaling.errors import ApiError
 from signaling.ids import RandomBytes, new_secret, secret_hash
 from signaling.notices import Notice, Notices, OutboxFilled, StayEnded, StayLow
 from signaling.payments import (
+    autotopup,
     checkout,
+    connect,
     funding,
     holds,
     outbox,
@@ -128,6 +130,7 @@ class Payments:
     async def _place(self, pass_id: str, granted_ms: int | None) -> None:
         if await funding.place(self.ctx, pass_id, granted_ms) == "not_agreed":
             self._undecided[pass_id] = granted_ms
+        await autotopup.consider(self.ctx, pass_id)
 
     async def _apply_for_ever(self) -> None:
         while True:
@@ -143,7 +146,11 @@ class Payments:
         await _surviving("settling_open_orders_failed", self._settle_open)
         while True:
             await _surviving("catching_up_failed", self.catch_up)
+            await _surviving("accounts_not_fetched", self._look_after_accounts)
             await asyncio.sleep(self.settings.catch_up_every_s)
+
+    async def _look_after_accounts(self) -> None:
+        await connect.look_after_accounts(self.ctx)
 
     async def _settle_open(self) -> None:
         await sweeper.settle_open(self.ctx)
