@@ -11,6 +11,7 @@ from signaling.errors import ApiError
 from signaling.ids import RandomBytes, new_secret, secret_hash
 from signaling.notices import Notice, Notices, OutboxFilled, StayEnded, StayLow
 from signaling.payments import (
+    autotopup,
     checkout,
     connect,
     funding,
@@ -129,6 +130,7 @@ class Payments:
     async def _place(self, pass_id: str, granted_ms: int | None) -> None:
         if await funding.place(self.ctx, pass_id, granted_ms) == "not_agreed":
             self._undecided[pass_id] = granted_ms
+        await autotopup.consider(self.ctx, pass_id)
 
     async def _apply_for_ever(self) -> None:
         while True:
