@@ -44,6 +44,7 @@ from signaling.payments.stripe import StripePayments
 from signaling.payments.subscriptionroutes import SubscriptionRoutes
 from signaling.payments.walletroutes import WalletRoutes
 from signaling.people import signin
+from signaling.people.erasing import Retention
 from signaling.people.history import History
 from signaling.people.mailbox import Mailbox
 from signaling.people.routes import PeopleRoutes
@@ -431,6 +432,8 @@ def _people_routes(parts: Parts) -> list[web.RouteDef]:
         parts.db,
         people.sessions,
         people.sign_in,
+        clock=parts.clock,
+        notices=parts.notices,
         limiter=parts.limiter,
         trusted=trusted_networks(parts.settings.trusted_proxies),
         can_mail=people.mailer is not None,
@@ -577,8 +580,11 @@ async def _payments(app: web.Application) -> AsyncIterator[None]:
 
 async def _post(app: web.Application) -> AsyncIterator[None]:
     post = app[PARTS].people.post
+    retention = Retention(app[PARTS].db, app[PARTS].clock, app[PARTS].settings.retention_days)
     await post.start()
+    await retention.start()
     yield
+    await retention.close()
     await post.close()
 
 

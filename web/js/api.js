@@ -102,6 +102,9 @@ export const signOut = () => callAs("POST", "/api/signout", { body: {} }).finall
 /** @param {string} name @returns {Promise<Me>} */
 export const rename = (name) => callAs("PATCH", "/api/me", { body: { name } });
 
+/** For good: name and address go. */
+export const eraseMe = () => callAs("DELETE", "/api/me").finally(forgetMe);
+
 /** @returns {Promise<{sessions: {id: string, created_at: string, current: boolean}[]}>} */
 export const getSessions = () => callAs("GET", "/api/me/sessions");
 
