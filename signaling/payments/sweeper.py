@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import select, update
 
 from signaling.notices import Notice, OutboxFilled
-from signaling.payments import automatic, dues, funding, onfile, reconcile, refunding, stays, subscribing
+from signaling.payments import automatic, dues, funding, gap, onfile, reconcile, refunding, stays, subscribing
 from signaling.payments.context import Context
 from signaling.payments.port import OutcomeUnknownError, ServiceEvent
 from signaling.payments.settle import settle
@@ -126,6 +126,8 @@ async def catch_up(ctx: Context) -> int:
         query = select(settings_table.c.value).where(settings_table.c.name == name)
         cursor_s = (await tx.execute(query)).scalar()
     missed = 0
+    if cursor_s is not None and started_s - int(cursor_s) > gap.EVENTS_LAST_S:
+        await gap.bridge(ctx, int(cursor_s))
     if cursor_s is not None:
         chunk: list[ServiceEvent] = []
         async for event in ctx.service.events_since(int(cursor_s) - OVERLAP_S):

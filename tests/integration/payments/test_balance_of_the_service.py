@@ -87,3 +87,25 @@ async def test_another_amount_and_an_unknown_refund_are_shown_and_not_mended(wor
     assert sorted(row["kind"] for row in await _open(world)) == ["charge", "refund"]
     after = [row for row in await world.rows("transfers") if row["code"] != "stripe_fee"]
     assert after == before
+
+
+async def test_a_server_that_was_down_for_longer_than_events_are_kept_asks_for_every_order(world: World):
+    await world.add_room()
+    who, _ = await world.buy()
+    late = world.customer()
+    _, order = await world.order(late)
+    await world.payments.catch_up()  # the cursor of a running server
+    await world.pay(order)
+    session = next(
+        row["checkout_session_id"] for row in await world.rows("orders") if row["id"] == who.order_id
+    )
+    await world.control("refund", session=session)
+    world.webhooks_reach_us = False
+    await world.deliver()
+    world.later(40 * 86_400)
+    await world.payments.catch_up()
+    assert (await world.show(who))["state"] == "refunded"
+    assert (await world.show(late))["state"] == "paid"
+    (row,) = await world.rows("differences")
+    assert (row["kind"], row["state"]) == ("events_gap", "gone")
+    await world.assert_books_agree()
