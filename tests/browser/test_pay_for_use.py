@@ -177,3 +177,25 @@ def test_a_second_hold_lets_the_call_go_on(server: Server, person: NewPerson) ->
     assert (first, second) == ("settled", "settled")
     assert rest == 50, "below the smallest charge by itself: the rest comes from the first hold"
     assert fact(bo.page, "Held before") == "€30.00"
+
+
+def test_the_bank_asks_about_a_further_hold_without_leaving_the_call(
+    server: Server, person: NewPerson, look: Look
+) -> None:
+    ana, bo = person("Ana"), person("Bo")
+    room = server.create_room(tariff=METERED)
+    moves.host_enters(ana, room)
+    order = server.buy(room, "Bo", goes_on=True)
+    goes_on_with(server, order, "pm_card_threeDSecure2Required")
+    server.leave_ms(order, 55_000)
+    moves.payer_enters(bo, order, server.url)
+    bank = bo.page.frame_locator("iframe.payment-frame")
+    expect(bank.get_by_role("heading", name="Your bank asks: is this you?")).to_be_visible()
+    expect(bank.locator("main")).to_contain_text("€15.00 will be held on a test card")
+    look(bo.page, "call-bank-asks", schemes=("light",))
+    bank.get_by_role("button", name="Approve the payment").click()
+    expect(bo.page.locator(".toast")).to_contain_text("Held for another 15 minutes")
+    expect(bo.page.locator("iframe.payment-frame")).to_have_count(0)
+    moves.meter_state(bo.page, "counting")
+    sees_and_hears(bo.page)
+    assert windows_of(server, order) == [("held", None), ("held", None)]

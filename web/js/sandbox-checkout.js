@@ -42,10 +42,11 @@ function render(session) {
 }
 
 /** @param {Session} session @param {string | null} return_url */
-function showComplete({ mode, trial_days }, return_url) {
+function showComplete({ mode, trial_days, hold }, return_url) {
   const actions = return_url && !framed ? [linkButton("Back to the room", return_url, { icon: "arrow-right", kind: "primary" })] : [];
   const [title, text] = mode === "setup" ? ["The card is kept", "It can be charged later. No real money moves."]
     : mode === "subscription" ? ["Subscribed", `${trial_days ? "The trial has begun." : "The first test payment went through."} No real money moved.`]
+    : hold ? ["Held", "The amount is held on the test card. You pay what you use. No real money moves."]
     : ["Paid", "The test payment went through. No real money moved."];
   show("complete", notice("check-circle", title, text, actions));
 }
@@ -166,7 +167,7 @@ function follow(session, outcome) {
     return;
   }
   showComplete(session, outcome.return_url);
-  announce(session.mode === "setup" ? "The card is kept" : "Paid");
+  announce(session.mode === "setup" ? "The card is kept" : session.hold ? "Held" : "Paid");
   tell({ state: "complete", session_id: outcome.session_id, return_url: outcome.return_url });
   if (outcome.return_url) /** @type {Window} */ (window.top ?? window).location.assign(outcome.return_url);
 }
@@ -179,7 +180,7 @@ function showChallenge(session) {
   approve.addEventListener("click", () => { void attempt(session, approve, problem, "/challenge", { approved: true }); });
   refuse.addEventListener("click", () => { void attempt(session, refuse, problem, "/challenge", { approved: false }); });
   const heading = h("h1", { tabindex: "-1" }, "Your bank asks: is this you?");
-  const what = session.amount_minor ? `${formatMoney(session)} will be paid with a test card when you approve.` : "The test card will be kept when you approve.";
+  const what = session.amount_minor ? `${formatMoney(session)} will be ${session.hold ? "held on" : "paid with"} a test card when you approve.` : "The test card will be kept when you approve.";
   show("challenge", h("section", { class: "card till__bank state" }, icon("lock", { className: "icon--large" }), heading,
     h("p", { class: "muted" }, `3-D Secure, rehearsed. ${what}`), problem, approve, refuse));
   heading.focus();
@@ -187,7 +188,7 @@ function showChallenge(session) {
 
 /**
  * The bank's step for a card that was kept; afterwards one goes back to where one came from, or the call around the frame goes on.
- * @param {{status: string, amount_minor: number, currency: string, return_url: string | null}} payment
+ * @param {{status: string, amount_minor: number, currency: string, hold: boolean, return_url: string | null}} payment
  */
 function showBank(payment) {
   if (payment.status === "requires_action") {

@@ -12,9 +12,10 @@ from aiohttp import web
 
 from . import due
 from .errors import StripeError
+from .expanding import expand
 from .faults import Faults, Switch
 from .params import Json, Params, flatten, parse_form
-from .resources import ROUTES, expand
+from .resources import ROUTES
 from .routing import Call, Handler, Operation, Route
 from .serving import Answering
 from .store import API_VERSION, Origin, Store, Transaction

@@ -114,6 +114,7 @@ def _bank_view(tx: Transaction, intent: Json) -> Json:
         "status": intent["status"],
         "amount_minor": intent.get("amount"),
         "currency": intent.get("currency"),
+        "hold": intent.get("capture_method") == "manual",
         "return_url": payments.way_back(tx, intent),
     }
 
