@@ -151,7 +151,7 @@ _FILLED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "subscription": ("price_minor",),
     }
 )
-_MAY_BE_FREE = frozenset({"entrance", "per_minute", "metered", "wallet"})
+_MAY_BE_FREE = frozenset({"entrance", "per_minute"})  # where time is bought afterwards
 
 
 def complete_tariff(said: Mapping[str, Any], figures: Figures) -> dict[str, Any]:

@@ -71,12 +71,14 @@ class Settings(BaseSettings):
     stripe_webhook_secret: SecretStr | None = None
     stripe_account: str = ""
     checkout_ui: Literal["hosted", "embedded"] = "hosted"
+    connect: Literal["off", "on"] = "off"
     earnings_days: int = Field(HOLDING_DAYS, ge=0, le=HOLDING_DAYS_MAX)
     room_creation: Literal["", "open", "invitation"] = ""
     trusted_proxies: Words = ()
     admin_token: SecretStr | None = None
     smtp_url: SecretStr | None = None
     mail_from: str = ""
+    retention_days: int = Field(0, ge=0, le=36_500)
     metrics_token: SecretStr | None = None
     token_secret: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"

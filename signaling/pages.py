@@ -94,6 +94,7 @@ class Pages:
                 web.get("/oembed", self.oembed),
                 web.get("/signin", self.signin),
                 web.get("/me", self.me),
+                web.get("/me/earnings", self.earnings),
                 web.get("/me/rooms", self.me),
                 web.get("/admin", self.admin),
                 web.get("/offline", self.offline),
@@ -132,10 +133,14 @@ class Pages:
 
     async def me(self, request: web.Request) -> web.Response:
         """Which sections it shows is the script's business, by the path."""
+        page_kind(request, PageKind.CHECKOUT)  # credits are bought here
         return self._render(request, "me.html", page_title="Your page", path=request.path)
 
     async def admin(self, request: web.Request) -> web.Response:
         return self._render(request, "admin.html", page_title="Operator")
+
+    async def earnings(self, request: web.Request) -> web.Response:
+        return self._render(request, "earnings.html", page_title="Your earnings")
 
     async def offline(self, request: web.Request) -> web.Response:
         """What the service worker keeps, and shows when the server cannot be reached."""

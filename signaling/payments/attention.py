@@ -33,7 +33,7 @@ async def attention(ctx: Context) -> Json:
                 tx,
                 payouts,
                 ("id", "payee", "earning_id", "amount_minor", "currency", "state", "failure", "created_at"),
-                payouts.c.failure.is_not(None) & (payouts.c.state != "sent"),
+                payouts.c.failure.is_not(None) & (payouts.c.state == "asked"),
             ),
         }
 

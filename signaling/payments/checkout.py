@@ -11,17 +11,28 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from metering.errors import RefusedError
 from metering.money import Money
 from metering.orders import OrderState
-from metering.tariff import Entrance, Free, Metered, PerMinute, Subscription, Tariff, length_of, price_of
+from metering.tariff import (
+    Entrance,
+    Free,
+    Metered,
+    PerMinute,
+    Subscription,
+    Tariff,
+    Wallet,
+    choices,
+    length_of,
+    price_of,
+)
 from signaling.errors import ApiError
 from signaling.http import Line
 from signaling.ids import secret_hash
 from signaling.notices import Notice, RoomChanged
-from signaling.payments import reconcile
+from signaling.payments import freeminutes, reconcile, walletstays
 from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.granting import insert_granted
 from signaling.payments.pricing import Asked, Quoted, price_order, quote, take_code
-from signaling.stores import passes, people, rates, rooms, subscriptions
+from signaling.stores import cards, passes, people, rates, rooms, subscriptions
 from signaling.stores.database import Transaction
 from signaling.stores.orders import (
     BY_USE,
@@ -67,6 +78,7 @@ class NewOrder(BaseModel):
     accept_terms: bool = False
     terms_version: Annotated[str, StringConstraints(max_length=64)] | None = None  # that the payer was shown
     code: Annotated[str, StringConstraints(max_length=64)] | None = None
+    free: bool = False  # the room's free minutes, before anything is paid
     goes_on: bool = False  # of what is paid for by use: further holds on the same card may follow
     ui: Literal["hosted", "embedded"] | None = None
 
@@ -147,17 +159,41 @@ class _Maker:
         else:
             await self._require_extendable(tx, room, self._body.extends)
         tariff = await self._tariff(tx, room)
+        if self._body.free:
+            return await self._free(tx, room, tariff)
         if isinstance(tariff, Subscription):
             await self._require_subscriber(tx, room)
         unpriced = self._order(room, tariff, await self._terms(tx, room))
         priced = await price_order(tx, room, unpriced, self._body.code, self._now_s)
         order = await self._with_address(tx, priced.order)
+        if order.funding == "wallet":
+            granted, notices = await walletstays.open_stay(tx, order, room, self._stamp)
+            return Made(granted, is_new=True, notices=notices)
         if order.funding == "free" or (order.amount_minor == 0 and order.funding == "payment"):
             granted, notices = await insert_granted(tx, order, room, self._stamp)
             await take_code(tx, priced)
             return Made(granted, is_new=True, notices=notices)
         await insert_order(tx, order)
         await take_code(tx, priced)
+        await reconcile.begin_call(tx, self._ctx.settings, order, slug=room.slug, now_s=self._now_s)
+        return Made(order, is_new=True)
+
+    async def _free(self, tx: Transaction, room: rooms.Room, tariff: Tariff) -> Made:
+        """Nothing is paid, but a card is kept. Raises ApiError 401, 409, 422."""
+        if self._body.extends is not None or self._body.code:
+            raise ApiError(422, "invalid", "free minutes come before anything is bought", field="free")
+        seconds = await freeminutes.offer(tx, room.id, tariff, self._user_id)
+        bought = self._order(room, tariff, await self._terms(tx, room), least=True)
+        customer_id = await cards.customer_of(tx, bought.user_id or "", bought.mode, bought.account)
+        order = replace(
+            bought,
+            purpose="setup",
+            funding="free",
+            seconds=seconds,
+            amount_minor=0,
+            customer_id=customer_id,
+        )
+        await insert_order(tx, order)
         await reconcile.begin_call(tx, self._ctx.settings, order, slug=room.slug, now_s=self._now_s)
         return Made(order, is_new=True)
 
@@ -188,8 +224,10 @@ class _Maker:
             raise ApiError(409, "not_extendable", "time cannot be added to this pass")
 
     async def _tariff(self, tx: Transaction, room: rooms.Room) -> Tariff:
-        """What is sold now. Raises ApiError 409 `no_rate`, `not_extendable`."""
+        """What is sold now. Raises ApiError 401 `sign_in_required`, 409 `no_rate`, `not_extendable`."""
         tariff = await _tariff(tx, room)
+        if isinstance(tariff, Wallet) and self._user_id is None:
+            raise ApiError(401, "sign_in_required", "sign in: this room is paid for with your credits")
         if self._body.extends is not None and _funding(tariff) != "payment":
             raise ApiError(409, "not_extendable", "this room sells no time to add")
         return tariff
@@ -220,9 +258,10 @@ class _Maker:
             )
         return terms
 
-    def _order(self, room: rooms.Room, tariff: Tariff, terms: rates.Terms) -> Order:
+    def _order(self, room: rooms.Room, tariff: Tariff, terms: rates.Terms, *, least: bool = False) -> Order:
+        """`least`: the length does not matter; the shortest that is sold."""
         body, settings = self._body, self._ctx.settings
-        seconds, price = _price(tariff, body.seconds)
+        seconds, price = _price(tariff, choices(tariff)[0].seconds if least else body.seconds)
         return Order(
             id=body.order_id,
             room_id=room.id,
@@ -289,8 +328,10 @@ def _funding(tariff: Tariff) -> Funding:
     """Raises ApiError 409 `not_for_sale` for a tariff whose orders are not made here."""
     if isinstance(tariff, Entrance | PerMinute):
         return "payment"
-    if isinstance(tariff, Metered | Free):
-        return "metered" if isinstance(tariff, Metered) else "free"
+    if isinstance(tariff, Metered):
+        return "metered"
+    if isinstance(tariff, Wallet | Free):
+        return "wallet" if isinstance(tariff, Wallet) else "free"
     if isinstance(tariff, Subscription):
         return "subscription"
     raise ApiError(409, "not_for_sale", "this room cannot be paid for in this way")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from signaling.notices import Notice
-from signaling.payments import onfile, reconcile, refunding, stays, subscribing
+from signaling.payments import onfile, reconcile, refunding, stays, subscribing, transfers
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.errors import ImpossibleError, LaterError
 from signaling.payments.port import OutcomeUnknownError, RefusedByServiceError
@@ -140,4 +140,6 @@ _KINDS: Mapping[str, Callable[[Context, OutboxRow], Awaitable[None]]] = {
     "expire_checkout": _expire,
     "refund": refunding.refund,
     subscribing.CANCEL: subscribing.cancel,
+    transfers.REVERSE: transfers.reverse,
+    transfers.SEND: transfers.send,
 }

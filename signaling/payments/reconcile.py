@@ -9,7 +9,7 @@ import structlog
 
 from metering.orders import OrderState
 from signaling.notices import Notice
-from signaling.payments import recurring, wording
+from signaling.payments import freeminutes, recurring, wording
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.settings import PaymentsSettings
@@ -52,6 +52,10 @@ def checkout_params(settings: PaymentsSettings, order: Order, slug: str | None, 
     if order.funding == "subscription":
         del params["payment_intent_data"]
         params |= recurring.checkout_params(order, metadata)
+    if order.purpose == "setup":
+        for name in ("payment_intent_data", "line_items", "adaptive_pricing"):
+            del params[name]
+        params |= freeminutes.checkout_params(order, metadata)
     if order.customer_id:
         params["customer"] = order.customer_id
         if order.tariff.get("save_card"):  # also for when the payer is not asked

@@ -11,8 +11,10 @@ from signaling.errors import ApiError
 from signaling.ids import RandomBytes, new_secret, secret_hash
 from signaling.notices import Notice, Notices, OutboxFilled, StayEnded, StayLow
 from signaling.payments import (
+    autotopup,
     bookkeeping,
     checkout,
+    connect,
     funding,
     holds,
     outbox,
@@ -129,6 +131,7 @@ class Payments:
     async def _place(self, pass_id: str, granted_ms: int | None) -> None:
         if await funding.place(self.ctx, pass_id, granted_ms) == "not_agreed":
             self._undecided[pass_id] = granted_ms
+        await autotopup.consider(self.ctx, pass_id)
 
     async def _apply_for_ever(self) -> None:
         while True:
@@ -145,7 +148,11 @@ class Payments:
         while True:
             await _surviving("catching_up_failed", self.catch_up)
             await _surviving("comparing_balances_failed", self.compare_balances)
+            await _surviving("accounts_not_fetched", self._look_after_accounts)
             await asyncio.sleep(self.settings.catch_up_every_s)
+
+    async def _look_after_accounts(self) -> None:
+        await connect.look_after_accounts(self.ctx)
 
     async def _settle_open(self) -> None:
         await sweeper.settle_open(self.ctx)

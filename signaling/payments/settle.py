@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 from metering.orders import OrderState, Quarantine, decide
 from signaling.notices import Notice
-from signaling.payments import apply, holds, onfile, reconcile, seenrefunds, subscribing
+from signaling.payments import apply, freeminutes, holds, onfile, reconcile, seenrefunds, subscribing
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
 from signaling.stores import earnings, inbox
@@ -110,21 +110,31 @@ async def _apply(
     async def work(tx: Transaction) -> Sequence[Notice]:
         order = await get_order(tx, order_id)
         assert order is not None, "orders are never deleted"
+        shown = checkout if order.purpose != "setup" else freeminutes.as_paid(order, checkout)
+        if order.purpose == "setup":
+            told = await freeminutes.refused(tx, order, shown, stamp)
+            if told is not None:
+                await _close(tx, event_ids, "applied")
+                return told
         booked_back = await earnings.refunds_booked_back(tx, order_id)
         known = replace(order.snapshot(), refunds_booked_back=booked_back)
-        fact = replace(checkout.fact, refunds=seenrefunds.plain(checkout.refunds))
+        fact = replace(shown.fact, refunds=seenrefunds.plain(shown.refunds))
         decisions = decide(known, fact)
-        application = apply.Application(tx, order, checkout, stamp)
+        application = apply.Application(tx, order, shown, stamp)
         await application.run(decisions)
         followed = [] if seen is None else await subscribing.apply(tx, order_id, seen, stamp)
         reasons = [one.reason for one in decisions if isinstance(one, Quarantine)]
         for reason in reasons:
             await _quarantine(tx, order_id, reason, checkout, stamp.now_text)
-        for event_id in event_ids:
-            await inbox.close_event(tx, event_id, "quarantined" if reasons else "applied")
+        await _close(tx, event_ids, "quarantined" if reasons else "applied")
         return [*application.notices, *followed]
 
     await ctx.write(work)
+
+
+async def _close(tx: Transaction, event_ids: Sequence[str], state: inbox.InboxState) -> None:
+    for event_id in event_ids:
+        await inbox.close_event(tx, event_id, state)
 
 
 async def _quarantine(tx: Transaction, order_id: str, reason: str, checkout: Checkout, now_text: str) -> None:

@@ -8,7 +8,18 @@ import structlog
 from sqlalchemy import select, update
 
 from signaling.notices import Notice, OutboxFilled
-from signaling.payments import automatic, dues, funding, gap, onfile, reconcile, refunding, stays, subscribing
+from signaling.payments import (
+    automatic,
+    dues,
+    funding,
+    gap,
+    onfile,
+    reconcile,
+    refunding,
+    stays,
+    subscribing,
+    transfers,
+)
 from signaling.payments.context import Context
 from signaling.payments.port import OutcomeUnknownError, ServiceEvent
 from signaling.payments.settle import settle
@@ -33,6 +44,7 @@ async def sweep(ctx: Context) -> bool:
     asked += await refunding.retry_failed(ctx)
     asked += await subscribing.sweep(ctx)
     await dues.make_due_available(ctx)
+    asked += await transfers.pay_out(ctx)
     if asked:
         ctx.notices.publish(OutboxFilled())
     return asked > 0

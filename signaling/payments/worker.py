@@ -1,12 +1,12 @@
 """Applies the inbox: finds the order that each event is about, and settles it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from signaling.notices import Notice
-from signaling.payments import funding
+from signaling.payments import connect, funding, transfers
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.holds import find_stay
 from signaling.payments.port import OutcomeUnknownError
@@ -27,6 +27,9 @@ async def apply_inbox(ctx: Context) -> int:
         due = await inbox.due_events(tx, ctx.now_s())
     by_order: dict[str, list[InboxEvent]] = {}
     for event in due:
+        if event.payload.get("object") in _OF_HOSTS:
+            await _apply_of_host(ctx, event)
+            continue
         order = await _order_of(ctx, event)
         if order is not None:
             by_order.setdefault(order.id, []).append(event)
@@ -46,6 +49,36 @@ async def _settle(ctx: Context, order_id: str, events: Sequence[InboxEvent]) -> 
         # One order that cannot be applied must not hold up the others.
         log.exception("settling_failed", order_id=order_id)
         await _retry(ctx, events, repr(error))
+
+
+async def _apply_of_host(ctx: Context, event: InboxEvent) -> None:
+    """Transfers and connected accounts, which are no order's."""
+    try:
+        known = event.mode == ctx.settings.mode and await _OF_HOSTS[str(event.payload["object"])](ctx, event)
+    except OutcomeUnknownError as error:
+        await _retry(ctx, [event], str(error))
+    except Exception as error:
+        log.exception("event_failed", event_id=event.event_id)
+        await _retry(ctx, [event], repr(error))
+    else:
+        await _put_aside(ctx, event, "applied" if known else "ignored", "")
+
+
+async def _look_at_transfer(ctx: Context, event: InboxEvent) -> bool:
+    reference = (event.payload.get("metadata") or {}).get("reference")
+    return isinstance(reference, str) and await transfers.look(ctx, reference)
+
+
+async def _look_at_account(ctx: Context, event: InboxEvent) -> bool:
+    return await connect.refresh_account(ctx, event.object_id)
+
+
+# By what the event says it is about.
+_OF_HOSTS: Mapping[str, Callable[[Context, InboxEvent], Awaitable[bool]]] = {
+    "transfer": _look_at_transfer,
+    "account": _look_at_account,
+    "v2.core.account": _look_at_account,
+}
 
 
 def _intents(events: Sequence[InboxEvent]) -> list[tuple[str, str]]:

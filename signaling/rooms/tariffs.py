@@ -6,12 +6,10 @@ from typing import Any
 
 from metering.errors import RefusedError
 from metering.rates import Figures, bounded, complete_tariff, is_blank
-from metering.tariff import Entrance, Free, Tariff, choices, parse_tariff
+from metering.tariff import Entrance, Free, PerMinute, Tariff, choices, parse_tariff
 from signaling.errors import ApiError
 
 REFUSALS = {"below_minimum", "unknown_currency", "no_rate"}
-# Parsed and priced, and not to be bought yet: no room may be opened with them.
-NOT_SOLD = ("wallet",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,8 @@ def read_tariff(said: Mapping[str, Any], max_seconds: int | None, figures: Figur
     except RefusedError as error:
         code = error.code if error.code in REFUSALS else "bad_tariff"
         raise ApiError(422, code, str(error), field="tariff") from None
-    if tariff.kind in NOT_SOLD or getattr(tariff, "free_seconds", None):
-        raise ApiError(422, "bad_tariff", "credits and free minutes are not sold yet", field="tariff")
+    if getattr(tariff, "free_seconds", 0) and not isinstance(tariff, Entrance | PerMinute):
+        raise ApiError(422, "bad_tariff", "free minutes come before time that is bought", field="tariff")
     if max_seconds is not None and _sold_s(tariff) > max_seconds:
         raise ApiError(422, "invalid", "the length is over the longest that may be sold", field="max_seconds")
     return Said(tariff, _stored(said, tariff))

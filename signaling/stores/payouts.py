@@ -3,16 +3,19 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import Select, exists, select, update
+from sqlalchemy import Select, String, cast, exists, literal_column, or_, select, update
 
 from metering.payouts import Sent
 from signaling.stores.database import Transaction
-from signaling.stores.schema import connected_accounts, earnings, payouts
+from signaling.stores.earnings import Earning, get_earning
+from signaling.stores.schema import connected_accounts, earnings, outbox, payouts
 from signaling.stores.statements import insert_once
 
 PayoutState = Literal["asked", "sent", "failed"]
 
 ACTIVE = "active"  # the status under which transfers are accepted
+REVERSE = "reverse_transfer"  # kind of the outbox' rows that ask for a part of a payout back
+BY_HAND = "reversed_by_hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +145,15 @@ _POSITION = (
 )
 
 
+# In the words of the partial index `earnings_open`.
+_OPEN = literal_column("0") != _POSITION
+
+
 async def payable_earnings(tx: Transaction, mode: str, account: str, limit: int = 50) -> list[str]:
     """Earnings of hosts whose connected account is ready, of which something is to be sent and nothing is on its way."""
-    on_its_way = exists().where(payouts.c.earning_id == earnings.c.id, payouts.c.state == "asked")
+    # What somebody took back by hand is theirs to send again.
+    stopped = or_(payouts.c.state == "asked", payouts.c.failure == BY_HAND)
+    on_its_way = exists().where(payouts.c.earning_id == earnings.c.id, stopped)
     query = (
         select(earnings.c.id)
         .join(
@@ -155,6 +164,7 @@ async def payable_earnings(tx: Transaction, mode: str, account: str, limit: int 
         )
         .where(
             earnings.c.state == "available",
+            _OPEN,
             _POSITION > 0,
             connected_accounts.c.transfers_status == ACTIVE,
             ~on_its_way,
@@ -164,15 +174,51 @@ async def payable_earnings(tx: Transaction, mode: str, account: str, limit: int 
     return [row.id for row in rows]
 
 
-async def reversible_payouts(tx: Transaction, mode: str, account: str, limit: int = 50) -> list[Payout]:
-    """Payouts that were sent of earnings of which too much was sent, with something left to ask back."""
+async def owing_earnings(tx: Transaction, mode: str, account: str, limit: int = 50) -> list[str]:
+    """Earnings of which too much was sent, with something sent that can still be asked back, and was not yet since the
+    last of it went back to payers."""
+    asked_for = "reverse:" + payouts.c.id + ":" + cast(earnings.c.reversed_minor, String)
     query = (
-        select(*_PAYOUT)
-        .join(earnings, earnings.c.id == payouts.c.earning_id)
-        .where(payouts.c.state == "sent", payouts.c.amount_minor > payouts.c.reversed_minor, _POSITION < 0)
+        select(earnings.c.id)
+        .distinct()
+        .join(payouts, payouts.c.earning_id == earnings.c.id)
+        .where(
+            payouts.c.state == "sent",
+            payouts.c.amount_minor > payouts.c.reversed_minor,
+            _OPEN,
+            _POSITION < 0,
+            ~exists().where(outbox.c.id == asked_for),
+        )
     )
-    rows = await tx.execute(_in_books(query, mode, account).order_by(payouts.c.id).limit(limit))
-    return _payouts(rows)
+    rows = await tx.execute(_in_books(query, mode, account).order_by(earnings.c.id).limit(limit))
+    return [row.id for row in rows]
+
+
+async def asked_back(tx: Transaction, earning_id: str) -> dict[str, int]:
+    """What is being asked back of each payout of an earning."""
+    query = (
+        select(outbox.c.subject_id, outbox.c.payload)
+        .join(payouts, payouts.c.id == outbox.c.subject_id)
+        .where(payouts.c.earning_id == earning_id, outbox.c.kind == REVERSE, outbox.c.state == "waiting")
+    )
+    found: dict[str, int] = {}
+    for row in await tx.execute(query):
+        found[row.subject_id] = found.get(row.subject_id, 0) + int(row.payload["amount_minor"])
+    return found
+
+
+async def debtors(tx: Transaction, row: Earning) -> list[Earning]:
+    """Sales of the same payee, in the same currency and books, of which too much was sent; oldest first."""
+    query = _in_books(
+        select(earnings.c.id).where(
+            earnings.c.payee == row.payee, earnings.c.currency == row.currency, _OPEN, _POSITION < 0
+        ),
+        row.mode,
+        row.account,
+    )
+    ids = [one.id for one in await tx.execute(query.order_by(earnings.c.created_at_s, earnings.c.id))]
+    found = [await get_earning(tx, earning_id) for earning_id in ids]
+    return [one for one in found if one is not None]
 
 
 async def payouts_of_payee(

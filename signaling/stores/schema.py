@@ -410,6 +410,8 @@ connected_accounts = Table(
     Column("updated_at", String(32), nullable=False),
 )
 
+OPEN_EARNING = "net_minor - reversed_minor - paid_minor - withheld_minor <> 0"
+
 # One sale: what the payee has of it, and where it stands on its way to them.
 earnings = Table(
     "earnings",
@@ -436,6 +438,8 @@ earnings = Table(
     Index("earnings_payee", "payee", "state"),
     Index("earnings_due", "state", "available_at_s"),
     Index("earnings_order", "order_id"),
+    # Those of which something is still to be sent, or to come back: few beside all that were ever sold.
+    Index("earnings_open", "state", sqlite_where=text(OPEN_EARNING), postgresql_where=text(OPEN_EARNING)),
 )
 
 payouts = Table(

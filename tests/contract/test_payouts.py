@@ -4,10 +4,12 @@ from typing import Any
 
 from sqlalchemy import update
 
+from signaling.stores import hostbooks
 from signaling.stores import payouts as store
 from signaling.stores.database import Database
+from signaling.stores.earnings import get_earning
 from signaling.stores.payouts import Connected, Payout
-from signaling.stores.schema import earnings, users
+from signaling.stores.schema import earnings, outbox, users
 
 from .rows import NOW_TEXT
 
@@ -70,9 +72,9 @@ async def payable(db: Database) -> list[str]:
         return await store.payable_earnings(tx, *BOOKS)
 
 
-async def reversible(db: Database) -> list[str]:
+async def owing(db: Database) -> list[str]:
     async with db.read() as tx:
-        return [one.id for one in await store.reversible_payouts(tx, *BOOKS)]
+        return await store.owing_earnings(tx, *BOOKS)
 
 
 async def test_one_account_for_each_person_and_books(db: Database) -> None:
@@ -122,21 +124,65 @@ async def test_what_was_sent_and_given_back_since_may_be_asked_back(db: Database
     await add_host(db)
     await add_earning(db, paid_minor=1000)
     await db.write(lambda tx: store.insert_payout(tx, a_payout(state="sent")))
-    assert await reversible(db) == []
+    assert await owing(db) == []
     await db.write(lambda tx: tx.execute(update(earnings).values(reversed_minor=300)))
-    assert await reversible(db) == ["po_1"]
+    assert await owing(db) == ["ord_1"]
     await db.write(lambda tx: tx.execute(update(earnings).values(withheld_minor=-300)))
-    assert await reversible(db) == []
+    assert await owing(db) == []
 
 
-async def test_payouts_are_listed_page_by_page(db: Database) -> None:
-    for number in range(5):
-        payout = a_payout(f"po_{number}", created_at=f"2026-01-0{number // 2 + 1}T00:00:00.000Z")
-        await db.write(lambda tx, payout=payout: store.insert_payout(tx, payout))
-    seen: list[str] = []
-    before: str | None = None
+async def ask_back(db: Database, reversed_minor: int, state: str = "waiting") -> None:
+    row = {
+        "id": f"reverse:po_1:{reversed_minor}",
+        "kind": store.REVERSE,
+        "subject_id": "po_1",
+        "payload": {"amount_minor": 100},
+        "state": state,
+        "attempts": 0,
+        "next_at_s": 0,
+        "created_at": NOW_TEXT,
+    }
+    await db.write(lambda tx: tx.execute(outbox.insert().values(row)))
+
+
+async def test_it_is_asked_back_once_for_each_time_that_more_went_back(db: Database) -> None:
+    await add_host(db)
+    await add_earning(db, paid_minor=1000, reversed_minor=100)
+    await db.write(lambda tx: store.insert_payout(tx, a_payout(state="sent")))
+    await ask_back(db, 100)
+    assert await owing(db) == []
     async with db.read() as tx:
-        while page := await store.payouts_of_payee(tx, "user_ana", *BOOKS, before=before, limit=2):
-            seen += [one.id for one in page]
-            before = f"{page[-1].created_at}|{page[-1].id}"
-    assert seen == ["po_4", "po_3", "po_2", "po_1", "po_0"]
+        assert await store.asked_back(tx, "ord_1") == {"po_1": 100}
+    await db.write(lambda tx: tx.execute(update(outbox).values(state="done")))
+    async with db.read() as tx:
+        assert await store.asked_back(tx, "ord_1") == {}
+    await db.write(lambda tx: tx.execute(update(earnings).values(reversed_minor=250)))
+    assert await owing(db) == ["ord_1"]
+
+
+async def test_debts_are_of_the_same_payee_currency_and_books(db: Database) -> None:
+    await add_earning(db)
+    debt = {"paid_minor": 1000, "reversed_minor": 1000}
+    await add_earning(db, "ord_debt", **debt)
+    await add_earning(db, "ord_usd", currency="usd", **debt)
+    await add_earning(db, "ord_other", payee="user_bo", **debt)
+    await add_earning(db, "ord_live", mode="live", **debt)
+    async with db.read() as tx:
+        row = await get_earning(tx, "ord_1")
+        assert row is not None
+        assert [one.id for one in await store.debtors(tx, row)] == ["ord_debt"]
+    books = (("sandbox", "sandbox"), ("live", "sandbox"))
+    async with db.read() as tx:
+        found = [await hostbooks.sums(tx, "user_ana", *one) for one in books]
+    assert [(one.currency, one.available_minor, one.debt_minor) for one in found[0]] == [
+        ("eur", 1000, 1000),
+        ("usd", 0, 1000),
+    ]
+
+
+async def test_what_somebody_took_back_by_hand_is_not_payable(db: Database) -> None:
+    await add_host(db)
+    await add_earning(db, paid_minor=400)
+    taken = a_payout(state="sent", reversed_minor=600, failure=store.BY_HAND)
+    await db.write(lambda tx: store.insert_payout(tx, taken))
+    assert await payable(db) == []

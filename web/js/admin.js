@@ -5,6 +5,7 @@
 
 import { banner, button, byId, h, replace } from "./dom.js";
 import { whoAmI } from "./api.js";
+import { attention } from "./admin/attention.js";
 import { codes } from "./admin/codes.js";
 import { rates } from "./admin/rates.js";
 import { server } from "./admin/server.js";
@@ -16,6 +17,7 @@ import { en, errorText } from "./strings/en.js";
 
 /** @type {Section[]} */
 const SECTIONS = [
+  attention,
   rates,
   codes,
   server,

@@ -9,6 +9,8 @@ import { account } from "./me/account.js";
 import { ownRooms } from "./me/ownrooms.js";
 import { purchases } from "./me/purchases.js";
 import { subscriptions } from "./me/subscriptions.js";
+import { tabs } from "./me/tabs.js";
+import { wallets } from "./me/wallets.js";
 import { en, errorText } from "./strings/en.js";
 import { people } from "./strings/people.en.js";
 
@@ -17,6 +19,7 @@ import { people } from "./strings/people.en.js";
 
 /** @type {Section[]} What somebody bought, and who they are. */
 const SECTIONS = [
+  wallets,
   subscriptions,
   purchases,
   account,
@@ -27,7 +30,6 @@ const HOST_SECTIONS = [
   ownRooms,
 ];
 
-const PAGES = { "/me": { sections: SECTIONS, name: people.me.mine }, "/me/rooms": { sections: HOST_SECTIONS, name: people.me.rooms } };
 const path = location.pathname === "/me/rooms" ? "/me/rooms" : "/me";
 
 const t = people.me;
@@ -49,17 +51,12 @@ async function fill(section, me, place) {
   }
 }
 
-function tabs() {
-  return h("nav", { class: "me__tabs", "aria-label": t.pages },
-    Object.entries(PAGES).map(([href, { name }]) => h("a", { href, "aria-current": href === path ? "page" : null }, name)));
-}
-
 async function start() {
   const me = await whoAmI();
   if (!me) { toSignIn(); return; }
-  const { sections } = PAGES[path];
+  const sections = path === "/me/rooms" ? HOST_SECTIONS : SECTIONS;
   const places = sections.map(() => h("section", { class: "card", "aria-busy": "true" }, h("span", { class: "spinner" })));
-  replace(root, h("h1", null, t.hello(me.name)), tabs(), places);
+  replace(root, h("h1", null, t.hello(me.name)), tabs(path), places);
   await Promise.all(sections.map((section, n) => fill(section, me, places[n])));
   byId("main").dataset.state = "ready";
 }

@@ -1,7 +1,8 @@
 /** The form with which a visitor buys: name, e-mail, length, terms. It is built once and keeps what was typed while the room changes. */
 
 import { CodeField } from "./codefield.js";
-import { h, replace } from "./dom.js";
+import { mayBeSignedIn } from "./api.js";
+import { button, h, linkButton, replace } from "./dom.js";
 import { icon } from "./icons.js";
 import { formatLength, formatMoney } from "./format.js";
 import { choicePrice } from "./offer.js";
@@ -9,7 +10,7 @@ import { rememberedPayer } from "./orders.js";
 import { en } from "./strings/en.js";
 
 /** @typedef {import("./api.js").Card} Card */
-/** @typedef {{name: string, email: string, seconds: number | null, accept_terms: boolean, terms_version: string | null, goes_on: boolean, code: string}} OrderValues */
+/** @typedef {{name: string, email: string, seconds: number | null, accept_terms: boolean, terms_version: string | null, goes_on: boolean, code: string, free?: boolean}} OrderValues */
 /** What was typed into a form before the room changed. @typedef {{name: string, email: string, code: string}} Typed */
 
 const t = en.card;
@@ -33,6 +34,7 @@ export class OrderForm {
     this.problem = h("div", { role: "alert" });
     this.element = h("form", { novalidate: true, id: "order-form", on: { submit: (/** @type {Event} */ event) => this.#submit(event), change: (/** @type {Event} */ event) => this.#changed(event) } },
       this.#nameField(), this.#emailField(), this.lengths, this.codeField?.element, this.#useField(), this.#termsField(),
+      this.#freeFirst(),
       h("div", { class: "till-panel__pay" }, this.problem, this.pay, card.tariff.kind !== "free" && lockLine(sandbox)));
     this.#showPrice();
   }
@@ -76,6 +78,16 @@ export class OrderForm {
         .map((line) => line && h("li", null, line))),
       longer && h("label", { class: "check" }, this.goesOn, h("span", null, t.goesOn(price))),
       longer && h("p", { class: "field__help" }, t.useEnd(length)));
+  }
+
+  /** Free minutes before anything is bought: for who is signed in. */
+  #freeFirst() {
+    const { tariff } = this.card;
+    if (!isBoughtWhole(this.card) || !("free_seconds" in tariff) || !tariff.free_seconds) return null;
+    const length = formatLength(tariff.free_seconds);
+    const go = mayBeSignedIn() ? button(t.tryFree(length), { kind: "wide", id: "try-free", onClick: (event) => this.#submit(event, true) })
+      : linkButton(t.tryFreeSignIn(length), `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "wide", id: "try-free-sign-in" });
+    return h("div", { class: "stack stack--tight" }, go, h("p", { class: "field__help" }, t.tryFreeNote));
   }
 
   #termsField() {
@@ -123,8 +135,8 @@ export class OrderForm {
     return choicePrice(this.#choice(), this.card.currency);
   }
 
-  /** @param {Event} event */
-  #submit(event) {
+  /** @param {Event} event @param {boolean} [free] */
+  #submit(event, free = false) {
     event.preventDefault();
     const name = this.name.value.trim();
     const email = this.email.value.trim();
@@ -134,7 +146,7 @@ export class OrderForm {
     ].filter(Boolean);
     if (wrong.length) { /** @type {HTMLElement} */ (wrong[0]).focus(); return; }
     this.onPay({ name, email, seconds: this.#choice().seconds, accept_terms: true, terms_version: this.card.terms_version ?? null,
-      goes_on: this.goesOn.checked, code: this.codeField?.code ?? "" });
+      goes_on: this.goesOn.checked, code: free ? "" : this.codeField?.code ?? "", ...(free ? { free } : {}) });
   }
 
   /** Show a refusal above the button; none clears it. @param {Node | null} problem */

@@ -18,12 +18,26 @@ import aiohttp
 from sqlalchemy import func, or_, select, update
 
 from signaling.ids import new_id, new_secret
+from signaling.payments import connect
+from signaling.payments.stripe import StripePayments
 from signaling.stores.checks import run_checks
-from signaling.stores.database import Database
-from signaling.stores.schema import inbox, orders, outbox, rooms, stripe_calls, transfers
+from signaling.stores.database import Database, Transaction
+from signaling.stores.payouts import Connected, insert_connected
+from signaling.stores.schema import (
+    earnings,
+    inbox,
+    orders,
+    outbox,
+    payouts,
+    rooms,
+    stripe_calls,
+    transfers,
+    users,
+)
 from tests.browser.server import ROOT, Server, free_ports
 
-STEPS = 14
+STEPS = 16
+ANA = "user_ana"
 REST_S = 120
 KEY, WEBHOOK_SECRET = "sk_sandbox_kill", "whsec_kill"
 ROOM = {
@@ -78,15 +92,47 @@ class Town:
         self.db = Database(database_url)
         settings = {
             "DATABASE_URL": database_url, "PAYMENTS": "sandbox", "ROOM_CREATION": "open", "MEDIA_WORKERS": "0",
-            "SANDBOX_KEY": KEY, "SANDBOX_WEBHOOK_SECRET": WEBHOOK_SECRET, "LOG_LEVEL": "warning",
+            "CONNECT": "on", "EARNINGS_DAYS": "0", "SANDBOX_KEY": KEY, "SANDBOX_WEBHOOK_SECRET": WEBHOOK_SECRET, "LOG_LEVEL": "warning",
         }  # fmt: skip
         self.server = TwoPartServer(folder, **settings)
         self.sandbox = SandboxProcess(folder, f"{self.server.url}/stripe/webhook")
         self.server._settings["SANDBOX_URL"] = self.sandbox.url
         self.room: Any = None
+        self.connected_id = ""
         self.secrets: dict[str, str] = {}
         self.kills: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
+
+    def _service(self) -> StripePayments:
+        """The sandbox, as the server sees it."""
+        return StripePayments(
+            KEY,
+            http=self._http,
+            mode="sandbox",
+            account="sandbox",
+            webhook_secret=WEBHOOK_SECRET,
+            api_base=self.sandbox.url,
+        )
+
+    async def _has_a_host(self) -> None:
+        """The room is Ana's, who can be paid out."""
+        params = connect.account_params(connect.Host(ANA, "ana@example.org", "Ana"), "IT")
+        made = await self._service().create_account(params, "ana")
+        self.connected_id = made.account_id
+        await self._set_account("active")
+        user = {"id": ANA, "email": "ana@example.org", "name": "Ana", "role": "host", "created_at": "2026"}
+        row = Connected(ANA, "sandbox", "sandbox", made.account_id, "active", [], "2026")
+
+        async def work(tx: Transaction) -> None:
+            await tx.execute(users.insert().values(user))
+            await insert_connected(tx, row)
+            await tx.execute(update(rooms).values(owner_id=ANA))
+
+        await self.db.write(work)
+
+    async def _set_account(self, status: str) -> None:
+        said = {"account": self.connected_id, "status": status}
+        await self._call(f"{self.sandbox.url}/_control/account", said)
 
     # --- what people do -----------------------------------------------------------------------------------
 
@@ -147,6 +193,13 @@ class Town:
     async def decide_dispute(self) -> None:
         await self._control("dispute", action=self._random.choice(["won", "lost"]))
 
+    async def take_to_the_bank(self) -> None:
+        """The host has it, and it cannot be asked back."""
+        await self._call(f"{self.sandbox.url}/_control/pay_out", {"account": self.connected_id})
+
+    async def restrict(self) -> None:
+        await self._set_account(self._random.choice(["restricted", "active"]))
+
     async def _control(self, what: str, **body: Any) -> None:
         if (order_id := self._some()) is not None:
             async with self.db.read() as tx:
@@ -166,14 +219,16 @@ class Town:
         await asyncio.to_thread(self.sandbox.start)
         await asyncio.to_thread(self.server.start)
         self.room = await asyncio.to_thread(lambda: self.server.create_room(**ROOM))
+        await self._has_a_host()
         actions = [self.buy] * 4 + [self.come_back, self.refund, self.refund, self.refund_outside]
-        actions += [self.dispute, self.decide_dispute]
+        actions += [self.dispute, self.decide_dispute, self.take_to_the_bank, self.restrict]
         for step in range(STEPS):
             action = self.buy if step < 2 else self._random.choice(actions)
             acting = asyncio.create_task(self._try(action))
             await asyncio.sleep(self._random.uniform(0.0, 0.25))
             await self._maybe_kill()
             await acting
+        await self._set_account("active")
         await self._kill(self.server)  # a server that starts looks at every open call at once
         await self._come_to_rest()
 
@@ -211,6 +266,8 @@ class Town:
             "inbox": select(func.count()).where(inbox.c.state == "received"),
             "outbox": select(func.count()).where(outbox.c.state == "waiting"),
             "calls": select(func.count()).where(stripe_calls.c.state.in_(["pending", "unknown"])),
+            "payouts": select(func.count()).where(payouts.c.state == "asked"),
+            "earnings": select(func.count()).where(earnings.c.state == "available", _OWED > 0),
         }
         async with self.db.read() as tx:
             found = {name: int((await tx.execute(query)).scalar_one()) for name, query in open_rows.items()}
@@ -220,10 +277,8 @@ class Town:
         ours: Counter[tuple[str, str]] = Counter()
         async with self.db.read() as tx:
             for row in (await tx.execute(select(transfers).where(_is_at_stripe()))).mappings():
-                came_back = row["code"] == "unrefund"
-                ours[row["subject_id"], "refund" if came_back else row["code"]] += (
-                    -row["amount_minor"] if came_back else row["amount_minor"]
-                )
+                code, sign = _CAME_BACK.get(row["code"], (row["code"], 1))
+                ours[row["subject_id"], code] += sign * row["amount_minor"]
         theirs: Counter[tuple[str, str]] = Counter()
         async with self._http.get(f"{self.sandbox.url}/_control/books") as response:
             for one in (await response.json())["sessions"]:
@@ -231,6 +286,12 @@ class Town:
                 theirs[order_id, "payment_captured"] += one["captured_minor"]
                 theirs[order_id, "refund"] += one["refunded_minor"]
                 theirs[order_id, "dispute_lost"] += one["dispute_lost_minor"]
+        async with self.db.read() as tx:
+            sent = [row.id for row in await tx.execute(select(payouts.c.id))]
+        service = self._service()
+        for one in [one for payout_id in sent for one in await service.find_transfers(payout_id, 0)]:
+            order_id = str(one.reference).removeprefix("po_").rpartition(":")[0]
+            theirs[order_id, "payout"] += one.amount_minor - one.reversed_minor
         return {str(key): (ours[key], theirs[key]) for key in {*ours, *theirs} if ours[key] != theirs[key]}
 
     async def close(self) -> None:
@@ -238,6 +299,11 @@ class Town:
             if process._process is not None:
                 process.kill9()
         await self.db.close()
+
+
+# What undoes another, by its code.
+_CAME_BACK = {"unrefund": ("refund", -1), "reversal": ("payout", -1)}
+_OWED = earnings.c.net_minor - earnings.c.reversed_minor - earnings.c.paid_minor - earnings.c.withheld_minor
 
 
 def _is_at_stripe() -> Any:

@@ -5,7 +5,7 @@ Nothing happens by itself: `deliver` lets the sandbox send its webhooks, `work` 
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,19 @@ from signaling.identity import IDENTITY, Identity
 from signaling.ids import new_id, new_secret
 from signaling.notices import Notice, Notices, OrderPaid
 from signaling.payments import sweeper
+from signaling.payments.hostroutes import HostRoutes
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import PaymentRoutes
 from signaling.payments.sandbox import Sandbox
 from signaling.payments.service import Payments
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
+from signaling.payments.walletroutes import WalletRoutes
 from signaling.ratelimit import LocalRateLimiter
-from signaling.stores import rooms
+from signaling.stores import people, rooms
 from signaling.stores.checks import run_checks
 from signaling.stores.database import Database
+from signaling.stores.people import User
 from signaling.stores.schema import metadata
 from signaling.stores.schema import rooms as rooms_table
 
@@ -63,20 +66,24 @@ class InventedClock:
 OPERATOR_SECRET = "the-operator-of-this-world-0123456789"
 
 
-async def _nobody(_request: web.Request) -> None:
-    """In this world nobody is signed in."""
+# Stands for the session's cookie, which another part looks after.
+PERSON = "X-Person"
+# What undoes another, by its code, and what counts as another.
+CAME_BACK = {"unrefund": ("refund", -1), "reversal": ("payout", -1), "topup": ("payment_captured", 1)}
 
 
 class Customer:
     """Keeps the secret of one order, as a browser does."""
 
-    def __init__(self, order_id: str, secret: str) -> None:
+    def __init__(self, order_id: str, secret: str, user_id: str | None = None) -> None:
         self.order_id = order_id
         self.secret = secret
+        self.user_id = user_id
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.secret}"}
+        signed_in = {PERSON: self.user_id} if self.user_id else {}
+        return {"Authorization": f"Bearer {self.secret}"} | signed_in
 
 
 class World:
@@ -91,6 +98,8 @@ class World:
         self.crashed = False
         self.deaths = 0
         self.webhooks_reach_us = True
+        self.signed_in: User | None = None
+        self.wrap: Callable[[Any], Any] = lambda service: service
         self.db: Database
         self.payments: Payments
         self.sandbox: Sandbox
@@ -138,7 +147,7 @@ class World:
             clock=self.clock,
             random_bytes=os.urandom,
             notices=notices,
-            service=service,
+            service=self.wrap(service),
             settings=PaymentsSettings(
                 mode="sandbox", account=ACCOUNT, public_url="http://localhost:8080", **settings
             ),
@@ -146,6 +155,8 @@ class World:
         )
         self.routes._payments = self.payments
         self.refund_routes._payments = self.payments
+        self.wallet_routes._payments = self.payments
+        self.host_routes._payments = self.payments
 
     async def reboot(self, **settings: Any) -> None:
         """After a crash: other connections, the same files; what a restarting server does first is done."""
@@ -171,11 +182,21 @@ class World:
         limiter = LocalRateLimiter(self.clock)
         self.routes = PaymentRoutes(None, limiter)  # type: ignore[arg-type]
         app = web.Application(middlewares=[self._dying, errors_middleware])
-        app[IDENTITY] = Identity(_nobody, SecretStr(OPERATOR_SECRET))
+        app[IDENTITY] = Identity(self._find_person, SecretStr(OPERATOR_SECRET))
+        self.host_routes = HostRoutes(None, limiter)  # type: ignore[arg-type]
+        app.router.add_routes(self.host_routes.routes())
         app.router.add_routes(self.routes.routes())
         self.refund_routes = RefundRoutes(None, limiter)  # type: ignore[arg-type]
         app.router.add_routes(self.refund_routes.routes())
+        self.wallet_routes = WalletRoutes(None, limiter)  # type: ignore[arg-type]
+        app.router.add_routes(self.wallet_routes.routes())
         return app
+
+    async def _find_person(self, request: web.Request) -> User | None:
+        if PERSON not in request.headers:
+            return self.signed_in
+        async with self.db.read() as tx:
+            return await people.by_id(tx, request.headers[PERSON])
 
     @web.middleware
     async def _dying(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -230,8 +251,9 @@ class World:
     async def host_leaves(self, room_id: str) -> None:
         await self.set_room(room_id, live=False, away_since_s=int(self.clock.at_s))
 
-    def customer(self) -> Customer:
-        return Customer(new_id("ord", os.urandom), new_secret(os.urandom))
+    def customer(self, user_id: str | None = None) -> Customer:
+        """`user_id`: of who is signed in."""
+        return Customer(new_id("ord", os.urandom), new_secret(os.urandom), user_id)
 
     async def order(self, who: Customer, slug: str = "talk", **body: Any) -> tuple[int, dict[str, Any]]:
         said = {"order_id": who.order_id, "name": "Bo", "seconds": 900, "accept_terms": True} | body
@@ -318,14 +340,20 @@ class World:
         for row in await self.rows("transfers"):
             if "stripe_clearing" not in {row["debit"], row["credit"]}:
                 continue  # from one hand of ours into another
-            came_back = row["code"] == "unrefund"
-            key = (row["subject_id"], "refund" if came_back else row["code"])
-            ours[key] = ours.get(key, 0) + (-row["amount_minor"] if came_back else row["amount_minor"])
+            code, sign = CAME_BACK.get(row["code"], (row["code"], 1))
+            key = (row["subject_id"], code)
+            ours[key] = ours.get(key, 0) + sign * row["amount_minor"]
         for theirs in await self.books():
             order_id = theirs["client_reference_id"]
             assert ours.pop((order_id, "payment_captured"), 0) == theirs["captured_minor"]
             assert ours.pop((order_id, "refund"), 0) == theirs["refunded_minor"]
             assert ours.pop((order_id, "dispute_lost"), 0) == theirs["dispute_lost_minor"]
+        service = self.payments.ctx.service
+        orders = {row["id"]: row["order_id"] for row in await self.rows("earnings")}
+        for row in await self.rows("payouts"):
+            for sent in await service.find_transfers(row["id"], 0):
+                ours[orders[row["earning_id"]], "payout"] -= sent.amount_minor - sent.reversed_minor
+        ours = {key: minor for key, minor in ours.items() if minor}
         assert ours == {}, "booked, and the sandbox knows nothing of it"
         assert await self.problems() == []
 

@@ -99,8 +99,7 @@ async def test_every_way_to_charge_is_on_the_card(
 @pytest.mark.parametrize(
     "tariff",
     [
-        {"kind": "wallet", "rate_minor_per_min": 50, "currency": "eur"},
-        PER_MINUTE | {"free_seconds": 300},
+        METERED | {"free_seconds": 300},
     ],
 )
 async def test_no_room_is_opened_with_what_cannot_be_bought_yet(

@@ -11,6 +11,7 @@ export const GROUPS = [
   { title: "price", figures: [
     { name: "currency", kind: "currency" }, { name: "rate_minor_per_min", kind: "money" }, { name: "price_minor", kind: "money" },
     { name: "presets_s", kind: "lengths" }, { name: "window_s", kind: "minutes" },
+    { name: "free_seconds", kind: "minutes" },
   ] },
   { title: "fee", figures: [{ name: "fee_percent_bp", kind: "percent" }, { name: "fee_fixed_minor", kind: "money" }, { name: "fee_on_top", kind: "switch" }] },
   { title: "terms", figures: [{ name: "terms_url", kind: "url" }, { name: "terms_version", kind: "text" }] },

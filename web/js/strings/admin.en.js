@@ -46,6 +46,7 @@ export const admin = {
       price_minor: "Price to enter, or of a subscription",
       presets_s: "Lengths to choose from, in minutes",
       window_s: "Minutes held at a time, where use is paid for",
+      free_seconds: "Free minutes before time is bought",
       fee_percent_bp: "Percent of the price",
       fee_fixed_minor: "Fixed amount for each sale",
       fee_on_top: "The guest pays it on top of the price",

@@ -62,6 +62,14 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("earnings_due", "earnings", ["state", "available_at_s"], unique=False)
+    op.create_index(
+        "earnings_open",
+        "earnings",
+        ["state"],
+        unique=False,
+        sqlite_where=sa.text("net_minor - reversed_minor - paid_minor - withheld_minor <> 0"),
+        postgresql_where=sa.text("net_minor - reversed_minor - paid_minor - withheld_minor <> 0"),
+    )
     op.create_index("earnings_order", "earnings", ["order_id"], unique=False)
     op.create_index("earnings_payee", "earnings", ["payee", "state"], unique=False)
     op.create_table(

@@ -1,0 +1,66 @@
+// What the page of a host's earnings says, in English. Another language is another file with the same names.
+
+export const earnings = {
+  title: "Your earnings",
+  failed: "Your earnings could not be loaded",
+  nothingTitle: "Nothing sold yet",
+  nothing: "What is sold in rooms that you open while you are signed in is listed here.",
+  openRoom: "Open a room",
+  balances: "Balance",
+  pending: "Pending",
+  /** @param {number} days */
+  pendingNote: (days) => (days === 1 ? "Due one day after the sale" : `Due ${days} days after the sale`),
+  available: "Available",
+  availableConnect: "Sent to you next",
+  availablePlatform: "Paid out by this server’s operator",
+  onItsWay: "On its way",
+  paid: "Paid out",
+  disputed: "Held",
+  disputedNote: "A payer’s bank is looking into it",
+  debt: "You owe",
+  debtNote: "Went back to payers after it was paid out; kept from your next sales",
+  payouts: "Payouts",
+  platform: "This server’s operator pays you out. What is available is what is due to you.",
+  onboarding: {
+    noneTitle: "Set up your payouts",
+    none: "Stripe pays you out to your bank account. It asks who you are and where the money should go. You can sell before that is done: your money waits for you.",
+    country: "Country of your bank account",
+    choose: "Choose a country",
+    missing: "Choose the country of your bank account.",
+    begin: "Set up payouts",
+    pendingTitle: "Your payouts are not ready yet",
+    pending: "Stripe still needs something from you, or is checking what you gave. Your money waits.",
+    restrictedTitle: "Stripe needs something from you",
+    restricted: "Until it has that, no money can be sent. Yours waits meanwhile.",
+    needs: "Still needed:",
+    /** @type {Record<string, string>} What Stripe calls the last part of a requirement. */
+    needed: { given_name: "your name", surname: "your name", default_outbound_destination: "your bank account", primary_verification: "an identity document" },
+    goOn: "Go on at Stripe",
+    active: "Payouts are set up. What is available is sent by itself.",
+    sending: "Taking you to Stripe…",
+  },
+  sales: "Sales",
+  export: "Download as CSV",
+  more: "Show more",
+  columns: { sold: "Sold", room: "Room", gross: "Paid by guest", fee: "Fee", tax: "Tax", net: "Yours", back: "Gone back", state: "State", due: "Due", sent: "Sent", amount: "Amount", reversed: "Taken back" },
+  noRoom: "No room",
+  /** @type {Record<string, string>} */
+  states: {
+    pending: "Pending",
+    available: "Available",
+    on_its_way: "On its way",
+    paid: "Paid out",
+    disputed: "Held",
+    debt: "You owe a part",
+    given_back: "Given back",
+  },
+  /** @type {Record<string, string>} */
+  payoutStates: { asked: "On its way", sent: "Sent", failed: "Not sent" },
+  /** @type {Record<string, string>} */
+  failures: {
+    balance_insufficient: "Waits until the operator’s balance at Stripe is available.",
+    insufficient_capabilities_for_transfer: "Your account could not receive it. It is sent again once it can.",
+    reversed_by_hand: "The operator took a part of it back.",
+  },
+  failure: "The operator is looking into it.",
+};
