@@ -1,4 +1,4 @@
-.PHONY: run test slow check browser simulate kill bench-media bench-meter bench-lossy bench-first-frame soak certs clean install install-test system-test compiler
+.PHONY: run test slow check browser simulate kill bench-media bench-meter bench-money bench-lossy bench-first-frame soak certs clean install install-test system-test compiler
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -51,6 +51,10 @@ soak: install-test
 
 bench-meter: install-test
 	$(PY) -m bench.meter
+
+# PostgreSQL of Debian's package, started for the time of the run. BENCH="--only token --payments 100" for a part of it.
+bench-money: install-test system-test
+	$(PY) -m bench.money $(BENCH)
 
 certs: install
 	[ -f certs/dev.pem ] || $(PY) certs/make_dev_certificate.py

@@ -105,12 +105,6 @@ def sold(sale: Sale, paid_from: str | None = None) -> tuple[Transfer, ...]:
     )
 
 
-def sold_from_wallet(sale: Sale) -> tuple[Transfer, ...]:
-    """A settled stay (`sale_id` is its pass) that windows of a wallet paid for: what they posted is shared out. Post it
-    together with what `window_settled` says of each window."""
-    return sold(sale, accounts.stay_hold(sale.sale_id))
-
-
 def due(earning_id: str, payee: str, amount_minor: int, currency: str) -> tuple[Transfer, ...]:
     """What is left of an earning has waited long enough."""
     pending, available = accounts.earned_pending(payee), accounts.earned_available(payee)
@@ -184,38 +178,54 @@ def thawed(dispute_id: str, payee: str, share: Share, currency: str) -> tuple[Tr
 
 
 def topped_up(
-    order_id: str, user_id: str, amount_minor: int, bonus_minor: int, currency: str
+    order_id: str, user_id: str, amount_minor: int, bonus_minor: int, currency: str, *, fee_minor: int = 0
 ) -> tuple[Transfer, ...]:
-    """A person's money came in, with what the platform adds to it."""
-    wallet = accounts.wallet(user_id)
+    """A person's money came in, with what the platform adds to it; or without `fee_minor` of it, which it keeps."""
+    wallet, stripe = accounts.wallet(user_id), accounts.STRIPE_CLEARING
     return (
-        *_move(f"topup:{order_id}", accounts.STRIPE_CLEARING, wallet, amount_minor, currency, "topup"),
+        *_move(f"topup:{order_id}", stripe, wallet, amount_minor, currency, "topup"),
+        *_move(f"topup_fee:{order_id}", stripe, accounts.PLATFORM_FEE, fee_minor, currency, "topup"),
         *_move(f"bonus:{order_id}", accounts.PROMO, wallet, bonus_minor, currency, "bonus"),
     )
 
 
-def topup_refunded(  # noqa: PLR0917 - plain data of one event
-    order_id: str, user_id: str, gone_before_minor: int, amount_minor: int, bonus_minor: int, currency: str
-) -> tuple[Transfer, ...]:
-    """Of a top-up, back to the card; `bonus_minor` of its bonus is taken back with it. Refused as `exceeds` where it
-    was spent."""
-    wallet, name = accounts.wallet(user_id), f"{order_id}:{gone_before_minor}"
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A part of a top-up that went back to who paid it. `name` and `code`: of the refund, or of the dispute that was lost.
+    `money_minor` of the credits had been paid for, `bonus_minor` were a gift, `fee_minor` was what the platform kept."""
+
+    name: str
+    code: Literal["refund", "dispute_lost"]
+    money_minor: int
+    bonus_minor: int
+    fee_minor: int
+
+
+def topup_gone(gone: Gone, user_id: str, available_minor: int, currency: str) -> tuple[Transfer, ...]:
+    """Out of what the wallet has available; what of the money is not there is owed by the person, what of the gift is not
+    there is let go."""
+    name, code, stripe = gone.name, gone.code, accounts.STRIPE_CLEARING
+    wallet, owed = accounts.wallet(user_id), accounts.receivable(user_id)
+    own_minor = min(gone.money_minor, max(0, available_minor))
+    bonus_minor = min(gone.bonus_minor, max(0, available_minor) - own_minor)
     return (
-        *_move(f"refund:{name}", wallet, accounts.STRIPE_CLEARING, amount_minor, currency, "refund"),
+        *_move(f"{code}:{name}", wallet, stripe, own_minor, currency, code),
+        *_move(f"{code}_short:{name}", owed, stripe, gone.money_minor - own_minor, currency, code),
+        *_move(f"{code}_fee:{name}", accounts.PLATFORM_FEE, stripe, gone.fee_minor, currency, code),
         *_move(f"unbonus:{name}", wallet, accounts.PROMO, bonus_minor, currency, "unbonus"),
     )
 
 
-def topup_lost(
-    order_id: str, user_id: str, amount_minor: int, available_minor: int, currency: str
-) -> tuple[Transfer, ...]:
-    """A dispute of a top-up was lost: out of what the wallet has available, the rest is owed by the person."""
-    own_minor, stripe = min(amount_minor, max(0, available_minor)), accounts.STRIPE_CLEARING
-    missing_minor, code = amount_minor - own_minor, "dispute_lost"
-    owed = accounts.receivable(user_id)
+def topup_back(gone: Gone, user_id: str, owed_minor: int, currency: str) -> tuple[Transfer, ...]:
+    """A refund of a top-up came back (`name` is the refund's): the other way round, what the person owes first."""
+    name, code, stripe = gone.name, "unrefund", accounts.STRIPE_CLEARING
+    wallet, owed = accounts.wallet(user_id), accounts.receivable(user_id)
+    repaid_minor = min(gone.money_minor, max(0, owed_minor))
     return (
-        *_move(f"dispute_lost:{order_id}", accounts.wallet(user_id), stripe, own_minor, currency, code),
-        *_move(f"shortfall:{order_id}", owed, stripe, missing_minor, currency, code),
+        *_move(f"unrefund:{name}", stripe, wallet, gone.money_minor - repaid_minor, currency, code),
+        *_move(f"unrefund_short:{name}", stripe, owed, repaid_minor, currency, code),
+        *_move(f"unrefund_fee:{name}", stripe, accounts.PLATFORM_FEE, gone.fee_minor, currency, code),
+        *_move(f"rebonus:{name}", accounts.PROMO, wallet, gone.bonus_minor, currency, "rebonus"),
     )
 
 

@@ -42,7 +42,9 @@ from signaling.payments.service import Payments
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
 from signaling.payments.subscriptionroutes import SubscriptionRoutes
+from signaling.payments.walletroutes import WalletRoutes
 from signaling.people import signin
+from signaling.people.erasing import Retention
 from signaling.people.history import History
 from signaling.people.mailbox import Mailbox
 from signaling.people.routes import PeopleRoutes
@@ -391,6 +393,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
     app.router.add_routes(rooms.routes())
     app.router.add_routes(payment_routes(parts.payments, parts.limiter, trusted))
     app.router.add_routes(RefundRoutes(parts.payments, parts.limiter, trusted).routes())
+    app.router.add_routes(WalletRoutes(parts.payments, parts.limiter, trusted).routes())
     app.router.add_routes(HostRoutes(parts.payments, parts.limiter).routes())
     app.router.add_routes(SubscriptionRoutes(parts.payments, parts.limiter, trusted).routes())
     app.router.add_routes(_admin_routes(parts).routes())
@@ -429,6 +432,8 @@ def _people_routes(parts: Parts) -> list[web.RouteDef]:
         parts.db,
         people.sessions,
         people.sign_in,
+        clock=parts.clock,
+        notices=parts.notices,
         limiter=parts.limiter,
         trusted=trusted_networks(parts.settings.trusted_proxies),
         can_mail=people.mailer is not None,
@@ -575,8 +580,11 @@ async def _payments(app: web.Application) -> AsyncIterator[None]:
 
 async def _post(app: web.Application) -> AsyncIterator[None]:
     post = app[PARTS].people.post
+    retention = Retention(app[PARTS].db, app[PARTS].clock, app[PARTS].settings.retention_days)
     await post.start()
+    await retention.start()
     yield
+    await retention.close()
     await post.close()
 
 

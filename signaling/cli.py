@@ -1,4 +1,4 @@
-"""`tollroom serve | invite | operator | check | ledger`."""
+"""`tollroom serve | invite | operator | erase | check | ledger`."""
 
 import argparse
 import asyncio
@@ -13,10 +13,11 @@ import uvloop
 from mediaserver.errors import NoNativePlaneError, PortInUseError
 from signaling import config, ledgerreport, logs
 from signaling.addresses import is_email
-from signaling.clock import rfc3339
-from signaling.errors import ConfigError
+from signaling.clock import SystemClock, rfc3339
+from signaling.errors import ApiError, ConfigError
 from signaling.ids import new_id, new_secret, secret_hash
 from signaling.payments.stripe import API_VERSION
+from signaling.people import erasing
 from signaling.serve import say, serve
 from signaling.stores import invitations, journal, people
 from signaling.stores.checks import run_checks
@@ -36,6 +37,10 @@ def parser() -> argparse.ArgumentParser:
     invite.add_argument("--uses", type=int, default=1, help="how many rooms it opens (default 1)")
     invite.add_argument("--days", type=int, default=7, help="how long it is good for (default 7)")
     invite.add_argument("--note", default="", help="for whom, to find it again")
+    erase = commands.add_parser(
+        "erase", help="replace somebody's name and address everywhere; the books stay"
+    )
+    erase.add_argument("email", help="the address they have or gave")
     operator = commands.add_parser("operator", help="make somebody an operator of this server")
     operator.add_argument("email", help="the address with which they sign in")
     operator.add_argument("--revoke", action="store_true", help="they are none any more, and are signed out")
@@ -68,6 +73,8 @@ def _run(given: argparse.Namespace, settings: config.Settings) -> int:
         return uvloop.run(serve(settings))
     if given.command == "invite":
         return asyncio.run(invite(settings, uses=given.uses, days=given.days, note=given.note))
+    if given.command == "erase":
+        return asyncio.run(erase(settings, given.email))
     if given.command == "operator":
         return asyncio.run(operator(settings, given.email, revoke=given.revoke))
     if given.command == "ledger":
@@ -89,6 +96,21 @@ async def invite(settings: config.Settings, *, uses: int, days: int, note: str) 
     await db.write(lambda tx: invitations.add(tx, row))
     await db.close()
     say(f"{settings.origin}/#invite={secret}")
+    return 0
+
+
+async def erase(settings: config.Settings, email: str) -> int:
+    """Says what was erased; 1 when something hinders it. A server that runs shows closed rooms from its next look on."""
+    db = await _open(settings)
+    try:
+        done = await erasing.erase(db, SystemClock(), email.strip().lower())
+    except ApiError as refused:
+        say(f"not erased: {refused.message}")
+        return 1
+    finally:
+        await db.close()
+    account = "the account and " if done.known else ""
+    say(f"erased {account}{done.orders} orders; {len(done.room_ids)} rooms are closed")
     return 0
 
 

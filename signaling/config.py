@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     admin_token: SecretStr | None = None
     smtp_url: SecretStr | None = None
     mail_from: str = ""
+    retention_days: int = Field(0, ge=0, le=36_500)
     metrics_token: SecretStr | None = None
     token_secret: SecretStr | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"

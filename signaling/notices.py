@@ -75,13 +75,14 @@ class StayEnded:
     code: str
 
 
-FundingKind = Literal["balance_low", "funding_failed", "funded", "action_needed", "lapsing"]
+FundingKind = Literal["balance_low", "topped_up", "funding_failed", "funded", "action_needed", "lapsing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Funding:
     """To be told to the payer inside. `balance_minor`: what is left in the wallet. `client_secret`: of the payment
-    that the payer must confirm, in the sandbox at `action_url`; `seconds`: time that was added, or that is left."""
+    that the payer must confirm, in the sandbox at `action_url`; `seconds`: time that was added, or that is left,
+    or what the balance is in time."""
 
     pass_id: str
     room_id: str

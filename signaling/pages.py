@@ -133,6 +133,7 @@ class Pages:
 
     async def me(self, request: web.Request) -> web.Response:
         """Which sections it shows is the script's business, by the path."""
+        page_kind(request, PageKind.CHECKOUT)  # credits are bought here
         return self._render(request, "me.html", page_title="Your page", path=request.path)
 
     async def admin(self, request: web.Request) -> web.Response:

@@ -20,6 +20,7 @@ SLOW = {
     "browser/test_through_a_relay.py",
     "media/test_getting_through.py",
     "media/test_workers.py",
+    "money/test_bench_money.py",
     "rooms/test_media_workers.py",
     "rooms/test_streaming_from_ffmpeg.py",
     "rooms/test_streaming_in_chromium.py",

@@ -23,6 +23,7 @@ from metering.orders import (
 from metering.payouts import HOLDING_DAYS
 from metering.refunds import RecordRefund, RefundFailed
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
+from signaling.payments import filling
 from signaling.payments.port import Checkout
 from signaling.payments.sales import about, sale_of_order
 from signaling.payments.seenrefunds import note_refunds
@@ -102,6 +103,10 @@ class Application:
 
     async def grant(self, _decision: GrantPass) -> None:
         order, stamp = self._order, self._stamp
+        if order.purpose == "topup":
+            self._values |= {"granted": True, "paid_at": stamp.now_text, "paid_at_s": stamp.now_s}
+            self.notices.extend(await filling.fill(self._tx, order, self._checkout, stamp.now_text))
+            return
         room = await rooms.by_id(self._tx, order.room)
         assert room is not None, "orders refer to their room"
         await passes.grant_pass(
@@ -155,7 +160,7 @@ class Application:
     async def _book_sale(self) -> None:
         intent = self._checkout.intent
         charge_id = None if intent is None or intent.charge is None else intent.charge.charge_id
-        kept = about(self._order, self._stamp.holding_days, charge_id)
+        kept = await about(self._tx, self._order, self._stamp.holding_days, charge_id)
         await earnings.book_sale(self._tx, sale_of_order(self._order), kept, self._stamp.now)
 
     async def _open_first_window(self, pass_: passes.Pass, begins_ms: int) -> None:
@@ -195,11 +200,18 @@ class Application:
     async def record_refund(self, decision: RecordRefund) -> None:
         before_minor, delta_minor = self._refunded_minor, decision.amount_minor_delta
         self._values["refunded_minor"] = before_minor + delta_minor
+        if self._order.purpose == "topup":
+            await self._take_credits(before_minor, delta_minor)
+            return
         await earnings.book_refund(self._tx, self._order.id, before_minor, delta_minor, self._stamp.now)
 
     async def refund_failed(self, decision: RefundFailed) -> None:
         order, before_minor = self._order, self._refunded_minor
         self._values["refunded_minor"] = before_minor - decision.amount_minor
+        if order.purpose == "topup":
+            back = filling.SentBack(decision.refund_id, before_minor, decision.amount_minor)
+            self.notices.extend(await filling.give_again(self._tx, order, back, self._stamp.now_text))
+            return
         await earnings.book_failed_refund(
             self._tx,
             decision.refund_id,
@@ -217,8 +229,20 @@ class Application:
     async def record_dispute(self, decision: RecordDispute) -> None:
         order, dispute = self._order, decision.dispute
         gone_minor = order.amount_minor - decision.lost_minor
+        if order.purpose == "topup":
+            self._values |= {"dispute": dispute, "lost_minor": decision.lost_minor}
+            await self._take_credits(gone_minor, decision.lost_minor, is_lost=True)
+            return
         lost_minor = await earnings.move_dispute(self._tx, order.id, dispute, gone_minor, self._stamp.now)
         self._values |= {"dispute": dispute, "lost_minor": lost_minor}
+
+    async def _take_credits(self, gone_minor: int, minor: int, *, is_lost: bool = False) -> None:
+        if minor > 0:
+            now_text = self._stamp.now_text
+            notices = await filling.take_back(
+                self._tx, self._order, gone_minor, minor, now_text, is_lost=is_lost
+            )
+            self.notices.extend(notices)
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""

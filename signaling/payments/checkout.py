@@ -18,6 +18,7 @@ from metering.tariff import (
     PerMinute,
     Subscription,
     Tariff,
+    Wallet,
     choices,
     length_of,
     price_of,
@@ -26,7 +27,7 @@ from signaling.errors import ApiError
 from signaling.http import Line
 from signaling.ids import secret_hash
 from signaling.notices import Notice, RoomChanged
-from signaling.payments import freeminutes, reconcile
+from signaling.payments import freeminutes, reconcile, walletstays
 from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.granting import insert_granted
@@ -165,6 +166,9 @@ class _Maker:
         unpriced = self._order(room, tariff, await self._terms(tx, room))
         priced = await price_order(tx, room, unpriced, self._body.code, self._now_s)
         order = await self._with_address(tx, priced.order)
+        if order.funding == "wallet":
+            granted, notices = await walletstays.open_stay(tx, order, room, self._stamp)
+            return Made(granted, is_new=True, notices=notices)
         if order.funding == "free" or (order.amount_minor == 0 and order.funding == "payment"):
             granted, notices = await insert_granted(tx, order, room, self._stamp)
             await take_code(tx, priced)
@@ -220,8 +224,10 @@ class _Maker:
             raise ApiError(409, "not_extendable", "time cannot be added to this pass")
 
     async def _tariff(self, tx: Transaction, room: rooms.Room) -> Tariff:
-        """What is sold now. Raises ApiError 409 `no_rate`, `not_extendable`."""
+        """What is sold now. Raises ApiError 401 `sign_in_required`, 409 `no_rate`, `not_extendable`."""
         tariff = await _tariff(tx, room)
+        if isinstance(tariff, Wallet) and self._user_id is None:
+            raise ApiError(401, "sign_in_required", "sign in: this room is paid for with your credits")
         if self._body.extends is not None and _funding(tariff) != "payment":
             raise ApiError(409, "not_extendable", "this room sells no time to add")
         return tariff
@@ -322,8 +328,10 @@ def _funding(tariff: Tariff) -> Funding:
     """Raises ApiError 409 `not_for_sale` for a tariff whose orders are not made here."""
     if isinstance(tariff, Entrance | PerMinute):
         return "payment"
-    if isinstance(tariff, Metered | Free):
-        return "metered" if isinstance(tariff, Metered) else "free"
+    if isinstance(tariff, Metered):
+        return "metered"
+    if isinstance(tariff, Wallet | Free):
+        return "wallet" if isinstance(tariff, Wallet) else "free"
     if isinstance(tariff, Subscription):
         return "subscription"
     raise ApiError(409, "not_for_sale", "this room cannot be paid for in this way")

@@ -11,6 +11,8 @@ import structlog
 
 from metering.funding import PENDING, Ask, Refused, next_window
 from signaling.notices import Notice
+from signaling.payments import walletstays
+from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.holds import OPEN_STATES, Stay, apply_intent, find_stay, funding_failed, look
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
@@ -61,14 +63,17 @@ async def place(ctx: Context, pass_id: str, granted_ms: int | None = None) -> st
         stay = await find_stay(tx, pass_id)
         if stay is not None and granted_ms not in {None, stay.pass_.granted_ms}:
             return _Placing(refused="extended")
+        if stay is not None and stay.order.funding == "wallet":
+            held = await walletstays.hold_next(tx, stay, Stamp(pass_id, now_s, now_text))
+            return _Placing(refused=held.refused, notices=held.notices)
         return await _prepare(tx, ctx.settings, stay, now_s, now_text)
 
     placing = await ctx.db.write(work)
     ctx.step("window_asked")
+    for notice in placing.notices:
+        ctx.notices.publish(notice)
     if placing.window_id is not None:
         await _attempt(ctx, placing.window_id)
-    elif placing.notice is not None:
-        ctx.notices.publish(placing.notice)
     return placing.refused
 
 
@@ -76,7 +81,7 @@ async def place(ctx: Context, pass_id: str, granted_ms: int | None = None) -> st
 class _Placing:
     window_id: str | None = None
     refused: str | None = None
-    notice: Notice | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 async def _prepare(
@@ -98,7 +103,7 @@ async def _prepare(
         reason = reason or "too_many_failures"
     if isinstance(asked, Refused) or reason is not None:
         told = reason in {"not_agreed", "at_the_end", "too_many_failures"}
-        return _Placing(refused=reason, notice=funding_failed(stay.pass_, str(reason)) if told else None)
+        return _Placing(refused=reason, notices=(funding_failed(stay.pass_, str(reason)),) if told else ())
     window = _asked(stay, asked, now_text)
     await windows.insert_window(tx, window)
     await _begin(tx, settings, stay.order, window, now_s, attempt=1)

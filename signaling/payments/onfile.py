@@ -45,7 +45,9 @@ def intent_params(settings: PaymentsSettings, order: Order) -> dict[str, Any]:
     }
     if order.ui == AUTO_UI:
         return params | {"off_session": True}
-    return params | {"return_url": f"{settings.public_url}/orders/{order.id}?return=1"}
+    if settings.sandbox:  # its own page, which ours frames
+        return params | {"return_url": f"{settings.public_url}/orders/{order.id}?return=1"}
+    return params | {"use_stripe_sdk": True}  # Stripe's script asks the payer, in the page
 
 
 async def begin_call(

@@ -13,7 +13,8 @@ import structlog
 from metering.funding import PENDING, settle
 from metering.money import currency
 from signaling.notices import Notice, OutboxFilled, PassChanged
-from signaling.payments import funding, holds
+from signaling.payments import funding, holds, walletstays
+from signaling.payments.apply import Stamp
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.holds import Stay, find_stay
 from signaling.payments.port import IntentFact, RefusedByServiceError
@@ -82,15 +83,15 @@ async def settle_stay(ctx: Context, pass_id: str) -> None:
 
     async def work(tx: Transaction) -> Sequence[Notice]:
         stay = await find_stay(tx, pass_id)
-        if (
-            stay is None
-            or stay.order.funding != "metered"
-            or stay.pass_.settled
-            or await windows.is_inside(tx, pass_id)
-        ):
+        if stay is None or stay.pass_.settled or await windows.is_inside(tx, pass_id):
             return ()
         if not await windows.mark_settled(tx, pass_id):
             return ()
+        if stay.order.funding == "wallet":
+            await walletstays.close_stay(
+                tx, stay, Stamp(pass_id, now_s, now_text, ctx.settings.earnings_days)
+            )
+            return (PassChanged(pass_id, stay.pass_.room_id),)
         closing = _Closing(tx, stay, now_s, now_text)
         await closing.run()
         return (PassChanged(pass_id, stay.pass_.room_id), OutboxFilled())

@@ -21,7 +21,11 @@ Json = dict[str, Any]
 
 def checkout_view(settings: PaymentsSettings, order: Order) -> Json | None:
     """How to pay; None when there is nothing to pay (any more), or not yet."""
-    if order.state is not OrderState.OPEN or order.checkout_session_id is None:
+    if order.state is not OrderState.OPEN:
+        return None
+    if order.on_file:
+        return _confirmation(settings, order)
+    if order.checkout_session_id is None:
         return None
     if order.ui != "embedded":
         return {"ui": "hosted", "url": order.checkout_url}
@@ -30,6 +34,19 @@ def checkout_view(settings: PaymentsSettings, order: Order) -> Json | None:
         return {"ui": "frame", "url": url}
     return {
         "ui": "embedded",
+        "client_secret": order.client_secret,
+        "publishable_key": settings.publishable_key,
+    }
+
+
+def _confirmation(settings: PaymentsSettings, order: Order) -> Json | None:
+    """A card on file whose bank asks: nothing is to be filled in, only to be confirmed."""
+    if order.client_secret is None:
+        return None
+    if settings.sandbox:
+        return {"ui": "frame", "url": order.checkout_url}
+    return {
+        "ui": "confirm",
         "client_secret": order.client_secret,
         "publishable_key": settings.publishable_key,
     }

@@ -1,13 +1,37 @@
 """What every part that touches a wallet needs: whose it is, what its top-up sells, and who is told of it."""
 
-from metering.wallet import Package, after_decline_s, parse_package
+from dataclasses import dataclass
+
+from metering import accounts
+from metering.wallet import Package, after_decline_s, parse_package, seconds_left
 from signaling.notices import Funding, FundingKind, Notice
-from signaling.stores import wallets
+from signaling.stores import ledger, wallets
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
 from signaling.stores.wallets import AUTO_UI, Key
 
 TOPUP_KIND = "topup"
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """What the ledger says of a wallet. `available_minor`: neither spent nor held; `owed_minor`: went back to the payer's
+    bank after it was spent."""
+
+    available_minor: int
+    held_minor: int
+    owed_minor: int
+
+    @property
+    def spendable_minor(self) -> int:
+        """Who owes spends nothing."""
+        return 0 if self.owed_minor else self.available_minor
+
+
+async def credits_of(tx: Transaction, key: Key) -> Credits:
+    own = await ledger.balance(tx, key.mode, key.account, accounts.wallet(key.user_id), key.currency)
+    owed = await ledger.balance(tx, key.mode, key.account, accounts.receivable(key.user_id), key.currency)
+    return Credits(own.available_minor, own.debits_held_minor, max(0, owed.minor))
 
 
 def key_of(order: Order) -> Key:
@@ -34,7 +58,7 @@ async def tell_inside(
     balance_minor: int | None = None,
     failure: str | None = None,
 ) -> list[Notice]:
-    """A notice for every stay that runs on the wallet now."""
+    """A notice for every stay that runs on the wallet now. With a balance goes what that is in time at its rate."""
     return [
         Funding(
             one.pass_id,
@@ -42,6 +66,9 @@ async def tell_inside(
             kind,
             currency=key.currency,
             balance_minor=balance_minor,
+            seconds=None
+            if balance_minor is None
+            else seconds_left(balance_minor, one.tariff["rate_minor_per_min"]),
             failure=failure,
         )
         for one in await wallets.inside(tx, key)

@@ -6,8 +6,11 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from signaling.addresses import Email
+from signaling.clock import Clock
 from signaling.errors import ApiError
 from signaling.http import Line, Network, answer, client_address, error_response, parse_body
+from signaling.notices import Notices, RoomChanged
+from signaling.people.erasing import erase
 from signaling.people.sessions import Current, Sessions
 from signaling.people.signin import SignIn
 from signaling.ratelimit import RateLimiter, Rule, require
@@ -63,6 +66,8 @@ class PeopleRoutes:
         sessions: Sessions,
         sign_in: SignIn,
         *,
+        clock: Clock,
+        notices: Notices,
         limiter: RateLimiter,
         trusted: tuple[Network, ...] = (),
         can_mail: bool = True,
@@ -70,6 +75,8 @@ class PeopleRoutes:
         self._db = db
         self._sessions = sessions
         self._sign_in = sign_in
+        self._clock = clock
+        self._notices = notices
         self._limiter = limiter
         self._trusted = trusted
         self._can_mail = can_mail
@@ -81,6 +88,7 @@ class PeopleRoutes:
             web.post("/api/signout", self.sign_out),
             web.get("/api/me", self.me),
             web.patch("/api/me", self.rename),
+            web.delete("/api/me", self.erase),
             web.get("/api/me/sessions", self.sessions),
             web.delete("/api/me/sessions", self.end_others),
             web.delete("/api/me/sessions/{id}", self.end_one),
@@ -134,6 +142,16 @@ class PeopleRoutes:
         body = await parse_body(request, NewName)
         await self._db.write(lambda tx: people.set_name(tx, current.user.id, body.name))
         return answer(_me(current) | {"name": body.name})
+
+    async def erase(self, request: web.Request) -> web.Response:
+        """For good: the same address begins anew."""
+        current = await self._require(request)
+        done = await erase(self._db, self._clock, current.user.email)
+        for room_id in done.room_ids:
+            self._notices.publish(RoomChanged(room_id))
+        response = answer({"erased": True})
+        self._sessions.clear_cookie(request, response)
+        return response
 
     async def sessions(self, request: web.Request) -> web.Response:
         current = await self._require(request)

@@ -10,8 +10,6 @@ from metering.tariff import Entrance, Free, PerMinute, Tariff, choices, parse_ta
 from signaling.errors import ApiError
 
 REFUSALS = {"below_minimum", "unknown_currency", "no_rate"}
-# Parsed and priced, and not to be bought yet: no room may be opened with them.
-NOT_SOLD = ("wallet",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,6 @@ def read_tariff(said: Mapping[str, Any], max_seconds: int | None, figures: Figur
     except RefusedError as error:
         code = error.code if error.code in REFUSALS else "bad_tariff"
         raise ApiError(422, code, str(error), field="tariff") from None
-    if tariff.kind in NOT_SOLD:
-        raise ApiError(422, "bad_tariff", "credits are not sold yet", field="tariff")
     if getattr(tariff, "free_seconds", 0) and not isinstance(tariff, Entrance | PerMinute):
         raise ApiError(422, "bad_tariff", "free minutes come before time that is bought", field="tariff")
     if max_seconds is not None and _sold_s(tariff) > max_seconds:

@@ -396,6 +396,7 @@ NoticeKind = Literal[
     "host_away",
     "host_back",
     "balance_low",
+    "topped_up",
     "funding_failed",
     "funded",
     "action_needed",

@@ -12,6 +12,7 @@ from signaling.stores.earningchecks import earning_faults
 from signaling.stores.orders import BY_USE, UNPAID
 from signaling.stores.schema import (
     balances,
+    differences,
     invoices,
     orders,
     outbox,
@@ -133,12 +134,13 @@ async def _windows_hold(tx: Transaction) -> list[Problem]:
 
 async def _orders_are_booked(tx: Transaction) -> list[Problem]:
     """Captured minus refunded minus lost is the order's price with its adjustments."""
-    charged = select(orders.c.id).where(orders.c.granted, _booked("payment_captured") != _paid())
+    came_in = _booked("payment_captured") + _booked("topup")
+    charged = select(orders.c.id).where(orders.c.granted, came_in != _paid())
     kept_back = _booked("refund") - _booked("unrefund")
     given_back = select(orders.c.id).where(kept_back != orders.c.refunded_minor)
     lost = select(orders.c.id).where(_booked("dispute_lost") != orders.c.lost_minor)
     too_much = select(orders.c.id).where(orders.c.refunded_minor + orders.c.lost_minor > _paid())
-    uncharged = select(orders.c.id).where(~orders.c.granted, _booked("payment_captured") != 0)
+    uncharged = select(orders.c.id).where(~orders.c.granted, came_in != 0)
     return [
         *await _broken(tx, "payment_not_booked", "the ledger holds another payment than the order", charged),
         *await _broken(tx, "refund_not_booked", "the ledger holds other refunds than the order", given_back),
@@ -150,7 +152,7 @@ async def _orders_are_booked(tx: Transaction) -> list[Problem]:
 
 async def _money_and_access_agree(tx: Transaction) -> list[Problem]:
     has_pass = exists().where(passes.c.order_id == orders.c.id)
-    granted = and_(orders.c.granted, orders.c.extends_pass_id.is_(None))
+    granted = and_(orders.c.granted, orders.c.extends_pass_id.is_(None), orders.c.purpose != "topup")
     without_pass = select(orders.c.id).where(granted, ~has_pass)
     paid_for = exists().where(orders.c.id == passes.c.order_id, orders.c.granted)
     unpaid = select(passes.c.id).where(~paid_for)
@@ -199,10 +201,17 @@ async def _seats_are_released(tx: Transaction) -> list[Problem]:
     return await _broken(tx, "seat_kept", "holds a seat, and is not waiting for a payment", kept)
 
 
+_said = differences.c.kind + ": " + differences.c.note
+
+
 async def _left_to_people(tx: Transaction) -> list[Problem]:
     queries: Sequence[tuple[str, Select[Any]]] = (
         ("outbox_failed", select(outbox.c.id, outbox.c.note).where(outbox.c.state == "failed")),
         ("refund_failed", select(refunds.c.id, refunds.c.order_id).where(refunds.c.state == "failed")),
+        (
+            "differs_from_service",
+            select(differences.c.subject_id, _said).where(differences.c.state == "open"),
+        ),
         ("quarantined", select(quarantine.c.subject_id, quarantine.c.reason)),
     )
     return [

@@ -7,7 +7,7 @@ only until that second.
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
 
 from metering.orders import Dispute, Mode, OrderSnapshot, OrderState
 from signaling.ids import secret_matches
@@ -154,6 +154,14 @@ async def _all(tx: Transaction, query: Select[Any]) -> list[Order]:
     return [_order(row) for row in await tx.execute(query)]
 
 
+def pass_behind() -> ColumnElement[str]:
+    """For statements about `orders`: the id of the pass that the order extends or granted. The alias and the explicit
+    correlation keep it about that order inside a subquery about passes or sessions, too."""
+    own = passes.alias("own_pass")
+    granted = select(own.c.id).where(own.c.order_id == orders.c.id).correlate(orders).scalar_subquery()
+    return func.coalesce(orders.c.extends_pass_id, granted)
+
+
 async def insert_order(tx: Transaction, order: Order) -> bool:
     """False when an order of that id exists already."""
     return await insert_once(tx, orders, asdict(order) | {"state": order.state.value})
@@ -268,10 +276,7 @@ async def unservable(tx: Transaction, away_before_s: int, limit: int = 100) -> l
 async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Order]:
     """Paid orders with access whose room is closed, or whose host is away since before that second."""
     gone = or_(rooms.c.state == "closed", and_(~rooms.c.live, rooms.c.away_since_s <= before_s))
-    pass_id = func.coalesce(
-        orders.c.extends_pass_id,
-        select(passes.c.id).where(passes.c.order_id == orders.c.id).scalar_subquery(),
-    )
+    pass_id = pass_behind()
     alive = exists().where(passes.c.id == pass_id, passes.c.state.in_(PASS_ALIVE))
     kept = orders.c.state.in_([OrderState.PAID.value, OrderState.PARTLY_REFUNDED.value])
     query = (
@@ -282,6 +287,19 @@ async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Ord
         .where(orders.c.funding.not_in((*BY_USE, "subscription")))  # not bought by the hour
     )
     return await _all(tx, query.order_by(orders.c.paid_at_s).limit(limit))
+
+
+async def may_have_moved(
+    tx: Transaction, mode: str, account: str, since_s: int, *, after: str = "", limit: int = 100
+) -> list[str]:
+    """Ids, in order, of orders that are open, or were made since then and paid with something: beyond `after`."""
+    is_open = orders.c.state.in_([state.value for state in UNPAID])
+    at_service = or_(orders.c.payment_intent_id.is_not(None), orders.c.funding == "subscription")
+    paid = and_(orders.c.granted, orders.c.created_at_s >= since_s, at_service)
+    query = select(orders.c.id).where(
+        orders.c.mode == mode, orders.c.account == account, or_(is_open, paid), orders.c.id > after
+    )
+    return [row.id for row in await tx.execute(query.order_by(orders.c.id).limit(limit))]
 
 
 async def unsettled(tx: Transaction, mode: str, account: str, limit: int = 500) -> list[str]:

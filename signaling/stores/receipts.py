@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import String, and_, cast, exists, func, literal, or_, select
 
 from signaling.stores.database import Transaction
-from signaling.stores.orders import BY_USE
+from signaling.stores.orders import BY_USE, pass_behind
 from signaling.stores.schema import orders, outbox, passes, refunds, sessions, users
 
 ENDED = ("used_up", "refunded", "disputed", "revoked")
@@ -34,10 +34,7 @@ class Since:
 async def due_receipts(
     tx: Transaction, mode: str, account: str, since: Since, limit: int = 100
 ) -> list[DueReceipt]:
-    pass_id = func.coalesce(
-        orders.c.extends_pass_id,
-        select(passes.c.id).where(passes.c.order_id == orders.c.id).scalar_subquery(),
-    )
+    pass_id = pass_behind()
     stay = exists().where(sessions.c.pass_id == pass_id)
     inside = exists().where(sessions.c.pass_id == pass_id, sessions.c.ended_at.is_(None))
     lately = exists().where(sessions.c.pass_id == pass_id, sessions.c.ended_at > since.quiet_at)

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from sqlalchemy import and_, select, update
 
 from signaling.stores.database import Transaction
-from signaling.stores.schema import orders, passes, sessions, wallets
+from signaling.stores.ledger import is_open_hold
+from signaling.stores.schema import orders, passes, sessions, transfers, wallets
 from signaling.stores.statements import insert_once
 
 ManagedBy = Literal["stripe", "platform"]
@@ -128,3 +129,20 @@ async def inside(tx: Transaction, key: Key) -> list[Inside]:
     )
     found = {row.id: Inside(row.id, row.room_id, row.tariff) for row in await tx.execute(query)}
     return list(found.values())
+
+
+async def drop_auto_card(tx: Transaction, key: Key, payment_method_id: str) -> None:
+    """Whatever the currency: a card that is forgotten tops nothing up."""
+    with_it = and_(
+        wallets.c.user_id == key.user_id,
+        wallets.c.mode == key.mode,
+        wallets.c.account == key.account,
+        wallets.c.auto_card == payment_method_id,
+    )
+    await tx.execute(update(wallets).where(with_it).values(auto_topup=False, auto_card=None))
+
+
+async def is_held(tx: Transaction, hold_id: str) -> bool:
+    """Whether that hold of the ledger is still open."""
+    query = select(transfers.c.id).where(transfers.c.id == hold_id, is_open_hold())
+    return (await tx.execute(query)).first() is not None

@@ -37,8 +37,9 @@ def _user() -> pwd.struct_passwd | None:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """The URL of the server's `postgres` database. Everything is thrown away afterwards."""
+def postgres_server(*, safe: bool = False) -> Iterator[str]:
+    """The URL of the server's `postgres` database. Everything is thrown away afterwards; `safe`: what is committed is on
+    the disk, as in an operator's hands."""
     where = programs()
     assert where is not None, "ask programs() first"
     directory = Path(tempfile.mkdtemp(prefix="tollroom-pg-"))
@@ -60,7 +61,7 @@ def postgres_server() -> Iterator[str]:
         "UTF8",
     ]
     subprocess.run(initdb, check=True, cwd=directory, capture_output=True, **as_user)
-    fast = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
+    fast = [] if safe else ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
     places = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={directory}"]
     log = (directory / "log").open("wb")
     server = subprocess.Popen(

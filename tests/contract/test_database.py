@@ -39,3 +39,19 @@ async def test_what_raises_is_rolled_back(db: Database) -> None:
     assert isinstance(results[0], LookupError)
     async with db.read() as tx:
         assert (await tx.execute(text("SELECT count(*) FROM settings"))).scalar_one() == 0
+
+
+async def test_many_who_write_one_row_at_once_all_come_through(db: Database) -> None:
+    """As all sales do, which meet in the account of the money at the payment service."""
+    number = 60
+
+    async def add_one(tx: Transaction) -> None:
+        known = (await tx.execute(text("SELECT value FROM settings WHERE name = 'sum'"))).scalar_one()
+        await tx.execute(
+            text("UPDATE settings SET value = :now WHERE name = 'sum'"), {"now": str(int(known) + 1)}
+        )
+
+    await db.write(lambda tx: tx.execute(text("INSERT INTO settings (name, value) VALUES ('sum', '0')")))
+    await asyncio.gather(*(db.write(add_one) for _ in range(number)))
+    async with db.read() as tx:
+        assert int((await tx.execute(text("SELECT value FROM settings"))).scalar_one()) == number

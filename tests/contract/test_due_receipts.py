@@ -7,6 +7,7 @@ import pytest
 from signaling.stores import outbox, people, receipts
 from signaling.stores.database import Database
 from signaling.stores.people import User
+from signaling.stores.schema import passes
 from tests.contract.rows import NOW_TEXT, add_paid, add_room, add_session
 
 SINCE = receipts.Since(500, "2025-01-01T00:00:00.000Z", quiet_at="2026-01-01T00:05:00.000Z")
@@ -77,3 +78,15 @@ async def test_who_was_signed_in_gets_it_at_their_own_address_unless_another_was
     async with db.read() as tx:
         found = [await receipts.address_of(tx, order_id) for order_id in ("ord_1", "ord_2", "ord_3")]
     assert found == ["ana@example.org", "work@example.org", None]
+
+
+async def test_what_another_order_went_through_makes_no_receipt_due(db: Database) -> None:
+    await add_room(db)
+    await add_paid(db, "ord_0", "pass_0", email="a@example.org")
+    await add_paid(db, "ord_1", "pass_1", email="b@example.org")
+    await add_paid(db, "ord_2", "pass_2", email="c@example.org")
+    await add_session(db, **ENDED)  # of pass_1
+    await db.write(
+        lambda tx: tx.execute(passes.update().where(passes.c.id == "pass_2").values(state="used_up"))
+    )
+    assert await due(db) == ["receipt:ord_1:0", "receipt:ord_2:0"]

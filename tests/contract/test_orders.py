@@ -6,6 +6,7 @@ from metering.orders import OrderState
 from signaling.ids import secret_hash
 from signaling.stores import orders
 from signaling.stores.database import Database, Transaction
+from signaling.stores.schema import passes
 
 from .rows import add_order, add_paid, add_room, add_session, an_order, reload
 
@@ -156,3 +157,14 @@ async def test_unserved_are_paid_orders_of_rooms_without_a_host(db: Database):
     async with db.read() as tx:
         assert [one.id for one in await orders.unserved(tx, 100)] == ["ord_1"]
         assert await orders.unserved(tx, 99) == []
+
+
+async def test_a_used_up_pass_is_not_unserved_because_another_one_waits(db: Database):
+    await add_room(db, live=False, away_since_s=100)
+    await add_paid(db, "ord_1", "pass_1")
+    await add_paid(db, "ord_2", "pass_2")
+    await db.write(
+        lambda tx: tx.execute(passes.update().where(passes.c.id == "pass_1").values(state="used_up"))
+    )
+    async with db.read() as tx:
+        assert [one.id for one in await orders.unserved(tx, 100)] == ["ord_2"]

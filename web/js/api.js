@@ -102,6 +102,9 @@ export const signOut = () => callAs("POST", "/api/signout", { body: {} }).finall
 /** @param {string} name @returns {Promise<Me>} */
 export const rename = (name) => callAs("PATCH", "/api/me", { body: { name } });
 
+/** For good: name and address go. */
+export const eraseMe = () => callAs("DELETE", "/api/me").finally(forgetMe);
+
 /** @returns {Promise<{sessions: {id: string, created_at: string, current: boolean}[]}>} */
 export const getSessions = () => callAs("GET", "/api/me/sessions");
 
@@ -146,7 +149,14 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
  *   choices: Choice[], smallest_charge?: Money | null, live: boolean, state: "away" | "live" | "full" | "locked" | "unpriced" | "closed", seats_left: number | null, terms_url: string | null,
  *   terms_version?: string | null, mode: string, share_url: string}} Card
  */
-/** @typedef {{ui: "hosted", url: string} | {ui: "embedded", client_secret: string, publishable_key: string} | {ui: "frame", url: string}} Checkout */
+/** @typedef {{ui: "hosted", url: string} | {ui: "embedded", client_secret: string, publishable_key: string} | {ui: "frame", url: string} | {ui: "confirm", client_secret: string, publishable_key: string}} Checkout */
+/** @typedef {{price_minor: number, credit_minor: number, currency: string}} Package */
+/** @typedef {{id: string, brand: string, last4: string, exp_month: number, exp_year: number}} KeptCard */
+/**
+ * A person's credits of one currency. @typedef {{currency: string, balance_minor: number, available_minor: number, held_minor: number, owed_minor: number,
+ *   managed_by: "stripe" | "platform", packages: Package[], auto: {on: boolean, package: number | null, payment_method_id: string | null}, cards: KeptCard[]}} Wallet
+ */
+/** @typedef {{id: string, at: string, kind: string, amount_minor: number, order_id: string | null, title: string | null}} WalletLine */
 /** @typedef {{id: string, state: "waiting" | "active" | "used_up" | "refunded" | "disputed" | "revoked", granted_ms: number | null, used_ms: number, remaining_ms: number | null}} Pass */
 /**
  * @typedef {{order_id: string, state: string, room: {slug: string, title: string}, amount_minor: number, currency: string, seconds: number | null,
@@ -173,6 +183,24 @@ export const qrUrl = (slug) => `/api/rooms/${enc(slug)}/qr.svg`;
 
 /** @param {string} slug @param {NewOrder} order @param {string} secret */
 export const createOrder = (slug, order, secret) => callAs("POST", `/api/rooms/${enc(slug)}/orders`, { body: order, secret });
+
+/** Of who is signed in. @returns {Promise<{wallets: Wallet[]}>} */
+export const getWallets = () => callAs("GET", "/api/me/wallets");
+
+/** With its history. @param {string} currency @param {string | null} [before] @returns {Promise<Wallet & {history: WalletLine[], next: string | null}>} */
+export const getWallet = (currency, before) => callAs("GET", `/api/me/wallets/${enc(currency)}${before ? `?before=${enc(before)}` : ""}`);
+
+/** @param {string} currency @param {{on: boolean, package?: number, payment_method_id?: string}} choice @returns {Promise<Wallet>} */
+export const setAutoTopUp = (currency, choice) => callAs("PUT", `/api/wallets/${enc(currency)}/auto`, { body: choice });
+
+/** The card is charged no more. @param {string} id @returns {Promise<{wallets: Wallet[]}>} */
+export const forgetCard = (id) => callAs("DELETE", `/api/me/cards/${enc(id)}`);
+
+/**
+ * @typedef {{order_id: string, package: number, price_minor: number, accept_terms: boolean, save_card?: boolean, payment_method_id?: string, ui?: "hosted" | "embedded"}} NewTopup
+ * @param {string} currency @param {NewTopup} topup @param {string} secret
+ */
+export const createTopup = (currency, topup, secret) => callAs("POST", `/api/wallets/${enc(currency)}/topups`, { body: topup, secret });
 
 /** @typedef {{list_minor: number, discount_minor: number, fee_on_top_minor: number, raised_minor: number, amount_minor: number, currency: string}} Quote */
 

@@ -1,7 +1,7 @@
 // The payer's call: /r/{slug}/call.
 
 import { byId, button, dataBlock, linkButton, toast } from "./dom.js";
-import { getOrder, makeLink, orderToken, setWait } from "./api.js";
+import { getOrder, getWallet, makeLink, orderToken, setWait } from "./api.js";
 import { currentOrder } from "./orders.js";
 import { formatClock, formatLength, formatMoney } from "./format.js";
 import { RoomClient } from "./roomclient.js";
@@ -11,17 +11,22 @@ import { MeterView } from "./meter.js";
 import { AddTime } from "./addtime.js";
 import { askToSpeak } from "./calldialogs.js";
 import { isRefundable } from "./cardstate.js";
+import { CreditsPanel, creditFacts } from "./credits.js";
 import { BankPanel, UsePanel, costOf, failureText, fundedText, goesFurther, untilSettled, useFacts } from "./usepanel.js";
 import { call as text } from "./strings/call.en.js";
+import { credits } from "./strings/credits.en.js";
 import { errorText } from "./strings/en.js";
 
 /** @typedef {import("./callview.js").Overlay} Overlay */
 /** @typedef {import("./protocol.js").Ended} Ended */
 
+const creditWords = credits.call;
 /** Endings after which the same pass may go in again, by a press of a button. */
 const BACK_IN = new Set(["left", "replaced", "room_full", "room_locked", "media_failed", "bad_token", "protocol_error", "unknown", "connection_lost"]);
 /** Endings that settle a call that is paid for by use. @type {Record<string, string[]>} */
 const USE_ENDS = { left: text.use.left, used_up: text.use.usedUp, host_ended: text.use.hostEnded, kicked: text.ended.kicked, revoked: text.ended.revoked };
+/** Where they differ, of a call that ran on credits. @type {Record<string, string[]>} */
+const CREDIT_ENDS = { left: creditWords.leftNote, used_up: creditWords.usedUpNote, host_ended: creditWords.hostEndedNote };
 const PAY_AGAIN = new Set(["used_up", "pass_used_up", "refunded", "revoked", "kicked"]);
 
 class CallPage {
@@ -35,15 +40,17 @@ class CallPage {
     this.over = null;
     this.media = new LocalMedia();
     this.client = new RoomClient({ media: this.media, getToken: () => orderToken(order.order_id, order.secret) });
-    /** Of a room where use is paid for. @type {import("./api.js").MeteredTariff|null} */
-    this.metered = card.tariff.kind === "metered" ? card.tariff : null;
-    const { metered } = this;
-    this.meter = new MeterView({ onAddTime: () => this.addTime(), costOf: metered && ((usedMs) => formatMoney(costOf(metered, usedMs))) });
+    /** Of a room where use is paid for, by card or from credits. @type {import("./api.js").MeteredTariff | import("./api.js").WalletTariff | null} */
+    this.byUse = card.tariff.kind === "metered" || card.tariff.kind === "wallet" ? card.tariff : null;
+    const { byUse } = this;
+    this.meter = new MeterView({ onAddTime: () => this.addTime(), costOf: byUse && ((usedMs) => formatMoney(costOf(byUse, usedMs))),
+      ...(byUse?.kind === "wallet" ? { lastMinute: creditWords.lastMinute } : {}) });
     byId("top-meter").replaceChildren(this.meter.element);
     this.view = new CallView({ client: this.client, role: "payer", overlayFor: () => this.overlay(), makeLink: () => makeLink(order.order_id, order.secret) });
     this.payment = new AddTime({ card, pass: order, sandbox: card.mode === "sandbox", name: () => this.ownName, onDone: () => this.view.panel.close() });
     this.view.panel.add("pay", { title: text.pay.title, element: this.payment.element, closed: () => this.payment.close() });
-    if (metered) this.addUse(metered);
+    if (byUse?.kind === "metered") this.addUse(byUse);
+    if (byUse?.kind === "wallet") this.addCredits(byUse);
     this.listen();
   }
 
@@ -54,6 +61,17 @@ class CallPage {
     this.bank = new BankPanel({ order, onDone: () => this.view.panel.close() });
     this.view.panel.add("use", { title: text.use.title, element: this.use.element });
     this.view.panel.add("bank", { title: text.use.bankTitle, element: this.bank.element, closed: () => this.bank?.close() });
+  }
+
+  /** @param {import("./api.js").WalletTariff} tariff */
+  addCredits(tariff) {
+    this.credits = new CreditsPanel({ tariff, sandbox: this.card.mode === "sandbox", leftMs: () => this.meter.leftMs, changed: () => this.creditsChanged() });
+    this.view.panel.add("credits", { title: creditWords.title, element: this.credits.element, closed: () => this.credits?.close() });
+    this.credits.load();
+  }
+
+  creditsChanged() {
+    this.meter.endsHere = this.credits?.endsHere ?? false;
   }
 
   listen() {
@@ -84,11 +102,16 @@ class CallPage {
     this.bought = bought;
     this.meter.setWhole(bought?.pass?.granted_ms);
     this.use?.set(bought?.use);
-    if (this.metered) this.meter.endsHere = !goesFurther(bought?.use, this.metered);
+    if (this.byUse?.kind === "metered") this.meter.endsHere = !goesFurther(bought?.use, this.byUse);
     this.view.refresh();
   }
 
   addTime() {
+    if (this.credits) {
+      this.credits.draw();
+      this.view.panel.toggle("credits");
+      return;
+    }
     if (this.use) {
       this.use.draw();
       this.view.panel.toggle("use");
@@ -104,13 +127,23 @@ class CallPage {
     if (notice.kind === "host_away") this.ask();
     if (notice.kind === "lapsing") toast(text.notices.lapsing(formatLength(notice.seconds ?? 0)), { kind: "danger", icon: "warning", duration_ms: 20_000 });
     if (notice.kind === "action_needed") this.askBank(notice);
-    if (notice.kind === "funded" || notice.kind === "funding_failed") this.funded(notice);
+    if (notice.balance) this.balanced(notice, notice.balance.amount_minor);
+    else if (notice.kind === "funded" || notice.kind === "funding_failed") this.funded(notice);
   }
 
   /** @param {import("./protocol.js").Notice} notice */
   askBank(notice) {
     this.view.panel.show("bank");
     this.bank?.ask(notice);
+  }
+
+  /** Credits were held, bought, or run low. @param {import("./protocol.js").Notice} notice @param {number} minor */
+  balanced(notice, minor) {
+    this.credits?.setBalance(minor);
+    document.body.dataset.funding = notice.kind;
+    if (notice.kind !== "balance_low") return;
+    const left = Math.floor((this.meter.leftMs ?? 0) / 1000) + (notice.seconds ?? 0);
+    toast(creditWords.low(formatLength(left)), { icon: "clock", duration_ms: 10_000 });
   }
 
   /** What became of the next hold. @param {import("./protocol.js").Notice} notice */
@@ -167,7 +200,7 @@ class CallPage {
 
   /** @param {boolean} before */
   hostAwayNote(before) {
-    if (this.metered) return text.use.hostAway;
+    if (this.byUse) return text.use.hostAway;
     if (!this.refundable(before)) return this.client.meter?.remaining_ms === null ? text.pausedHostUnlimited : text.pausedNote;
     if (this.bought?.waits) return text.keptTime;
     return before && this.bought?.pass?.used_ms === 0 ? text.waitingHostNote : text.pausedHostNote;
@@ -181,7 +214,7 @@ class CallPage {
 
   /** Then the payer decides. @param {boolean} before */
   hostAwayActions(before) {
-    if (!this.bought || this.metered || !this.refundable(before)) return [];
+    if (!this.bought || this.byUse || !this.refundable(before)) return [];
     const waits = this.bought.waits === true;
     return [button(waits ? text.refundInstead : text.keepTime, { kind: "small", onClick: () => this.keepTime(!waits) })];
   }
@@ -215,7 +248,8 @@ class CallPage {
     this.view.refresh();
     const known = ended.code in text.ended ? ended.code : "unknown";
     const code = known === "pass_used_up" && this.card.tariff.kind === "subscription" ? "lapsed" : known;
-    if (this.metered && code in USE_ENDS) { this.settled(ended, USE_ENDS[code]); return; }
+    const words = (this.credits && CREDIT_ENDS[code]) || USE_ENDS[code];
+    if (this.byUse && words) { this.settled(ended, words); return; }
     const [title, note] = /** @type {Record<string, string[]>} */ (text.ended)[code];
     const stays = left !== null && left > 0 && ["left", "replaced", "room_full", "room_locked"].includes(code);
     showEnding({ title, note, code: ended.code, actions: this.ways(code),
@@ -226,10 +260,11 @@ class CallPage {
   async settled(ended, [title, note]) {
     const actions = () => [linkButton(text.roomPage, `/r/${encodeURIComponent(this.card.slug)}`, { kind: "primary" }), this.receipt()];
     const facts = endingFacts({ ...ended, charged: null, refund: null });
-    showEnding({ title, note: text.use.settling, code: ended.code, facts, actions: actions() });
+    showEnding({ title, note: this.credits ? creditWords.settling : text.use.settling, code: ended.code, facts, actions: actions() });
     const use = await untilSettled(this.order);
+    const wallet = this.credits && use ? await getWallet(this.card.currency).catch(() => null) : null;
     if (this.over !== ended) return;
-    const known = use ? useFacts(use, this.card.currency) : [];
+    const known = !use ? [] : this.credits ? creditFacts(use, wallet, this.card.currency) : useFacts(use, this.card.currency);
     if (use) document.body.dataset.settled = "true";
     showEnding({ title, note: use ? note : text.use.settleLater, code: ended.code, facts: [...facts, ...known], actions: actions() });
   }

@@ -4,6 +4,7 @@ import { announce, banner, button, byId, dataBlock, h, linkButton, replace, setB
 import { icon } from "./icons.js";
 import { cancelOrder, createOrder, getOrder, mayBeSignedIn, refreshOrder } from "./api.js";
 import { watchCard } from "./cardfeed.js";
+import { CreditsForm } from "./credits.js";
 import { cardView, isUnsettled, offerOf, opensRoom, pollDelay } from "./cardstate.js";
 import { devicePreview } from "./devices.js";
 import { formatClock, formatDateTime, formatLength, formatMoney } from "./format.js";
@@ -40,7 +41,7 @@ class CardPage {
     this.card = card;
     this.sandbox = document.body.dataset.sandbox === "true";
     this.panel = byId("panel");
-    this.form = new OrderForm(card, { sandbox: this.sandbox, onPay: (values) => { this.#pay(values); } });
+    this.form = this.#makeForm(card);
     this.connection = h("div", { class: "connection", role: "status" });
     byId("main").prepend(this.connection);
   }
@@ -69,9 +70,14 @@ class CardPage {
 
   /** Another price, other lengths or other terms: what was typed stays, what was accepted does not. */
   #newForm() {
-    const { typed } = this.form;
-    this.form = new OrderForm(this.card, { sandbox: this.sandbox, onPay: (values) => { this.#pay(values); }, typed });
+    this.form = this.#makeForm(this.card, this.form.typed);
     this.#shown = "";
+  }
+
+  /** @param {Card} card @param {OrderForm["typed"]} [typed] */
+  #makeForm(card, typed) {
+    const options = { sandbox: this.sandbox, onPay: (/** @type {OrderValues} */ values) => { this.#pay(values); }, typed };
+    return card.tariff.kind === "wallet" ? new CreditsForm(card, options) : new OrderForm(card, options);
   }
 
   #tellOpen() {
@@ -166,8 +172,9 @@ class CardPage {
   /** Held, and paid for what is used. @param {import("./api.js").Use} use */
   #heldPanel({ held_minor }) {
     const held = formatMoney({ amount_minor: held_minor, currency: this.card.currency });
+    const [title, text] = this.order?.funding === "wallet" ? [t.creditsTitle, t.creditsText] : [t.heldTitle, t.heldText(held)];
     return [
-      h("div", { class: "stack" }, h("h2", { class: "row" }, icon("check-circle"), t.heldTitle), h("p", null, t.heldText(held)),
+      h("div", { class: "stack" }, h("h2", { class: "row" }, icon("check-circle"), title), h("p", null, text),
         !this.card.live && banner("info", { icon: "pause", text: t.goInLaterUse })),
       this.card.privacy === "confidential" && this.#deviceCheck(),
       linkButton(t.goIn, this.#callUrl(), { kind: "primary wide", icon: "arrow-right", id: "go-in" }),
@@ -207,7 +214,8 @@ class CardPage {
     const use = this.order?.use;
     if (!use) return null;
     const words = (/** @type {number | null} */ amount_minor) => formatMoney({ amount_minor: amount_minor ?? 0, currency: this.card.currency });
-    const text = use.charged_minor === null ? t.settlingText : t.settledText(words(use.charged_minor), words(use.released_minor));
+    const settled = this.order?.funding === "wallet" ? t.creditsSettled(words(use.charged_minor)) : t.settledText(words(use.charged_minor), words(use.released_minor));
+    const text = use.charged_minor === null ? t.settlingText : settled;
     return { kind: /** @type {"info"} */ ("info"), title: t.settledTitle, text, receipt: true };
   }
 
@@ -242,6 +250,8 @@ class CardPage {
     rememberPayer(values);
     const key = this.#keyFor(values);
     try {
+      // Credits are held at once: there is no till on the way in.
+      if (this.card.tariff.kind === "wallet") this.#justPaid = true;
       const answer = await createOrder(this.card.slug, { ...bodyOf(values), order_id: key.order_id }, key.secret);
       this.#take(key, await this.#orderAfter(key, answer));
     } catch (error) {

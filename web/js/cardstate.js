@@ -70,7 +70,13 @@ export function isRefundable(order) {
 
 /** What a form was made for: when it changes, another form is needed. @param {Card} card */
 export function offerOf({ tariff, choices, terms_url, terms_version }) {
-  return JSON.stringify([tariff, choices, terms_url, terms_version]);
+  return JSON.stringify([tariff, choices, terms_url, terms_version], inOrder);
+}
+
+/** The page and its feed write the same card with its names in another order. @param {string} _name @param {any} value */
+function inOrder(_name, value) {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
 const POLL_FIRST_MS = 1000;

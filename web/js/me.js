@@ -10,6 +10,7 @@ import { ownRooms } from "./me/ownrooms.js";
 import { purchases } from "./me/purchases.js";
 import { subscriptions } from "./me/subscriptions.js";
 import { tabs } from "./me/tabs.js";
+import { wallets } from "./me/wallets.js";
 import { en, errorText } from "./strings/en.js";
 import { people } from "./strings/people.en.js";
 
@@ -18,6 +19,7 @@ import { people } from "./strings/people.en.js";
 
 /** @type {Section[]} What somebody bought, and who they are. */
 const SECTIONS = [
+  wallets,
   subscriptions,
   purchases,
   account,

@@ -20,9 +20,10 @@ export function levelOf(meter, leftMs) {
 }
 
 export class MeterView {
-  /** @param {{onAddTime: () => void, costOf?: ((usedMs: number) => string)|null, now?: () => number}} options `costOf`: where use is paid for, the price of it */
-  constructor({ onAddTime, costOf = null, now = () => performance.now() }) {
+  /** @param {{onAddTime: () => void, costOf?: ((usedMs: number) => string)|null, lastMinute?: string, now?: () => number}} options `costOf`: where use is paid for, the price of it */
+  constructor({ onAddTime, costOf = null, lastMinute = text.use.lastMinute, now = () => performance.now() }) {
     this._costOf = costOf;
+    this._lastMinute = lastMinute;
     /** Where use is paid for: will no further hold follow? */
     this.endsHere = true;
     this._now = now;
@@ -107,7 +108,8 @@ export class MeterView {
     this._showCost(cost);
     document.body.dataset.meterLevel = level;
     document.body.dataset.meterCost = cost;
-    if (level === "urgent" && this._spoken !== "urgent") announce(text.use.lastMinute, "assertive");
+    this.addTime.classList.toggle("button--primary", isEnding);
+    if (level === "urgent" && this._spoken !== "urgent") announce(this._lastMinute, "assertive");
     if (level !== "paused") this._spoken = level;
   }
 

@@ -24,6 +24,7 @@ const FRAME_MAX_PX = 2400;
 export function mountPayment(element, checkout, events = {}) {
   if (checkout.ui === "hosted") return mountHosted(element, checkout);
   if (checkout.ui === "frame") return mountFrame(element, checkout, events);
+  if (checkout.ui === "confirm") return confirmHold(element, checkout, events);
   return mountStripe(element, checkout, events);
 }
 
@@ -53,7 +54,7 @@ function mountFrame(element, { url }, { onComplete, onCancel }) {
 }
 
 /**
- * The bank's question about a hold that was asked for during a call: in a frame of the sandbox's, or by Stripe's script over the page.
+ * The bank's question about a hold that was asked for during a call, or about a card on file: in a frame of the sandbox's, or by Stripe's script over the page.
  * @param {HTMLElement} element @param {{client_secret: string, action_url?: string, publishable_key: string}} hold
  * @param {PaymentEvents} events @returns {{destroy: () => void}}
  */

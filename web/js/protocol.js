@@ -55,7 +55,7 @@
 /** @typedef {{code: string, used_ms?: number|null, charged?: Money|null, refund?: Money|null, message?: string}} Ended */
 /**
  * @typedef {object} Notice
- * @property {"paid"|"joined"|"left"|"warning"|"extended"|"granted"|"muted"|"locked"|"unlocked"|"host_away"|"host_back"|"balance_low"|"funding_failed"|"funded"|"action_needed"|"lapsing"} kind
+ * @property {"paid"|"joined"|"left"|"warning"|"extended"|"granted"|"muted"|"locked"|"unlocked"|"host_away"|"host_back"|"balance_low"|"topped_up"|"funding_failed"|"funded"|"action_needed"|"lapsing"} kind
  * @property {string} [name]
  * @property {string} [participant_id]
  * @property {Money} [amount]

@@ -19,7 +19,7 @@ const SETTLED_ASKS_MAX = 40;
 const ASK_EVERY_MS = 1_000;
 const t = text.use;
 
-/** The price of so much use, rounded down as the server rounds it. @param {MeteredTariff} tariff @param {number} usedMs */
+/** The price of so much use, rounded down as the server rounds it. @param {{rate_minor_per_min: number, currency: string}} tariff @param {number} usedMs */
 export function costOf({ rate_minor_per_min, currency }, usedMs) {
   return { amount_minor: Math.floor((rate_minor_per_min * usedMs) / 60_000), currency };
 }

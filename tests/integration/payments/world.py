@@ -28,8 +28,9 @@ from signaling.payments.sandbox import Sandbox
 from signaling.payments.service import Payments
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
+from signaling.payments.walletroutes import WalletRoutes
 from signaling.ratelimit import LocalRateLimiter
-from signaling.stores import rooms
+from signaling.stores import people, rooms
 from signaling.stores.checks import run_checks
 from signaling.stores.database import Database
 from signaling.stores.people import User
@@ -65,20 +66,24 @@ class InventedClock:
 OPERATOR_SECRET = "the-operator-of-this-world-0123456789"
 
 
-# What undoes another, by its code.
-CAME_BACK = {"unrefund": ("refund", -1), "reversal": ("payout", -1)}
+# Stands for the session's cookie, which another part looks after.
+PERSON = "X-Person"
+# What undoes another, by its code, and what counts as another.
+CAME_BACK = {"unrefund": ("refund", -1), "reversal": ("payout", -1), "topup": ("payment_captured", 1)}
 
 
 class Customer:
     """Keeps the secret of one order, as a browser does."""
 
-    def __init__(self, order_id: str, secret: str) -> None:
+    def __init__(self, order_id: str, secret: str, user_id: str | None = None) -> None:
         self.order_id = order_id
         self.secret = secret
+        self.user_id = user_id
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.secret}"}
+        signed_in = {PERSON: self.user_id} if self.user_id else {}
+        return {"Authorization": f"Bearer {self.secret}"} | signed_in
 
 
 class World:
@@ -150,6 +155,7 @@ class World:
         )
         self.routes._payments = self.payments
         self.refund_routes._payments = self.payments
+        self.wallet_routes._payments = self.payments
         self.host_routes._payments = self.payments
 
     async def reboot(self, **settings: Any) -> None:
@@ -176,16 +182,21 @@ class World:
         limiter = LocalRateLimiter(self.clock)
         self.routes = PaymentRoutes(None, limiter)  # type: ignore[arg-type]
         app = web.Application(middlewares=[self._dying, errors_middleware])
-        app[IDENTITY] = Identity(self._person, SecretStr(OPERATOR_SECRET))
+        app[IDENTITY] = Identity(self._find_person, SecretStr(OPERATOR_SECRET))
         self.host_routes = HostRoutes(None, limiter)  # type: ignore[arg-type]
         app.router.add_routes(self.host_routes.routes())
         app.router.add_routes(self.routes.routes())
         self.refund_routes = RefundRoutes(None, limiter)  # type: ignore[arg-type]
         app.router.add_routes(self.refund_routes.routes())
+        self.wallet_routes = WalletRoutes(None, limiter)  # type: ignore[arg-type]
+        app.router.add_routes(self.wallet_routes.routes())
         return app
 
-    async def _person(self, _request: web.Request) -> User | None:
-        return self.signed_in
+    async def _find_person(self, request: web.Request) -> User | None:
+        if PERSON not in request.headers:
+            return self.signed_in
+        async with self.db.read() as tx:
+            return await people.by_id(tx, request.headers[PERSON])
 
     @web.middleware
     async def _dying(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -240,8 +251,9 @@ class World:
     async def host_leaves(self, room_id: str) -> None:
         await self.set_room(room_id, live=False, away_since_s=int(self.clock.at_s))
 
-    def customer(self) -> Customer:
-        return Customer(new_id("ord", os.urandom), new_secret(os.urandom))
+    def customer(self, user_id: str | None = None) -> Customer:
+        """`user_id`: of who is signed in."""
+        return Customer(new_id("ord", os.urandom), new_secret(os.urandom), user_id)
 
     async def order(self, who: Customer, slug: str = "talk", **body: Any) -> tuple[int, dict[str, Any]]:
         said = {"order_id": who.order_id, "name": "Bo", "seconds": 900, "accept_terms": True} | body

@@ -213,3 +213,33 @@ async def test_an_operator_is_made_and_unmade_by_the_command(
         assert await cli.operator(app.settings, "ana@example.org", revoke=True) == 0
         assert await ana.call("GET", "/api/me") == (401, "sign_in_required")
         assert (await ana.sign_in())["role"] == "user"
+
+
+async def test_who_erases_themselves_is_out_and_begins_anew_with_the_same_address(app: App) -> None:
+    async with Visitor(app) as ana, Visitor(app) as phone:
+        me = await ana.sign_in()
+        await phone.sign_in()
+        _, room = await ana.call("POST", "/api/rooms", ROOM)
+        assert await ana.call("DELETE", "/api/me", X_CSRF_Token="") == (403, "bad_csrf")
+        assert await ana.call("DELETE", "/api/me") == (200, {"erased": True})
+        for visitor in (ana, phone):
+            assert await visitor.call("GET", "/api/me") == (401, "sign_in_required")
+        card = (await ana.call("GET", f"/api/rooms/{room['slug']}"))[1]
+        assert (card["state"], card["host_name"]) == ("closed", "Erased")
+        assert (await ana.sign_in())["id"] != me["id"]
+
+
+async def test_the_command_erases_an_address_and_says_what_hinders_it(
+    app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with Visitor(app) as ana:
+        await ana.sign_in()
+        _, room = await ana.call("POST", "/api/rooms", ROOM)
+        live = rooms.update().where(rooms.c.id == room["id"])
+        await app.parts.db.write(lambda tx: tx.execute(live.values(live=True)))
+        assert await cli.erase(app.settings, "Ana@example.org") == 1
+        assert "not erased: a room of this person is live" in capsys.readouterr().out
+        await app.parts.db.write(lambda tx: tx.execute(live.values(live=False)))
+        assert await cli.erase(app.settings, "Ana@example.org") == 0
+        assert "erased the account and 0 orders; 1 rooms are closed" in capsys.readouterr().out
+        assert await ana.call("GET", "/api/me") == (401, "sign_in_required")

@@ -99,7 +99,6 @@ async def test_every_way_to_charge_is_on_the_card(
 @pytest.mark.parametrize(
     "tariff",
     [
-        {"kind": "wallet", "rate_minor_per_min": 50, "currency": "eur"},
         METERED | {"free_seconds": 300},
     ],
 )

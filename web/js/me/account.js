@@ -1,8 +1,8 @@
 /** Name and address of who is signed in, and where else they are. */
 
-import { banner, button, byId, h, replace, setBusy, toast } from "../dom.js";
-import { endOtherSessions, getSessions, rename, signOut } from "../api.js";
-import { errorText } from "../strings/en.js";
+import { banner, button, byId, h, openDialog, replace, setBusy, toast } from "../dom.js";
+import { endOtherSessions, eraseMe, getSessions, rename, signOut } from "../api.js";
+import { en, errorText } from "../strings/en.js";
 import { people } from "../strings/people.en.js";
 
 const t = people.me;
@@ -42,7 +42,19 @@ export async function account(me) {
       h("div", { class: "field" }, h("label", { class: "field__label", for: "my-name" }, t.name), input), save),
     h("p", null, h("span", { class: "muted" }, `${t.email}: `), me.email),
     elsewhere(sessions.filter((one) => !one.current).length, run),
-    h("div", null, leave));
+    h("div", { class: "row" }, leave, button(t.erase, { kind: "quiet", id: "erase", onClick: () => { askToErase(); } })));
+}
+
+async function askToErase() {
+  const sure = await openDialog({ title: t.eraseTitle, body: h("p", null, t.eraseText), closeLabel: en.close,
+    actions: [{ text: en.cancel, value: false }, { text: t.eraseSure, value: true, kind: "danger" }] }).closed;
+  if (!sure) return;
+  try {
+    await eraseMe();
+    location.assign("/");
+  } catch (error) {
+    toast(errorText(error), { kind: "danger", duration_ms: 10_000 });
+  }
 }
 
 /** @param {number} others @param {(pressed: HTMLButtonElement, work: () => Promise<void>) => Promise<void>} run */

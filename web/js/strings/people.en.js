@@ -66,6 +66,10 @@ export const people = {
     save: "Save",
     saved: "Saved",
     signOut: "Sign out",
+    erase: "Erase my account",
+    eraseTitle: "Erase your account?",
+    eraseText: "Your name and address are replaced everywhere, your kept cards are forgotten and your rooms are closed. What was paid, and when, stays in the books. This cannot be undone.",
+    eraseSure: "Erase it",
     /** @param {number} others */
     elsewhere: (others) => `You are signed in ${others === 1 ? "in one other place" : `in ${others} other places`}.`,
     signOutElsewhere: "Sign out everywhere else",

@@ -1,0 +1,448 @@
+"""How fast money is dealt with: webhooks applied, the way from a payment to its token, the ledger, wallets of many calls at
+once, and all invariants over many orders; on SQLite and PostgreSQL, both writing safely to the disk.
+
+- **webhooks**: signed events are stored and applied by the real payments; the payment service alone is of paper and
+  answers at once, so this is our share.
+- **token**: the real server with the payment sandbox. From the arrival of the webhook of a payment to the answer that
+  carries the payer's join token.
+- **ledger**: transfers, one in a transaction and a hundred in one.
+- **wallets**: so many calls, each with a wallet of its own: the hold of a window, and its settlement, each in a
+  transaction of its own, all asked for at once.
+- **orders**: so many paid orders on file: all invariants (what `tollroom check` runs), one idle round of the background
+  work, and what a starting server looks at.
+
+One line of JSON for each. `python -m bench.money --only ledger --transfers 2000 --database sqlite`.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import structlog
+import uvloop
+
+from bench.media import percentile
+from metering import chart
+from metering.ledger import Transfer
+from metering.orders import OrderState, PaymentFact
+from signaling.clock import SystemClock
+from signaling.notices import Notice, Notices, OrderPaid
+from signaling.payments import sweeper
+from signaling.payments.context import side_by_side
+from signaling.payments.port import Checkout, ServiceEvent
+from signaling.payments.sandbox.webhooks import signature_header
+from signaling.payments.service import Payments
+from signaling.payments.settings import PaymentsSettings
+from signaling.payments.stripe import API_VERSION, StripePayments
+from signaling.stores import ledger, schema
+from signaling.stores.checks import run_checks
+from signaling.stores.database import Database, Transaction
+from signaling.stores.ledger import Entry
+
+MODE, ACCOUNT, SECRET = "sandbox", "bench", "whsec_bench"
+NOW = "2026-01-01T00:00:00.000Z"
+AT_ONCE = 32  # requests that a busy server has before it at the same time
+ROWS_MAX = 2000
+PER_ROOM = 100
+AMOUNT_MINOR = 500
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    databases: tuple[str, ...]
+    only: tuple[str, ...]
+    webhooks: int
+    payments: int
+    transfers: int
+    wallets: int
+    orders: int
+
+
+# --- rows -------------------------------------------------------------------------------------------------
+
+
+def _room(n: int) -> Line:
+    tariff = {"kind": "entrance", "price_minor": AMOUNT_MINOR, "currency": "eur", "seconds": 1800}
+    return {
+        "id": f"room_{n}", "slug": f"slug_{n}", "mode": MODE, "account": ACCOUNT, "title": "Bench", "description": "Bench",
+        "host_name": "Bench", "host_key_hash": "", "tariff": tariff, "currency": "eur", "privacy": "conference",
+        "capacity": 1000, "state": "open", "locked": False, "epoch": 0, "live": True, "created_at": NOW,
+    }  # fmt: skip
+
+
+def _order(n: int, state: OrderState, now_s: int) -> Line:
+    is_open = state is OrderState.OPEN
+    return {
+        "id": f"ord_{n}", "room_id": f"room_{n // PER_ROOM}", "mode": MODE, "account": ACCOUNT, "state": state.value,
+        "request_hash": "", "secret_hash": "", "name": "Bo", "tariff": _room(0)["tariff"], "title": "Bench",
+        "description": "Bench", "seconds": 1800, "amount_minor": AMOUNT_MINOR, "currency": "eur", "ui": "hosted",
+        "checkout_session_id": f"cs_{n}", "payment_intent_id": None if is_open else f"pi_{n}", "refunded_minor": 0,
+        "dispute": "none", "lost_minor": 0, "granted": not is_open, "granted_before_ms": 0, "access_ended": False,
+        "taken_ms": 0, "reserved_until_s": now_s + 86_400 if is_open else None, "waits": False, "walked_away": False,
+        "created_at": NOW, "created_at_s": now_s, "paid_at": None if is_open else NOW,
+        "paid_at_s": None if is_open else now_s, "payee": f"room_{n // PER_ROOM}", "list_minor": AMOUNT_MINOR,
+    }  # fmt: skip
+
+
+def _pass(n: int) -> Line:
+    """All its time was used."""
+    return {
+        "id": f"pass_{n}", "room_id": f"room_{n // PER_ROOM}", "order_id": f"ord_{n}", "mode": MODE, "account": ACCOUNT,
+        "state": "used_up", "name": "Bo", "granted_ms": 1_800_000, "used_ms": 1_800_000, "forgiven_ms": 0,
+        "may_publish": False, "epoch": 1, "created_at": NOW,
+    }  # fmt: skip
+
+
+def _earning(n: int, now_s: int) -> Line:
+    return {
+        "id": f"ord_{n}", "mode": MODE, "account": ACCOUNT, "payee": f"room_{n // PER_ROOM}", "order_id": f"ord_{n}",
+        "room_id": f"room_{n // PER_ROOM}", "currency": "eur", "gross_minor": AMOUNT_MINOR, "fee_minor": 0,
+        "tax_minor": 0, "net_minor": AMOUNT_MINOR, "reversed_minor": 0, "paid_minor": 0, "state": "pending",
+        "available_at_s": now_s + 86_400 * 15, "created_at": NOW, "created_at_s": now_s,
+    }  # fmt: skip
+
+
+async def _insert(db: Database, table: Any, rows: Sequence[Line]) -> None:
+    for at in range(0, len(rows), ROWS_MAX):
+        some = rows[at : at + ROWS_MAX]
+        await db.write(lambda tx, some=some: tx.execute(table.insert(), some))
+
+
+def _rooms(orders: int) -> list[Line]:
+    return [_room(n) for n in range(-(-orders // PER_ROOM))]
+
+
+# --- webhooks ---------------------------------------------------------------------------------------------
+
+
+class PaperStripe(StripePayments):
+    """Every Checkout Session is paid; nothing is asked over a network. Signatures and events are read as always."""
+
+    async def fetch_checkout(self, checkout_session_id: str) -> Checkout:
+        number = checkout_session_id.removeprefix("cs_")
+        fact = PaymentFact(
+            f"ord_{number}", checkout_session_id, AMOUNT_MINOR, "eur", "sandbox", ACCOUNT, "complete", "paid",
+            "succeeded", payment_intent_id=f"pi_{number}",
+        )  # fmt: skip
+        return Checkout(fact, None, None)
+
+    async def events_since(self, created_from_s: int) -> AsyncIterator[ServiceEvent]:
+        return
+        yield
+
+
+def _event(n: int, now_s: int) -> tuple[bytes, str]:
+    event = {
+        "id": f"evt_{n}", "object": "event", "account": None, "api_version": API_VERSION, "context": None,
+        "created": now_s, "livemode": False, "pending_webhooks": 1, "request": None,
+        "type": "checkout.session.completed",
+        "data": {"object": {"id": f"cs_{n}", "object": "checkout.session", "client_reference_id": f"ord_{n}",
+                            "payment_intent": f"pi_{n}", "payment_status": "paid", "status": "complete"}},
+    }  # fmt: skip
+    body = json.dumps(event).encode()
+    return body, signature_header(body.decode(), SECRET, now_s)
+
+
+def _payments(db: Database, http: aiohttp.ClientSession, notices: Notices) -> Payments:
+    service = PaperStripe(
+        "sk_sandbox_bench", http=http, mode="sandbox", account=ACCOUNT, webhook_secret=SECRET
+    )
+    settings = PaymentsSettings(mode="sandbox", account=ACCOUNT, public_url="http://localhost:8080")
+    return Payments(
+        db=db,
+        clock=SystemClock(),
+        random_bytes=os.urandom,
+        notices=notices,
+        service=service,
+        settings=settings,
+    )
+
+
+async def webhooks(db: Database, count: int) -> Line:
+    notices, now_s = Notices(), int(time.time())
+    applied, done = 0, asyncio.Event()
+
+    def hear(notice: Notice) -> None:
+        nonlocal applied
+        if isinstance(notice, OrderPaid):
+            applied += 1
+            if applied == count:
+                done.set()
+
+    notices.subscribe(hear)
+    async with aiohttp.ClientSession() as http:
+        payments = _payments(db, http, notices)
+        await _insert(db, schema.rooms, _rooms(count))
+        await payments.start()
+        try:
+            # After the start, which would look at every open order by itself.
+            await _insert(db, schema.orders, [_order(n, OrderState.OPEN, now_s) for n in range(count)])
+            events = [_event(n, now_s) for n in range(count)]
+            begun_s = time.perf_counter()
+            await side_by_side((payments.take_webhook(*event) for event in events), AT_ONCE)
+            stored_s = time.perf_counter() - begun_s
+            async with asyncio.timeout(600):
+                await done.wait()
+            applied_s = time.perf_counter() - begun_s
+        finally:
+            await payments.close()
+    return {
+        "webhooks": count,
+        "stored_per_s": round(count / stored_s),
+        "stored_and_applied_per_s": round(count / applied_s),
+    }
+
+
+# --- from the payment to the token ------------------------------------------------------------------------
+
+
+async def token(folder: Path, count: int) -> Line:
+    """One payer after the other, on the real server."""
+    from sqlalchemy import update  # noqa: PLC0415
+
+    from tests.integration.harness import running_app  # noqa: PLC0415 - it brings the tests' clients with it
+
+    found_ns: list[int] = []
+    async with running_app(folder, media_workers=0) as app:
+        room = await app.create_room(privacy="conference", capacity=1000)
+        live = update(schema.rooms).values(live=True, away_since_s=None)
+        await app.parts.db.write(lambda tx: tx.execute(live))
+        payments, paid = app.parts.payments, asyncio.Event()
+        arrived_ns = 0
+        take = payments.take_webhook
+
+        async def taking(body: bytes, signature: str | None) -> None:
+            nonlocal arrived_ns
+            if b'"checkout.session.completed"' in body:
+                arrived_ns = time.perf_counter_ns()
+            await take(body, signature)
+
+        payments.take_webhook = taking  # type: ignore[method-assign]
+        app.parts.notices.subscribe(lambda notice: paid.set() if isinstance(notice, OrderPaid) else None)
+        for n in range(count):
+            paid.clear()
+            arrived_ns = 0
+            order, answer = await app.order(room, f"Bo {n}")
+            await app.pay(answer)
+            async with asyncio.timeout(30):
+                await paid.wait()
+            await app.token(order)
+            assert arrived_ns, "paid before its webhook came"
+            found_ns.append(time.perf_counter_ns() - arrived_ns)
+    found_ns.sort()
+    return {
+        "payments": count,
+        "token_p50_ms": round(percentile(found_ns, 0.5) / 1e6, 1),
+        "token_p99_ms": round(percentile(found_ns, 0.99) / 1e6, 1),
+        "token_max_ms": round(found_ns[-1] / 1e6, 1),
+    }
+
+
+# --- the ledger -------------------------------------------------------------------------------------------
+
+
+def _entry(transfer: Transfer, subject_id: str) -> Entry:
+    return Entry(transfer, MODE, ACCOUNT, subject_id)
+
+
+def _sale(n: int) -> list[Entry]:
+    sale = chart.Sale(f"ord_{n}", f"payee_{n % PER_ROOM}", AMOUNT_MINOR, "eur")
+    return [_entry(transfer, sale.sale_id) for transfer in chart.sold(sale)]
+
+
+def _booking(entries: Sequence[Entry]) -> Callable[[Transaction], Awaitable[None]]:
+    async def work(tx: Transaction) -> None:
+        await ledger.require_posted(tx, entries, NOW)
+
+    return work
+
+
+async def transfers(db: Database, count: int) -> Line:
+    one_by_one = [_sale(n) for n in range(count)]
+    begun_s = time.perf_counter()
+    await side_by_side((db.write(_booking(entries)) for entries in one_by_one), AT_ONCE)
+    alone_s = time.perf_counter() - begun_s
+    at_once = [
+        [entry for n in range(first, min(first + 100, 2 * count)) for entry in _sale(n)]
+        for first in range(count, 2 * count, 100)
+    ]
+    begun_s = time.perf_counter()
+    for entries in at_once:
+        await db.write(_booking(entries))
+    together_s = time.perf_counter() - begun_s
+    return {
+        "transfers": count,
+        "one_a_transaction_per_s": round(count / alone_s),
+        "a_hundred_a_transaction_per_s": round(count / together_s),
+    }
+
+
+async def wallets(db: Database, count: int) -> Line:
+    windows = [chart.WalletWindow(f"win_{n}", f"pass_{n}", f"usr_{n}", 200, "eur") for n in range(count)]
+    for first in range(0, count, 500):
+        topups = [
+            _entry(transfer, f"ord_{n}")
+            for n in range(first, min(first + 500, count))
+            for transfer in chart.topped_up(f"ord_{n}", f"usr_{n}", 1000, 0, "eur")
+        ]
+        await db.write(_booking(topups))
+    held_s = await _each(db, windows, chart.window_held)
+    settled_s = await _each(db, windows, _settled)
+    return {
+        "wallets": count,
+        "held_s": round(held_s, 2),
+        "held_per_s": round(count / held_s),
+        "settled_s": round(settled_s, 2),
+        "settled_per_s": round(count / settled_s),
+    }
+
+
+def _settled(window: chart.WalletWindow) -> tuple[Transfer, ...]:
+    """120 of 200 were used."""
+    sale = chart.Sale(window.pass_id, "payee", 120, "eur", paid_by=f"wallet:{window.user_id}")
+    return (*chart.window_settled(window, 120), *chart.sold_from_wallet(sale))
+
+
+async def _each(
+    db: Database,
+    windows: Sequence[chart.WalletWindow],
+    books: Callable[[chart.WalletWindow], tuple[Transfer, ...]],
+) -> float:
+    work = [[_entry(one, window.pass_id) for one in books(window)] for window in windows]
+    begun_s = time.perf_counter()
+    await side_by_side((db.write(_booking(entries)) for entries in work), AT_ONCE)
+    return time.perf_counter() - begun_s
+
+
+# --- many orders on file ----------------------------------------------------------------------------------
+
+
+async def orders(db: Database, count: int) -> Line:
+    now_s = int(time.time())
+    await _insert(db, schema.rooms, _rooms(count))
+    await _insert(db, schema.orders, [_order(n, OrderState.PAID, now_s) for n in range(count)])
+    await _insert(db, schema.passes, [_pass(n) for n in range(count)])
+    await _insert(db, schema.earnings, [_earning(n, now_s) for n in range(count)])
+    for first in range(0, count, 500):
+        sales = [
+            replace(entry, transfer=replace(entry.transfer, credit=f"earned_pending:room_{n // PER_ROOM}"))
+            for n in range(first, min(first + 500, count))
+            for entry in _sale(n)
+        ]
+        await db.write(_booking(sales))
+    begun_s = time.perf_counter()
+    problems = await run_checks(db)
+    checked_s = time.perf_counter() - begun_s
+    if problems:
+        raise RuntimeError(f"the books of the bench are broken: {problems[:3]}")
+    async with aiohttp.ClientSession() as http:
+        payments = _payments(db, http, Notices())
+        await payments.work_once()  # statements are compiled once
+        begun_s = time.perf_counter()
+        await payments.work_once()
+        idle_s = time.perf_counter() - begun_s
+        begun_s = time.perf_counter()
+        await sweeper.settle_open(payments.ctx)
+        open_s = time.perf_counter() - begun_s
+    return {
+        "orders": count,
+        "all_invariants_s": round(checked_s, 2),
+        "idle_round_ms": round(idle_s * 1000, 1),
+        "looked_at_when_starting_s": round(open_s, 2),
+    }
+
+
+# --- running ----------------------------------------------------------------------------------------------
+
+ON_A_DATABASE: dict[str, tuple[Callable[[Database, int], Awaitable[Line]], str]] = {
+    "webhooks": (webhooks, "webhooks"),
+    "ledger": (transfers, "transfers"),
+    "wallets": (wallets, "wallets"),
+    "orders": (orders, "orders"),
+}
+NAMES = (*ON_A_DATABASE, "token")
+
+
+@contextmanager
+def _server(kind: str) -> Iterator[str | None]:
+    """The URL of a PostgreSQL server that keeps what it commits; None for SQLite."""
+    if kind == "sqlite":
+        yield None
+        return
+    from tests.contract.postgres import postgres_server  # noqa: PLC0415
+
+    with postgres_server(safe=True) as url:
+        yield url
+
+
+async def _fresh(server: str | None, name: str, folder: Path) -> Database:
+    if server is None:
+        db = Database(f"sqlite:///{folder}/{name}.db")
+    else:
+        connection = await asyncpg.connect(server)
+        try:
+            await connection.execute(f"CREATE DATABASE bench_{name}")
+        finally:
+            await connection.close()
+        db = Database(f"{server.rpartition('/')[0]}/bench_{name}")
+    await db.create_schema()
+    return db
+
+
+async def _measure(kind: str, server: str | None, options: Options, folder: Path) -> None:
+    for name, (work, size) in ON_A_DATABASE.items():
+        if name in options.only:
+            db = await _fresh(server, name, folder)
+            try:
+                _say(kind, name, await work(db, getattr(options, size)))
+            finally:
+                await db.close()
+
+
+def _say(kind: str, name: str, line: Line) -> None:
+    load = round(os.getloadavg()[0], 1)
+    print(json.dumps({"money": name, "database": kind} | line | {"load_average": load}), flush=True)
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--webhooks", type=int, default=2_000)
+    parser.add_argument("--payments", type=int, default=300)
+    parser.add_argument("--transfers", type=int, default=5_000)
+    parser.add_argument("--wallets", type=int, default=10_000)
+    parser.add_argument("--orders", type=int, default=100_000)
+    found = parser.parse_args(arguments)
+    kinds = ("sqlite", "postgresql") if found.database == "both" else (found.database,)
+    return Options(
+        kinds, tuple(found.only), found.webhooks, found.payments, found.transfers, found.wallets, found.orders
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    for kind in options.databases:
+        with _server(kind) as server, tempfile.TemporaryDirectory(prefix="tollroom-bench-") as name:
+            uvloop.run(_measure(kind, server, options, Path(name)))
+    if "token" in options.only:
+        with tempfile.TemporaryDirectory(prefix="tollroom-bench-") as name:
+            _say("sqlite", "token", uvloop.run(token(Path(name), options.payments)))
+
+
+if __name__ == "__main__":
+    main()

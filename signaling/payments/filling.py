@@ -1,0 +1,98 @@
+"""What a paid top-up puts into a wallet, and what takes it out again: a refund, or a dispute that was lost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metering import chart
+from metering.ledger import Transfer
+from metering.wallet import back_for_refund
+from signaling.notices import Notice, StayLow
+from signaling.payments.customers import keep_card
+from signaling.payments.port import Checkout
+from signaling.payments.wallets import credits_of, key_of, package_of, tell_inside
+from signaling.stores import earnings, ledger, passes, wallets
+from signaling.stores.database import Transaction
+from signaling.stores.orders import Order
+
+
+async def fill(tx: Transaction, order: Order, checkout: Checkout, now_text: str) -> Sequence[Notice]:
+    """The credits and what the platform adds; what the person owes is paid out of them first. Whoever is in a call on that
+    wallet is told, and a stay that had nothing to go on with asks again. A card that was to be kept is kept."""
+    package, key = package_of(order), key_of(order)
+    owed_minor = (await credits_of(tx, key)).owed_minor
+    transfers = chart.topped_up(
+        order.id,
+        key.user_id,
+        package.paid_credit_minor,
+        package.bonus_minor,
+        key.currency,
+        fee_minor=package.markup_minor,
+    )
+    repaid_minor = min(owed_minor, package.credit_minor)
+    transfers += chart.shortfall_repaid(order.id, key.user_id, repaid_minor, key.currency)
+    await _book(tx, order, transfers, now_text)
+    charge = None if checkout.intent is None else checkout.intent.charge
+    if order.tariff.get("save_card") and charge is not None and charge.card is not None:
+        await keep_card(tx, key.user_id, (key.mode, key.account), charge.card, now_text)
+    found = await credits_of(tx, key)
+    told = await tell_inside(tx, key, "topped_up", balance_minor=found.spendable_minor)
+    return [*told, *await _ask_again(tx, key)]
+
+
+async def _book(tx: Transaction, order: Order, transfers: Sequence[Transfer], now_text: str) -> None:
+    entries = [ledger.Entry(one, order.mode, order.account, order.id) for one in transfers]
+    await ledger.require_posted(tx, entries, now_text)
+
+
+async def _ask_again(tx: Transaction, key: wallets.Key) -> list[Notice]:
+    found = [await passes.get_pass(tx, one.pass_id) for one in await wallets.inside(tx, key)]
+    return [StayLow(one.id, one.room_id, one.granted_ms) for one in found if one is not None]
+
+
+async def take_back(
+    tx: Transaction, order: Order, gone_minor: int, amount_minor: int, now_text: str, *, is_lost: bool = False
+) -> Sequence[Notice]:
+    """Of a top-up `amount_minor` went back to the payer, after `gone_minor`: its credits leave the wallet. What was spent is owed, and blocks
+    spending; a gift that was spent is let go."""
+    key, package = key_of(order), package_of(order)
+    back = back_for_refund(package, gone_minor, amount_minor)
+    available_minor = (await credits_of(tx, key)).available_minor
+    failed = len(await earnings.refunds_booked_back(tx, order.id))
+    gone = chart.Gone(
+        name=order.id if is_lost else f"{order.id}:{gone_minor}" + (f":{failed}" if failed else ""),
+        code="dispute_lost" if is_lost else "refund",
+        money_minor=back.money_minor,
+        bonus_minor=back.bonus_minor,
+        fee_minor=back.fee_minor,
+    )
+    await _book(tx, order, chart.topup_gone(gone, key.user_id, available_minor, key.currency), now_text)
+    found = await credits_of(tx, key)
+    return await tell_inside(tx, key, "balance_low", balance_minor=found.spendable_minor)
+
+
+@dataclass(frozen=True, slots=True)
+class SentBack:
+    """A refund of a top-up that a bank sent back; `gone_minor`: what had gone back with it."""
+
+    refund_id: str
+    gone_minor: int
+    amount_minor: int
+
+
+async def give_again(tx: Transaction, order: Order, back: SentBack, now_text: str) -> Sequence[Notice]:
+    """The credits come back: what is owed of them is paid first, and of the gift only what had been taken returns."""
+    key, package = key_of(order), package_of(order)
+    parts = back_for_refund(package, back.gone_minor - back.amount_minor, back.amount_minor)
+    taken_minor = await ledger.moved_minor(tx, order.id, "unbonus")
+    taken_minor -= await ledger.moved_minor(tx, order.id, "rebonus")
+    gone = chart.Gone(
+        name=back.refund_id,
+        code="refund",
+        money_minor=parts.money_minor,
+        bonus_minor=min(parts.bonus_minor, taken_minor),
+        fee_minor=parts.fee_minor,
+    )
+    owed_minor = (await credits_of(tx, key)).owed_minor
+    await _book(tx, order, chart.topup_back(gone, key.user_id, owed_minor, key.currency), now_text)
+    found = await credits_of(tx, key)
+    return await tell_inside(tx, key, "topped_up", balance_minor=found.spendable_minor)

@@ -1,0 +1,25 @@
+"""The money bench runs as a whole at small sizes: what it measures is there, whatever the figures."""
+
+import json
+
+import pytest
+
+from bench import money
+from tests.contract.postgres import programs
+
+SIZES = ["--webhooks", "12", "--payments", "3", "--transfers", "110", "--wallets", "20", "--orders", "150"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_every_part_is_measured(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if kind == "postgresql" and programs() is None:
+        pytest.skip("PostgreSQL is not installed")
+    parts = money.NAMES if kind == "sqlite" else tuple(money.ON_A_DATABASE)
+    money.main(["--database", kind, "--only", *parts, *SIZES])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["money"] for line in lines] == list(parts)
+    for line in lines:
+        figures = [value for name, value in line.items() if name.endswith(("_s", "_ms"))]
+        assert figures, line
+        assert min(figures) >= 0
