@@ -160,7 +160,7 @@ class Application:
     async def _book_sale(self) -> None:
         intent = self._checkout.intent
         charge_id = None if intent is None or intent.charge is None else intent.charge.charge_id
-        kept = about(self._order, self._stamp.holding_days, charge_id)
+        kept = await about(self._tx, self._order, self._stamp.holding_days, charge_id)
         await earnings.book_sale(self._tx, sale_of_order(self._order), kept, self._stamp.now)
 
     async def _open_first_window(self, pass_: passes.Pass, begins_ms: int) -> None:

@@ -271,7 +271,7 @@ class _Applying:
 
     async def _book_sale(self, charged_minor: int) -> None:
         order, charge = self.stay.order, self.fact.charge
-        kept = about(order, self.holding_days, None if charge is None else charge.charge_id)
+        kept = await about(self.tx, order, self.holding_days, None if charge is None else charge.charge_id)
         await earnings.book_sale(self.tx, sale_of_window(order, self.window, charged_minor), kept, self.now)
 
     async def _let_go(self) -> None:

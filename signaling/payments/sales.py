@@ -1,6 +1,8 @@
 """Which sale an order or a window of use is, and what is kept with it."""
 
 from metering.chart import Sale
+from signaling.stores import rates, rooms
+from signaling.stores.database import Transaction
 from signaling.stores.earnings import About
 from signaling.stores.orders import Order
 from signaling.stores.windows import Window
@@ -28,12 +30,15 @@ def _payee(order: Order) -> str:
     return order.payee or order.room
 
 
-def about(order: Order, holding_days: int, charge_id: str | None) -> About:
+async def about(tx: Transaction, order: Order, holding_days: int, charge_id: str | None) -> About:
+    """`holding_days`: until the sale is due, where the rates of the room say nothing."""
+    room = await rooms.by_id(tx, order.room)
+    said = {} if room is None else (await rates.figures_of_room(tx, room)).said
     return About(
         mode=order.mode,
         account=order.account,
         order_id=order.id,
         room_id=order.room,
-        holding_days=holding_days,
+        holding_days=int(said.get("earnings_days", holding_days)),
         charge_id=charge_id,
     )

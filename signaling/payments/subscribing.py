@@ -174,7 +174,9 @@ class _Applying:
         )
         if await store.insert_invoice(self.tx, row):
             charge = None if payment is None or payment.intent is None else payment.intent.charge
-            kept = about(order, self.stamp.holding_days, None if charge is None else charge.charge_id)
+            kept = await about(
+                self.tx, order, self.stamp.holding_days, None if charge is None else charge.charge_id
+            )
             await earnings.book_sale(self.tx, sale_of_invoice(order, row), kept, self.stamp.now)
         if payment is not None:
             await self._sync_payment(fact.invoice_id, payment)

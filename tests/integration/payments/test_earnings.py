@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from .world import World
+from signaling.stores.rates import BooksOf, RatesRow, set_rates
+
+from .world import ACCOUNT, World
 
 DAY_S = 86_400
 
@@ -41,6 +43,20 @@ async def test_another_holding_time(world: World):
     await world.reboot(earnings_days=0)
     await world.add_room()
     await world.buy()
+    await world.work()
+    assert await _stands(world) == {"earned_available:room_talk": 1500}
+
+
+async def test_the_rates_of_a_room_say_how_long_its_earnings_wait(world: World):
+    await world.add_room()
+    row = RatesRow("room", "room_talk", {"earnings_days": 3}, "2026-01-01T00:00:00.000Z")
+    await world.db.write(lambda tx: set_rates(tx, BooksOf("sandbox", ACCOUNT), row))
+    await world.buy()
+    world.later(3 * DAY_S - 1)
+    await world.work()
+    assert await _stands(world) == {"earned_pending:room_talk": 1500}
+    world.later(1)
+    await world.work()
     await world.work()
     assert await _stands(world) == {"earned_available:room_talk": 1500}
 
