@@ -287,6 +287,12 @@ void gcm_close(gcm_key *with)
     free(with);
 }
 
+void gcm_fetch(const gcm_key *with)
+{
+    for (size_t at = 0; at < sizeof *with; at += 64)
+        __builtin_prefetch((const char *)with + at);
+}
+
 NARROW void gcm_block(const gcm_key *with, uint8_t block[16])
 {
     _mm_storeu_si128((__m128i *)block, encrypted(&with->aes, _mm_loadu_si128((const __m128i *)block)));
@@ -315,6 +321,11 @@ gcm_key *gcm_open(const uint8_t *key, int key_bytes, gcm_means means)
 }
 
 void gcm_close(gcm_key *with)
+{
+    (void)with;
+}
+
+void gcm_fetch(const gcm_key *with)
 {
     (void)with;
 }

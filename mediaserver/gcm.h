@@ -18,6 +18,9 @@ gcm_means gcm_best(void);
 gcm_key *gcm_open(const uint8_t *key, int key_bytes, gcm_means means);
 void gcm_close(gcm_key *with);
 
+/* Let the processor bring the key near. */
+void gcm_fetch(const gcm_key *with);
+
 /* One block of AES, in place. */
 void gcm_block(const gcm_key *with, uint8_t block[16]);
 

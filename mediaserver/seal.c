@@ -135,6 +135,11 @@ static int claimed(seal_stream *stream, int64_t index)
 
 /* --- packets --- */
 
+void seal_fetch(const sealer *with)
+{
+    gcm_fetch(with->key);
+}
+
 int seal_packet(sealer *with, seal_stream *stream, int64_t index, uint8_t *packet, int head, const uint8_t *payload, int size)
 {
     uint8_t iv[GCM_IV_BYTES]; /* RFC 7714 section 8.1: two zeros, SSRC, rollover counter, sequence number; and the salt */

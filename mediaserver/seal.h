@@ -16,6 +16,9 @@ void seal_close(sealer *with);
 seal_stream *seal_stream_open(sealer *with, uint32_t ssrc);
 void seal_stream_close(sealer *with, seal_stream *stream);
 
+/* Let the processor bring the keys near: a packet will soon be encrypted. */
+void seal_fetch(const sealer *with);
+
 /* Encrypt one packet: `packet` holds its header of `head` bytes, `payload` may be anywhere (also where it is to be written,
    behind the header); GCM_TAG_BYTES follow it. `index` is the packet's number without wrapping (RFC 3711 section 3.3.1).
    The bytes of the packet; -1, and nothing is written, for an index that was used before, is too old or is too large. */

@@ -18,6 +18,7 @@ cdef extern from "seal.h":
     void seal_close(sealer *sealer) nogil
     seal_stream *seal_stream_open(sealer *sealer, uint32_t ssrc) nogil
     void seal_stream_close(sealer *sealer, seal_stream *stream) nogil
+    void seal_fetch(const sealer *sealer) nogil
     int seal_packet(sealer *sealer, seal_stream *stream, int64_t number, uint8_t *packet, int head, const uint8_t *payload,
                     int size) nogil
 

@@ -12,6 +12,7 @@ from signaling.ids import RandomBytes, new_secret, secret_hash
 from signaling.notices import Notice, Notices, OutboxFilled, StayEnded, StayLow
 from signaling.payments import (
     autotopup,
+    bookkeeping,
     checkout,
     connect,
     funding,
@@ -146,6 +147,7 @@ class Payments:
         await _surviving("settling_open_orders_failed", self._settle_open)
         while True:
             await _surviving("catching_up_failed", self.catch_up)
+            await _surviving("comparing_balances_failed", self.compare_balances)
             await _surviving("accounts_not_fetched", self._look_after_accounts)
             await asyncio.sleep(self.settings.catch_up_every_s)
 
@@ -154,6 +156,10 @@ class Payments:
 
     async def _settle_open(self) -> None:
         await sweeper.settle_open(self.ctx)
+
+    async def compare_balances(self) -> int:
+        """Our books against the service's; how many of its entries were looked at. Raises OutcomeUnknownError."""
+        return await bookkeeping.compare(self.ctx)
 
     async def catch_up(self) -> int:
         """Stores the events that never came; how many. Raises OutcomeUnknownError."""

@@ -12,6 +12,7 @@ from signaling.payments import (
     automatic,
     dues,
     funding,
+    gap,
     onfile,
     reconcile,
     refunding,
@@ -137,6 +138,8 @@ async def catch_up(ctx: Context) -> int:
         query = select(settings_table.c.value).where(settings_table.c.name == name)
         cursor_s = (await tx.execute(query)).scalar()
     missed = 0
+    if cursor_s is not None and started_s - int(cursor_s) > gap.EVENTS_LAST_S:
+        await gap.bridge(ctx, int(cursor_s))
     if cursor_s is not None:
         chunk: list[ServiceEvent] = []
         async for event in ctx.service.events_since(int(cursor_s) - OVERLAP_S):

@@ -3,10 +3,11 @@
 from aiohttp import web
 
 from signaling.http import Network, answer, bearer, client_address, parse_body
-from signaling.identity import require_person
-from signaling.payments import autotopup, topups, views, walletviews
+from signaling.identity import require_operator, require_person
+from signaling.payments import autotopup, ownbalances, topups, views, walletviews
 from signaling.payments.service import Payments
 from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.stores.wallets import Key
 
 TOPUPS_RULE = Rule(burst=20, refill_s=3.0)
 
@@ -26,6 +27,8 @@ class WalletRoutes:
             web.post("/api/wallets/{currency}/topups", self.topup),
             web.put("/api/wallets/{currency}/auto", self.auto),
             web.delete("/api/me/cards/{id}", self.forget_card),
+            web.post("/api/admin/wallets/{user}/{currency}/credit", self.credit),
+            web.post("/api/admin/wallets/{user}/{currency}/debit", self.debit),
         ]
 
     async def wallets(self, request: web.Request) -> web.Response:
@@ -60,3 +63,17 @@ class WalletRoutes:
         person = await require_person(request)
         await topups.forget_card(self._payments.ctx, person.id, request.match_info["id"])
         return answer(await walletviews.wallets_of(self._payments.ctx, person.id))
+
+    async def credit(self, request: web.Request) -> web.Response:
+        return await self._moved(request, "credit")
+
+    async def debit(self, request: web.Request) -> web.Response:
+        return await self._moved(request, "debit")
+
+    async def _moved(self, request: web.Request, direction: ownbalances.Direction) -> web.Response:
+        by = await require_operator(request)
+        body = await parse_body(request, ownbalances.NewTransfer)
+        ctx, about = self._payments.ctx, request.match_info
+        key = Key(about["user"], ctx.settings.mode, ctx.settings.account, about["currency"])
+        await ownbalances.move(ctx, key, direction, body, by=by)
+        return answer(await walletviews.wallet_of(ctx, key.user_id, key.currency))

@@ -190,7 +190,7 @@ async def close_stay(tx: Transaction, stay: Stay, stamp: Stamp) -> None:
     sale = await sale_of_stay(tx, stay, total_minor)
     await ledger.require_posted(tx, _entries(order, transfers), stamp.now_text)
     through = accounts.stay_hold(stay.pass_.id)
-    kept = about(order, stamp.holding_days, None)
+    kept = await about(tx, order, stamp.holding_days, None)
     await earnings.book_sale(tx, sale, kept, stamp.now, paid_from=through)
     await update_order(tx, order.id, charged_minor=total_minor, fee_minor=sale.fee_minor)
 

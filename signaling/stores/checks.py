@@ -12,6 +12,7 @@ from signaling.stores.earningchecks import earning_faults
 from signaling.stores.orders import BY_USE, UNPAID
 from signaling.stores.schema import (
     balances,
+    differences,
     invoices,
     orders,
     outbox,
@@ -200,10 +201,17 @@ async def _seats_are_released(tx: Transaction) -> list[Problem]:
     return await _broken(tx, "seat_kept", "holds a seat, and is not waiting for a payment", kept)
 
 
+_said = differences.c.kind + ": " + differences.c.note
+
+
 async def _left_to_people(tx: Transaction) -> list[Problem]:
     queries: Sequence[tuple[str, Select[Any]]] = (
         ("outbox_failed", select(outbox.c.id, outbox.c.note).where(outbox.c.state == "failed")),
         ("refund_failed", select(refunds.c.id, refunds.c.order_id).where(refunds.c.state == "failed")),
+        (
+            "differs_from_service",
+            select(differences.c.subject_id, _said).where(differences.c.state == "open"),
+        ),
         ("quarantined", select(quarantine.c.subject_id, quarantine.c.reason)),
     )
     return [

@@ -289,6 +289,19 @@ async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Ord
     return await _all(tx, query.order_by(orders.c.paid_at_s).limit(limit))
 
 
+async def may_have_moved(
+    tx: Transaction, mode: str, account: str, since_s: int, *, after: str = "", limit: int = 100
+) -> list[str]:
+    """Ids, in order, of orders that are open, or were made since then and paid with something: beyond `after`."""
+    is_open = orders.c.state.in_([state.value for state in UNPAID])
+    at_service = or_(orders.c.payment_intent_id.is_not(None), orders.c.funding == "subscription")
+    paid = and_(orders.c.granted, orders.c.created_at_s >= since_s, at_service)
+    query = select(orders.c.id).where(
+        orders.c.mode == mode, orders.c.account == account, or_(is_open, paid), orders.c.id > after
+    )
+    return [row.id for row in await tx.execute(query.order_by(orders.c.id).limit(limit))]
+
+
 async def unsettled(tx: Transaction, mode: str, account: str, limit: int = 500) -> list[str]:
     """Ids of orders that may have been paid while we were down."""
     query = select(orders.c.id).where(

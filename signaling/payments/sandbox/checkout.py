@@ -119,7 +119,7 @@ def _close(tx: Transaction, session: Json, status: str) -> None:
 
 def confirming(tx: Transaction, session: Json) -> Json | None:
     """The PaymentIntent or SetupIntent that the page is about, None before the first try."""
-    return tx.find(tx.hidden(session["id"]).get("confirming", ""))
+    return tx.find(tx.hidden(session["id"]).get("confirming") or session["payment_intent"] or "")
 
 
 def pay(tx: Transaction, session: Json, card: Card, *, email: str | None, name: str | None) -> Json:

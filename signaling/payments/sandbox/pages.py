@@ -173,7 +173,7 @@ def _view(tx: Transaction, session: Json) -> Json:
     return {
         "id": session["id"],
         "mode": session["mode"],
-        "trial_days": tx.hidden(session["id"])["subscription"].get("trial_days"),
+        "trial_days": tx.hidden(session["id"]).get("subscription", {}).get("trial_days"),
         "status": session["status"],
         "payment_status": session["payment_status"],
         "challenge": thing is not None and thing["status"] == "requires_action",
