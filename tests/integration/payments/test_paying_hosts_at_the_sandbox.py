@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from signaling.payments.port import TransferFact
-from signaling.stores.schema import users
+from signaling.stores.schema import earnings, users
 
 from .hosts import ANA, DAYS_15
 from .test_paying_hosts import assert_all_is_well, back_to_the_payer, balances, holding_time_passes, rounds
@@ -190,3 +190,20 @@ async def test_what_the_host_has_taken_to_the_bank_is_kept_from_the_next_sale(pa
     await holding_time_passes(paid)
     assert (await sent_minor(paid), await balances(paid)) == (2400, {})
     await assert_all_is_well(paid)
+
+
+async def test_a_sale_without_a_charge_is_sent_from_the_balance_once_that_is_there(paid: World) -> None:
+    """As a wallet's: what pays for it was charged for something else."""
+    await paid.buy()
+    await paid.db.write(lambda tx: tx.execute(earnings.update().values(charge_id=None, available_at_s=0)))
+    await paid.settle_down()  # the payment is not available yet
+    assert [(row["state"], row["failure"]) for row in await paid.rows("payouts")] == [
+        ("asked", "balance_insufficient")
+    ]
+    await paid.buy(seconds=1800)
+    await paid.control("make_available")
+    paid.later(3600)
+    await paid.settle_down()
+    assert ([one.amount_minor for one in await transfers(paid)], await sent_minor(paid)) == ([1500], 1500)
+    await assert_all_is_well(paid)
+    await paid.assert_books_agree()
