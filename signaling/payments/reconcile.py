@@ -192,6 +192,7 @@ async def adopt(ctx: Context, order_id: str, checkout: Checkout, call: calls.Str
 
     async def work(tx: Transaction) -> Sequence[Notice]:
         await calls.set_call(tx, call.idempotency_key, "done", result_id=session_id)
+        await calls.close_open_calls(tx, order_id, session_id)  # a next key that is not needed any more
         order = await get_order(tx, order_id)
         if order is None or order.checkout_session_id is not None:
             return ()

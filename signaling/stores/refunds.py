@@ -184,12 +184,13 @@ async def close_open_calls(tx: Transaction, subject_id: str, result_id: str) -> 
 
 
 async def postpone_call(tx: Transaction, call: StripeCall, next_at_s: int, note: str) -> None:
+    """Nothing when somebody else has found out meanwhile what came of it."""
     values = {
         "state": "unknown",
         "attempts": call.attempts + 1,
         "next_at_s": next_at_s,
         "note": note[:500],
     }
-    await tx.execute(
-        update(stripe_calls).where(stripe_calls.c.idempotency_key == call.idempotency_key).values(values)
-    )
+    open_ones = stripe_calls.c.state.in_(["pending", "unknown"])
+    change = update(stripe_calls).where(stripe_calls.c.idempotency_key == call.idempotency_key, open_ones)
+    await tx.execute(change.values(values))

@@ -50,8 +50,8 @@ def test_free_minutes_are_paid_for_in_the_call_and_a_card_has_them_once(
     look(page, "card-free-minutes")
     sign_in(page, server, "ben-tries@example.org")
     try_for_nothing(page, room, "Ben")
-    moves.call_state(page, "connected", 60_000)
-    moves.meter_state(page, "counting", 60_000)
+    moves.call_state(page, "connected", 120_000)
+    moves.meter_state(page, "counting", 120_000)
     # Time is bought beside the call, which goes on.
     page.get_by_role("button", name="Add time").click()
     panel = page.locator("#panel")

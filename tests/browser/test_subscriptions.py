@@ -57,8 +57,8 @@ def subscribe(page: Page, look: Look) -> None:
     page.get_by_role("button", name="Subscribe for €9.00 a month").click()
     page.wait_for_url("**/sandbox/checkout/**")
     moves.pay_at_till(page)
-    moves.call_state(page, "connected", 60_000)
-    moves.meter_state(page, "counting", 60_000)
+    moves.call_state(page, "connected", 120_000)
+    moves.meter_state(page, "counting", 120_000)
 
 
 def renewal_fails(server: Server, room: Room) -> None:
@@ -96,7 +96,7 @@ def test_a_lapse_ends_the_call_and_another_card_opens_the_same_pass_again(
     ).to_be_visible()
     # Its grace is over at once, so that nobody waits an hour for it here.
     server.call("PUT", f"/api/host/rooms/{room.id}/rates", {"figures": {"grace_s": 0}}, bearer=room.host_key)
-    moves.end_code(page, "lapsed", 60_000)
+    moves.end_code(page, "lapsed", 120_000)
     expect(page.get_by_role("heading", name="Your subscription is not paid")).to_be_visible()
     look(page, "call-lapsed")
     page.get_by_role("link", name="Your page").click()
@@ -107,8 +107,8 @@ def test_a_lapse_ends_the_call_and_another_card_opens_the_same_pass_again(
     expect(page.get_by_role("heading", name="You are subscribed")).to_be_visible()
     look(page, "card-subscribed")
     page.get_by_role("link", name="Go in").click()
-    moves.call_state(page, "connected", 60_000)
-    moves.meter_state(page, "counting", 60_000)
+    moves.call_state(page, "connected", 120_000)
+    moves.meter_state(page, "counting", 120_000)
 
 
 def test_a_declined_card_subscribes_nobody(server: Server, person: NewPerson, look: Look) -> None:

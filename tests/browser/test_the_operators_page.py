@@ -67,7 +67,9 @@ def pay_with_code(page: Page, room: Room, server: Server) -> None:
     expect(page.locator("#pay")).to_have_text("Pay €16.50")
     moves.press_pay(page)
     moves.pay_at_till(page)
-    moves.call_state(page, "connected")
+    page.wait_for_url("**/r/*/call", timeout=60_000)
+    (sale,) = server.call("GET", f"/api/host/rooms/{room.id}/sales", bearer=room.host_key)["sales"]
+    assert sale["paid_minor"] == 1650
 
 
 def test_an_operator_sets_rates_and_codes_and_a_payer_meets_them(

@@ -129,3 +129,14 @@ async def test_a_call_without_outcome_is_due_when_its_time_comes(db: Database):
         assert await refunds.open_calls(tx, 10_000, "op") == []
         (done,) = await refunds.calls_of(tx, "ord_1", "op")
     assert (done.state, done.result_id) == ("done", "cs_1")
+
+
+async def test_a_call_whose_outcome_is_known_is_not_opened_again_by_who_was_slower(db: Database):
+    """Two looked at the same call; one found what came of it, the other lost the line."""
+    call = await _begin(db)
+    await db.write(lambda tx: refunds.close_open_calls(tx, "ord_1", "cs_1"))
+    await db.write(lambda tx: refunds.postpone_call(tx, call, 200, "no answer"))
+    async with db.read() as tx:
+        assert await refunds.open_calls(tx, 10_000, "op") == []
+        (done,) = await refunds.calls_of(tx, "ord_1", "op")
+    assert (done.state, done.result_id, done.attempts) == ("done", "cs_1", 0)

@@ -340,6 +340,8 @@ class World:
         for row in await self.rows("transfers"):
             if "stripe_clearing" not in {row["debit"], row["credit"]}:
                 continue  # from one hand of ours into another
+            if row["code"] == "stripe_fee":
+                continue  # booked when the service's own account is looked through
             code, sign = CAME_BACK.get(row["code"], (row["code"], 1))
             key = (row["subject_id"], code)
             ours[key] = ours.get(key, 0) + sign * row["amount_minor"]

@@ -69,15 +69,32 @@ async def summary(db: Database) -> list[str]:
 async def differences(db: Database, bank: Bank) -> list[str]:
     """Our ledger against what the bank knows of each order."""
     ours: Counter[tuple[str, str]] = Counter()
+    fees: Counter[str] = Counter()  # by the bank's own entry; booked when its account is looked through
     async with db.read() as tx:
         for row in (await tx.execute(select(transfers))).mappings():
             if "stripe_clearing" not in {row["debit"], row["credit"]}:
                 continue  # from one hand of ours into another
+            if row["code"] == "stripe_fee":
+                is_kept = row["credit"] == "stripe_clearing"
+                fees[row["subject_id"]] += row["amount_minor"] if is_kept else -row["amount_minor"]
+                continue
             if row["code"] == "unrefund":
                 ours[row["subject_id"], "refund"] -= row["amount_minor"]
             else:
                 ours[row["subject_id"], row["code"]] += row["amount_minor"]
     theirs = await _books_of(bank)
+    taken = await bank.ask(lambda tx: {one["id"]: one["fee"] for one in _all(tx, "balance_transaction")})
+    return [
+        *(
+            f"{name} fee: ours {fees[name]}, theirs {taken.get(name)}"
+            for name in fees
+            if fees[name] != taken.get(name)
+        ),
+        *_unlike(ours, theirs),
+    ]
+
+
+def _unlike(ours: Counter[tuple[str, str]], theirs: Counter[tuple[str, str]]) -> list[str]:
     return [
         f"{order_id} {code}: ours {ours[order_id, code]}, theirs {theirs[order_id, code]}"
         for order_id, code in sorted({*ours, *theirs})
