@@ -8,7 +8,7 @@ from typing import Any
 import segno
 from aiohttp import web
 
-from metering.money import CURRENCIES
+from metering.currencies import CURRENCIES
 from signaling.hosting import caller
 from signaling.http import Network, answer, bearer, client_address, parse_body
 from signaling.identity import person
