@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from metering.errors import RefusedError
 from signaling.errors import ApiError
-from signaling.ids import secret_matches
 from signaling.notices import OutboxFilled
 from signaling.payments import refunding, walletrefunds
 from signaling.payments.context import Context
-from signaling.stores import outbox, passes, refunds, rooms
+from signaling.stores import outbox, passes, refunds
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, Order, get_order, sales_of_room
 
@@ -93,16 +92,6 @@ async def ask(ctx: Context, order_id: str, body: NewRefund, *, by: str, room_id:
         log.info("refund_asked", refund_id=body.refund_id, order_id=order_id, reason=body.reason, by=by)
         ctx.notices.publish(OutboxFilled())
     return await _view(ctx, order, body)
-
-
-async def room_of_host(ctx: Context, room_id: str, host_key: str | None) -> rooms.Room:
-    """The room that this key opens. Raises ApiError 403 `bad_host_key`, also for a room that does not exist."""
-    async with ctx.db.read() as tx:
-        room = await rooms.by_id(tx, room_id)
-        stored = await rooms.host_key_hash(tx, room_id)
-    if room is None or host_key is None or not secret_matches(host_key, stored):
-        raise ApiError(403, "bad_host_key", "this host link does not open the room")
-    return room
 
 
 async def sales(ctx: Context, room_id: str, before: str | None) -> Json:
