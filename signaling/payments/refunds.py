@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from metering.errors import RefusedError
 from signaling.errors import ApiError
 from signaling.notices import OutboxFilled
-from signaling.payments import refunding
+from signaling.payments import refunding, walletrefunds
 from signaling.payments.context import Context
 from signaling.stores import outbox, passes, refunds
 from signaling.stores.database import Transaction
@@ -127,12 +127,14 @@ async def _require_possible(tx: Transaction, order: Order, payload: Json) -> Non
     if not order.granted:
         raise ApiError(409, "not_paid", "nothing was paid with this order")
     if order.purpose != "access" or order.funding not in refunding.REFUNDABLE:
-        raise ApiError(409, "not_refundable", "this order was not paid by card by itself")
+        raise ApiError(409, "not_refundable", "this order was not paid by itself")
+    if order.funding == "wallet" and not await walletrefunds.has_payer(tx, order):
+        raise ApiError(409, "not_refundable", "nobody is there any more whose wallet it went back to")
     disputed = order.dispute in {"open", "lost"}
     if disputed and order.funding not in BY_USE:
         raise ApiError(409, "disputed", "the payer's bank has taken this payment back")
     found = await passes.pass_of_order(tx, order)
-    if order.funding == "metered" and order.charged_minor is None:
+    if order.funding in BY_USE and order.charged_minor is None:
         return  # only held so far
     wanted = refunding.wanted_of(payload)
     try:
