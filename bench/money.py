@@ -32,7 +32,7 @@ import structlog
 import uvloop
 
 from bench.media import percentile
-from metering import chart
+from metering import accounts, chart
 from metering.ledger import Transfer
 from metering.orders import OrderState, PaymentFact
 from signaling.clock import SystemClock
@@ -310,8 +310,9 @@ async def wallets(db: Database, count: int) -> Line:
 
 def _settled(window: chart.WalletWindow) -> tuple[Transfer, ...]:
     """120 of 200 were used."""
-    sale = chart.Sale(window.pass_id, "payee", 120, "eur", paid_by=f"wallet:{window.user_id}")
-    return (*chart.window_settled(window, 120), *chart.sold_from_wallet(sale))
+    sale = chart.Sale(window.pass_id, "payee", 120, "eur", paid_by=accounts.wallet(window.user_id))
+    through = accounts.stay_hold(window.pass_id)
+    return (*chart.window_settled(window, 120), *chart.sold(sale, through))
 
 
 async def _each(

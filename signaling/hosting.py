@@ -19,7 +19,7 @@ class Caller:
         self._user_id = user_id
 
     async def room(self, tx: Transaction, room_id: str) -> Room:
-        """Raises ApiError 403 `bad_host_key`, also for a room that does not exist."""
+        """The room, when it is theirs. Raises ApiError 403 `bad_host_key`, also for a room that does not exist."""
         found = await rooms.by_id(tx, room_id)
         if found is not None:
             if self._user_id is not None and found.owner_id == self._user_id:

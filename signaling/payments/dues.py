@@ -1,8 +1,14 @@
-"""What a payee has earned becomes theirs to be paid out once its holding time is over."""
+"""What falls due by itself: what a payee has earned is theirs to be paid out once its holding time is over, and what is
+held on a wallet is free again when nobody settled its stay in time.
+"""
+
+import structlog
 
 from signaling.payments.context import Context
-from signaling.stores import earnings
+from signaling.stores import earnings, ledger
 from signaling.stores.database import Transaction
+
+log = structlog.get_logger()
 
 AT_ONCE = 100
 
@@ -24,3 +30,16 @@ async def make_due_available(ctx: Context) -> int:
     made = await ctx.db.write(work)
     ctx.step("made_available")
     return made
+
+
+async def expire_holds(ctx: Context) -> int:
+    """One round; how many holds of the ledger ran out and were released. To be called when every stay that could be
+    settled is: what was used is lost with its hold (`hold_lapsed`)."""
+    now_s, now_text = ctx.now_s(), ctx.now_text()
+    async with ctx.db.read() as tx:
+        if not await ledger.lapsed_holds(tx, now_s, limit=1):
+            return 0
+    released = await ctx.db.write(lambda tx: ledger.expire_holds(tx, now_s, now_text, AT_ONCE))
+    log.warning("holds_expired", holds=released)
+    ctx.step("holds_expired")
+    return len(released)

@@ -34,6 +34,11 @@ async def fill(tx: Transaction, order: Order, checkout: Checkout, now_text: str)
     charge = None if checkout.intent is None else checkout.intent.charge
     if order.tariff.get("save_card") and charge is not None and charge.card is not None:
         await keep_card(tx, key.user_id, (key.mode, key.account), charge.card, now_text)
+    return await tell_credited(tx, key)
+
+
+async def tell_credited(tx: Transaction, key: wallets.Key) -> list[Notice]:
+    """There is more in the wallet than before: whoever is in a call on it is told, and asks again."""
     found = await credits_of(tx, key)
     told = await tell_inside(tx, key, "topped_up", balance_minor=found.spendable_minor)
     return [*told, *await _ask_again(tx, key)]

@@ -39,7 +39,7 @@ def lines(receipt: Json) -> list[str]:
     said += _price(receipt)
     if receipt["pass"] is not None:
         said.append(_time(receipt))
-    said += [_refund(one) for one in receipt["refunds"]]
+    said += [_refund(one, receipt["funding"]) for one in receipt["refunds"]]
     if receipt["lost"]["amount_minor"]:
         said.append(f"Your bank has taken back {_money(receipt['lost'])}.")
     said.append(f"Total: {_money(receipt['total'])}")
@@ -101,8 +101,9 @@ def _time(receipt: Json) -> str:
     return f"Connected: {length(used_s)}{paused}."
 
 
-def _refund(one: Json) -> str:
-    words = ", ".join(filter(None, (_REASONS.get(one["reason"]), _STATES.get(one["state"], one["state"]))))
+def _refund(one: Json, funding: str) -> str:
+    where = "in your credits" if funding == "wallet" else _STATES.get(one["state"], one["state"])
+    words = ", ".join(filter(None, (_REASONS.get(one["reason"]), where)))
     return f"Refunded: {_money(one)} ({words})"
 
 

@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 from metering.errors import RefusedError
 from metering.policies import Amount, Sale, Seconds, Wanted, refund_minor
 from signaling.notices import Notice, PassChanged
-from signaling.payments import attempts
+from signaling.payments import attempts, walletrefunds
 from signaling.payments.context import Context
 from signaling.payments.errors import ImpossibleError, LaterError
 from signaling.payments.port import PaymentService, RefundFact, RefusedByServiceError
 from signaling.payments.settle import settle
-from signaling.stores import outbox, passes, refunds, windows
+from signaling.stores import earnings, outbox, passes, refunds, windows
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, Order, get_order
 from signaling.stores.outbox import OutboxRow
@@ -26,7 +26,7 @@ ID_CHARS_MAX = 64
 MS_PER_S = 1000
 RETRIES_MAX = 3  # of a refund that the bank sent back, the first included
 RETRY_AFTER_S = 3600
-REFUNDABLE = frozenset({"payment", "metered"})
+REFUNDABLE = frozenset({"payment", "metered", "wallet"})
 
 
 def wanted_of(payload: dict[str, Any]) -> Wanted:
@@ -60,6 +60,8 @@ async def amount_of(tx: Transaction, order: Order, found: passes.Pass | None, wa
         return 0 if order.dispute in {"open", "lost"} else asked_minor  # the bank has taken it already
     if wanted == "unused":
         return 0  # only what was used is ever charged
+    if order.funding == "wallet":
+        return asked_minor  # by our own books
     return min(asked_minor, sum(left_minor for _, left_minor in await _payments(tx, order)))
 
 
@@ -78,8 +80,8 @@ class _Ready:
 
 async def refund(ctx: Context, row: OutboxRow) -> None:
     """Raises LaterError while the meter counts, ImpossibleError, OutcomeUnknownError."""
-    now_s, now_text = ctx.now_s(), ctx.now_text()
-    ready = await ctx.db.write(lambda tx: _prepare(tx, row, now_s, now_text))
+    now = earnings.Now(ctx.now_s(), ctx.now_text())
+    ready = await ctx.db.write(lambda tx: _prepare(tx, row, now))
     for notice in ready.notices:
         ctx.notices.publish(notice)
     ctx.step("refund_prepared")
@@ -94,7 +96,7 @@ async def refund(ctx: Context, row: OutboxRow) -> None:
     await settle(ctx, ready.order.id)
 
 
-async def _prepare(tx: Transaction, row: OutboxRow, now_s: int, now_text: str) -> _Ready:
+async def _prepare(tx: Transaction, row: OutboxRow, now: earnings.Now) -> _Ready:
     """Ends the pass, and once its meter stands still records how much is given back."""
     order = await get_order(tx, row.subject_id)
     if order is None or not order.granted:
@@ -103,8 +105,10 @@ async def _prepare(tx: Transaction, row: OutboxRow, now_s: int, now_text: str) -
     if made:
         return _Ready(order, made)
     notices = await _end_pass(tx, order, row)
-    if order.funding not in REFUNDABLE:
-        return _Ready(order, notices=notices)  # nothing was paid by card
+    if order.funding not in REFUNDABLE or (order.funding == "wallet" and wanted_of(row.payload) == "unused"):
+        return _Ready(
+            order, notices=notices
+        )  # nothing was paid by itself, or only what was used is ever taken
     found = await passes.pass_of_order(tx, order)
     if found is not None and await passes.has_open_segment(tx, found.id):
         return _Ready(order, notices=notices, waits_for="the meter still counts")
@@ -114,7 +118,18 @@ async def _prepare(tx: Transaction, row: OutboxRow, now_s: int, now_text: str) -
         amount_minor = await amount_of(tx, order, found, wanted_of(row.payload))
     except RefusedError as error:
         raise ImpossibleError(str(error)) from error
-    return _Ready(order, await _record(tx, order, row, amount_minor, (now_s, now_text)), notices)
+    if order.funding == "wallet":
+        back = walletrefunds.Back(row.id[:ID_CHARS_MAX], str(row.payload["reason"]), amount_minor)
+        return _Ready(order, notices=(*notices, *await _into_the_wallet(tx, order, found, back, now)))
+    return _Ready(order, await _record(tx, order, row, amount_minor, now), notices)
+
+
+async def _into_the_wallet(
+    tx: Transaction, order: Order, found: passes.Pass | None, back: walletrefunds.Back, now: earnings.Now
+) -> tuple[Notice, ...]:
+    if found is None or not await walletrefunds.has_payer(tx, order):
+        raise ImpossibleError("nobody's wallet is there for it")
+    return tuple(await walletrefunds.give_back(tx, order, found, back, now))
 
 
 async def _newest_calls(tx: Transaction, refund_id: str) -> tuple[refunds.StripeCall, ...]:
@@ -146,7 +161,7 @@ async def _is_charged(tx: Transaction, found: passes.Pass) -> bool:
 
 
 async def _record(
-    tx: Transaction, order: Order, row: OutboxRow, amount_minor: int, now: tuple[int, str]
+    tx: Transaction, order: Order, row: OutboxRow, amount_minor: int, now: earnings.Now
 ) -> tuple[refunds.StripeCall, ...]:
     made: list[refunds.StripeCall] = []
     for intent_id, left_minor in await _payments(tx, order):
@@ -161,10 +176,10 @@ async def _record(
             reason=str(row.payload["reason"]),
             state="asked",
             stripe_refund_id=None,
-            created_at=now[1],
+            created_at=now.text,
         )
         await refunds.insert_refund(tx, piece)
-        made.append(await _begin(tx, piece, intent_id, now[0]))
+        made.append(await _begin(tx, piece, intent_id, now.s))
         amount_minor -= part_minor
     return tuple(made)
 

@@ -2,7 +2,8 @@
 
 from aiohttp import web
 
-from signaling.http import Network, answer, bearer, client_address, parse_body
+from signaling.hosting import caller
+from signaling.http import Network, answer, client_address, parse_body
 from signaling.identity import require_operator
 from signaling.payments import attention, refunds
 from signaling.payments.service import Payments
@@ -13,7 +14,7 @@ HOST_RULE = Rule(burst=30, refill_s=2.0)
 
 
 class RefundRoutes:
-    """A host proves itself by the room's key, the operator by a session or ADMIN_TOKEN."""
+    """A host proves itself by the room's key or as its signed-in owner, the operator by a session or ADMIN_TOKEN."""
 
     def __init__(self, payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> None:
         self._payments = payments
@@ -59,4 +60,6 @@ class RefundRoutes:
     async def _hosted(self, request: web.Request) -> Room:
         """The caller's own room; guessing keys is slowed down by address."""
         await require(self._limiter, f"host-refunds:{client_address(request, self._trusted)}", HOST_RULE)
-        return await refunds.room_of_host(self._payments.ctx, request.match_info["id"], bearer(request))
+        who = await caller(request)
+        async with self._payments.ctx.db.read() as tx:
+            return await who.room(tx, request.match_info["id"])

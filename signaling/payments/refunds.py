@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from metering.errors import RefusedError
 from signaling.errors import ApiError
-from signaling.ids import secret_matches
 from signaling.notices import OutboxFilled
-from signaling.payments import refunding
+from signaling.payments import refunding, walletrefunds
 from signaling.payments.context import Context
-from signaling.stores import outbox, passes, refunds, rooms
+from signaling.stores import outbox, passes, refunds
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, Order, get_order, sales_of_room
 
@@ -95,16 +94,6 @@ async def ask(ctx: Context, order_id: str, body: NewRefund, *, by: str, room_id:
     return await _view(ctx, order, body)
 
 
-async def room_of_host(ctx: Context, room_id: str, host_key: str | None) -> rooms.Room:
-    """The room that this key opens. Raises ApiError 403 `bad_host_key`, also for a room that does not exist."""
-    async with ctx.db.read() as tx:
-        room = await rooms.by_id(tx, room_id)
-        stored = await rooms.host_key_hash(tx, room_id)
-    if room is None or host_key is None or not secret_matches(host_key, stored):
-        raise ApiError(403, "bad_host_key", "this host link does not open the room")
-    return room
-
-
 async def sales(ctx: Context, room_id: str, before: str | None) -> Json:
     """What was sold in a room and what of it went back, 50 a page; `next`: the `before` of the next page."""
     async with ctx.db.read() as tx:
@@ -138,12 +127,14 @@ async def _require_possible(tx: Transaction, order: Order, payload: Json) -> Non
     if not order.granted:
         raise ApiError(409, "not_paid", "nothing was paid with this order")
     if order.purpose != "access" or order.funding not in refunding.REFUNDABLE:
-        raise ApiError(409, "not_refundable", "this order was not paid by card by itself")
+        raise ApiError(409, "not_refundable", "this order was not paid by itself")
+    if order.funding == "wallet" and not await walletrefunds.has_payer(tx, order):
+        raise ApiError(409, "not_refundable", "nobody is there any more whose wallet it went back to")
     disputed = order.dispute in {"open", "lost"}
     if disputed and order.funding not in BY_USE:
         raise ApiError(409, "disputed", "the payer's bank has taken this payment back")
     found = await passes.pass_of_order(tx, order)
-    if order.funding == "metered" and order.charged_minor is None:
+    if order.funding in BY_USE and order.charged_minor is None:
         return  # only held so far
     wanted = refunding.wanted_of(payload)
     try:

@@ -40,7 +40,10 @@ STORE_CHUNK = 100
 async def sweep(ctx: Context) -> bool:
     """One round of what is decided by rows alone. True when the outbox has something new."""
     asked = await _expire_unpaid(ctx) + await automatic.refund_by_policy(ctx)
-    asked += await stays.settle_stale(ctx)
+    settled = await stays.settle_stale(ctx)
+    if not settled:  # after a long time down, stays are settled first: their holds are overdue
+        await dues.expire_holds(ctx)
+    asked += settled
     asked += await refunding.retry_failed(ctx)
     asked += await subscribing.sweep(ctx)
     await dues.make_due_available(ctx)

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, StringConstraints
 
 from signaling.clock import Clock, rfc3339
+from signaling.hosting import Caller, caller
 from signaling.http import Network, answer, base_url, bearer, client_address, parse_body
 from signaling.ratelimit import RateLimiter, Rule, require
 from signaling.rooms import wire
@@ -26,10 +27,10 @@ JOIN_RULE = Rule(burst=240, refill_s=0.25)
 
 
 class HostTokenBody(BaseModel):
-    """The body of `POST /api/host/token`."""
+    """The body of `POST /api/host/token`; without a key it is the signed-in owner who asks."""
 
     room_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    host_key: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    host_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
 
 
 class Gateway:
@@ -71,7 +72,8 @@ class Gateway:
     async def host_token(self, request: web.Request) -> web.Response:
         await require(self._limiter, f"token:{self._address(request)}", TOKEN_RULE)
         body = await parse_body(request, HostTokenBody)
-        return self._ticket(request, await self._joining.host_token(body.room_id, body.host_key))
+        who = Caller(body.host_key, None) if body.host_key is not None else await caller(request)
+        return self._ticket(request, await self._joining.host_token(body.room_id, who))
 
     def _ticket(self, request: web.Request, ticket: Ticket) -> web.Response:
         body = {

@@ -11,6 +11,7 @@ from metering.admission import PassFacts, Refuse, RoomFacts, admit_host, admit_p
 from metering.orders import Mode
 from signaling.clock import Clock, rfc3339
 from signaling.errors import ApiError
+from signaling.hosting import Caller
 from signaling.ids import RandomBytes, new_id
 from signaling.rooms.opening import Books, Opening
 from signaling.rooms.tokens import BadTokenError, Claims, Tokens, spend
@@ -100,9 +101,9 @@ class Joining:
         claims = Claims("payer", room.id, pass_.id, publish=publish, mode=self._books.mode)
         return Ticket(*self._tokens.make(claims))
 
-    async def host_token(self, room_id: str, host_key: str) -> Ticket:
+    async def host_token(self, room_id: str, who: Caller) -> Ticket:
         """Raises ApiError 403 `bad_host_key`, 410 `room_closed`."""
-        room = await self._opening.hosted_room(room_id, host_key)
+        room = await self._opening.hosted_room(room_id, who)
         if room.state != "open":
             raise ApiError(410, "room_closed", "this room is closed")
         return Ticket(*self._tokens.make(Claims("host", room.id, None, publish=True, mode=self._books.mode)))

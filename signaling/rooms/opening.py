@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field, StringConstraints
 from metering.rates import Figures
 from signaling.clock import Clock, rfc3339
 from signaling.errors import ApiError
+from signaling.hosting import Caller
 from signaling.http import Line, Prose
-from signaling.ids import RandomBytes, new_id, new_secret, new_slug, secret_hash, secret_matches
+from signaling.ids import RandomBytes, new_id, new_secret, new_slug, secret_hash
 from signaling.rooms.tariffs import Said, read_tariff
 from signaling.stores import invitations, people, rates
 from signaling.stores import rooms as store
@@ -146,26 +147,18 @@ class Opening:
         if use == "spent":
             raise ApiError(403, "invitation_used", "this invitation is used up or too old")
 
-    async def room_of_host(self, tx: Transaction, room_id: str, host_key: str | None) -> store.Room:
-        """The room that this key opens. Raises ApiError 403 `bad_host_key`, also for a room that does not exist."""
-        stored = await store.host_key_hash(tx, room_id)
-        room = await store.by_id(tx, room_id)
-        if host_key is None or room is None or not secret_matches(host_key, stored):
-            raise ApiError(403, "bad_host_key", "this host link does not open the room")
-        return room
-
-    async def hosted_room(self, room_id: str, host_key: str | None) -> store.Room:
-        """As `room_of_host`, in a transaction of its own."""
+    async def hosted_room(self, room_id: str, who: Caller) -> store.Room:
+        """The room that is theirs. Raises ApiError 403 `bad_host_key`, also for a room that does not exist."""
         async with self._db.read() as tx:
-            return await self.room_of_host(tx, room_id, host_key)
+            return await who.room(tx, room_id)
 
-    async def rotate_key(self, room_id: str, host_key: str | None) -> str:
+    async def rotate_key(self, room_id: str, who: Caller) -> str:
         """A new host key; the old one stops working. Raises ApiError 403 `bad_host_key`."""
         fresh = new_secret(self._random_bytes)
 
         async def work(tx: Transaction) -> None:
-            await self.room_of_host(tx, room_id, host_key)
-            await store.replace_host_key(tx, room_id, secret_hash(host_key or ""), secret_hash(fresh))
+            await who.room(tx, room_id)
+            await store.replace_host_key(tx, room_id, secret_hash(fresh))
 
         await self._db.write(work)
         return fresh

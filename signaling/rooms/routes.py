@@ -8,7 +8,7 @@ from typing import Any
 import segno
 from aiohttp import web
 
-from metering.money import CURRENCIES
+from metering.currencies import CURRENCIES
 from signaling.hosting import caller
 from signaling.http import Network, answer, bearer, client_address, parse_body
 from signaling.identity import person
@@ -114,8 +114,9 @@ class RoomRoutes:
 
     async def host_room(self, request: web.Request) -> web.Response:
         await self._limit(request, "host", HOST_RULE)
+        who = await caller(request)
         async with self._db.read() as tx:
-            room = await self._opening.room_of_host(tx, request.match_info["id"], bearer(request))
+            room = await who.room(tx, request.match_info["id"])
             card = await self._cards.card_of(tx, room)
             earned = await store.earnings(tx, room.id)
         body = {
@@ -137,7 +138,7 @@ class RoomRoutes:
     async def rotate_key(self, request: web.Request) -> web.Response:
         await self._limit(request, "host", HOST_RULE)
         room_id = request.match_info["id"]
-        key = await self._opening.rotate_key(room_id, bearer(request))
+        key = await self._opening.rotate_key(room_id, await caller(request))
         return answer({"host_key": key, "host_url": self._host_url(room_id, key)})
 
     def _checklist(self, room: store.Room, card: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from signaling.clock import Clock, rfc3339
 from signaling.errors import ApiError
+from signaling.hosting import Caller
 from signaling.ids import RandomBytes, new_secret, secret_hash
 from signaling.rooms.joining import Joining
 from signaling.rooms.opening import Books, Opening
@@ -22,7 +23,7 @@ Kind = Literal["whip", "whep"]
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whoever proved that this is theirs: a room (by host key) or a paid order (by its secret)."""
+    """Whoever proved that this is theirs: a room (`signaling.hosting`) or a paid order (by its secret)."""
 
     id: str
     kind: Kind
@@ -59,9 +60,9 @@ class StreamKeys:
 
     # --- whose --------------------------------------------------------------------------------------------
 
-    async def room_owner(self, room_id: str, host_key: str | None) -> Owner:
+    async def room_owner(self, room_id: str, who: Caller) -> Owner:
         """Raises ApiError 403 `bad_host_key`."""
-        return Owner((await self._opening.hosted_room(room_id, host_key)).id, "whip")
+        return Owner((await self._opening.hosted_room(room_id, who)).id, "whip")
 
     async def order_owner(self, order_id: str, secret: str | None) -> Owner:
         """Raises ApiError 401 `secret_required`, 404 `unknown_order`, 402 `not_paid`."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from signaling.errors import ApiError
+from signaling.hosting import caller
 from signaling.http import (
     Network,
     answer,
@@ -42,7 +43,7 @@ PREFLIGHT = CORS | {
 }
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
-OwnerOf = Callable[[str, str | None], Awaitable[Owner]]
+OwnerOf = Callable[[web.Request], Awaitable[Owner]]
 
 
 class StreamRoutes:
@@ -68,8 +69,8 @@ class StreamRoutes:
     def routes(self) -> list[web.RouteDef]:
         kinds: tuple[Kind, ...] = ("whip", "whep")
         owners = (
-            ("/api/host/rooms/{id}/stream-key", self._keys.room_owner),
-            ("/api/orders/{id}/stream-key", self._keys.order_owner),
+            ("/api/host/rooms/{id}/stream-key", self._room_owner),
+            ("/api/orders/{id}/stream-key", self._order_owner),
         )
         return [route for kind in kinds for route in self._session_routes(kind)] + [
             route for path, owner_of in owners for route in self._key_routes(path, owner_of)
@@ -132,7 +133,7 @@ class StreamRoutes:
     def _key_routes(self, path: str, owner_of: OwnerOf) -> list[web.RouteDef]:
         async def owner(request: web.Request) -> Owner:
             await require(self._limiter, f"stream-key:{self._address(request)}", KEY_RULE)
-            return await owner_of(request.match_info["id"], bearer(request))
+            return await owner_of(request)
 
         async def show(request: web.Request) -> web.Response:
             found = await owner(request)
@@ -151,6 +152,12 @@ class StreamRoutes:
             return answer({"url": self._url(found), "created_at": None})
 
         return [web.get(path, show), web.post(path, make), web.delete(path, take_back)]
+
+    async def _room_owner(self, request: web.Request) -> Owner:
+        return await self._keys.room_owner(request.match_info["id"], await caller(request))
+
+    async def _order_owner(self, request: web.Request) -> Owner:
+        return await self._keys.order_owner(request.match_info["id"], bearer(request))
 
     def _url(self, owner: Owner) -> str:
         return f"{self._origin}/{owner.kind}"

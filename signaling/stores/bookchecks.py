@@ -10,8 +10,8 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Select, and_, func, literal, not_, or_, select, union_all
 
 from metering.accounts import OWING
+from metering.currencies import CURRENCIES
 from metering.ledger import MAX_TRANSFER_MINOR, RELEASES, RESOLVES
-from metering.money import CURRENCIES
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import is_open_hold
 from signaling.stores.schema import balances, transfers

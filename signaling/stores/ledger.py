@@ -112,11 +112,16 @@ async def void_hold(tx: Transaction, hold_id: str, created_at: str, *, transfer_
     return await post_transfer(tx, _like(hold, voiding(hold.transfer, transfer_id)), created_at)
 
 
-async def expire_holds(tx: Transaction, now_s: int, created_at: str, limit: int = 100) -> list[str]:
-    """Releases open holds whose time is over; their ids."""
+async def lapsed_holds(tx: Transaction, now_s: int, limit: int = 100) -> list[Entry]:
+    """Open holds whose time is over, the first to run out first."""
     due = select(transfers).where(transfers.c.expires_at_s <= now_s, is_open_hold())
     rows = await tx.execute(due.order_by(transfers.c.expires_at_s).limit(limit))
-    holds = [_entry(dict(row)) for row in rows.mappings()]
+    return [_entry(dict(row)) for row in rows.mappings()]
+
+
+async def expire_holds(tx: Transaction, now_s: int, created_at: str, limit: int = 100) -> list[str]:
+    """Releases open holds whose time is over; their ids."""
+    holds = await lapsed_holds(tx, now_s, limit)
     for hold in holds:
         await post_transfer(tx, _like(hold, expiry(hold.transfer)), created_at)
     return [hold.transfer.id for hold in holds]

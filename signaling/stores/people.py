@@ -26,6 +26,11 @@ class User:
     role: Role
     created_at: str
 
+    @property
+    def is_erased(self) -> bool:
+        """Nobody can sign in to it any more. What stands in place of the address has no @."""
+        return "@" not in self.email
+
 
 @dataclass(frozen=True, slots=True)
 class Link:

@@ -74,14 +74,9 @@ async def host_key_hash(tx: Transaction, room_id: str) -> str | None:
     return (await tx.execute(select(rooms.c.host_key_hash).where(rooms.c.id == room_id))).scalar()
 
 
-async def replace_host_key(tx: Transaction, room_id: str, old_hash: str, new_hash: str) -> bool:
-    """False when another rotation came first."""
-    done = await tx.execute(
-        update(rooms)
-        .where(rooms.c.id == room_id, rooms.c.host_key_hash == old_hash)
-        .values(host_key_hash=new_hash)
-    )
-    return done.rowcount == 1
+async def replace_host_key(tx: Transaction, room_id: str, new_hash: str) -> None:
+    """The caller has checked in this transaction whose room it is."""
+    await tx.execute(update(rooms).where(rooms.c.id == room_id).values(host_key_hash=new_hash))
 
 
 async def claim(tx: Transaction, room_id: str, run_id: str) -> bool:

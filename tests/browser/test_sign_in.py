@@ -19,7 +19,8 @@ def page_state(page: Page, state: str) -> None:
 
 
 def link_in_mail(page: Page, server: Server, email: str, nth: int = 1) -> str:
-    """The newest link that was mailed to that address, once there are so many."""
+    """The newest link that was mailed to that address, once there are so many. Tests share one server: each has
+    addresses of its own."""
     found = page.locator("article", has_text=f"To {email}").get_by_role("link", name="Sign in")
 
     def there() -> bool:
@@ -133,6 +134,10 @@ def test_what_was_bought_and_opened_is_found_again_on_another_device(
     page_state(rooms, "ready")
     expect(rooms.locator("#my-rooms .history__row")).to_contain_text("1 purchase")
     expect(rooms.locator("#my-rooms .history__row")).to_contain_text("€5.00 taken")
+    rooms.get_by_text("Sales", exact=True).click()
+    sale = rooms.locator("#my-rooms .sales .history__row")
+    expect(sale).to_contain_text("Cy")
+    expect(sale).to_contain_text("€5.00")
     look(rooms, "me-rooms")
     rooms.close()
 
@@ -141,3 +146,36 @@ def test_what_was_bought_and_opened_is_found_again_on_another_device(
     look(phone.page, "receipt-signed-in", schemes=("light",))
     phone.page.get_by_role("button", name="Go in").click()
     moves.call_state(phone.page, "connected", LONG_MS)
+
+
+def test_a_host_without_the_host_link_goes_live_from_another_device(
+    server: Server, person: NewPerson
+) -> None:
+    ana, phone = person("Ana"), person("Ana's phone")
+    for one in (ana, phone):
+        one.context.set_default_timeout(LONG_MS)
+    sign_in(ana.page, server, "ana3@example.org", "/")
+    moves.fill_room_form(ana.page)
+    ana.page.get_by_role("button", name="Enter the room").click()
+    share_url = ana.page.locator("#share-url").input_value()
+
+    sign_in(phone.page, server, "ana3@example.org", "/me/rooms", nth=2)
+    page_state(phone.page, "ready")
+    phone.page.get_by_text("Sales", exact=True).click()
+    expect(phone.page.get_by_text("Nothing sold yet.")).to_be_visible()
+    studio = phone.page.get_by_role("link", name="Open studio")
+    # An older link that this browser has kept does not stand in the way.
+    room_id = str(studio.get_attribute("href")).removeprefix("/host/")
+    phone.page.evaluate("(id) => localStorage.setItem(`tollroom:host:${id}`, 'x'.repeat(43))", room_id)
+    studio.click()
+    moves.call_state(phone.page, "before")
+    assert "#" not in phone.page.url
+    moves.go_live(phone.page)
+    card_url = share_url.replace("/r/", "/api/rooms/")
+    wait_until(phone.page, "the room is live", lambda: phone.page.request.get(card_url).json()["live"])
+
+    stranger = person("Stranger").page
+    stranger.goto(f"{server.url}/host/{room_id}")
+    moves.end_code(stranger, "no_key")
+    stranger.get_by_role("link", name="Sign in").last.click()
+    page_state(stranger, "form")

@@ -89,7 +89,7 @@ def test_buy_credits_run_low_buy_more_in_the_call_and_run_empty(
     page.goto(room.share_url)
     credits_state(page, "signed_out")
     look(page, "card-credits-signed-out")
-    sign_in(page, server, "bo@example.org", f"/r/{room.slug}")
+    sign_in(page, server, "spends@example.org", f"/r/{room.slug}")
     credits_state(page, "low")
     expect(page.locator("#credits-left")).to_have_text("You have no credits yet.")
     look(page, "card-credits-none")
@@ -138,7 +138,7 @@ def test_a_declined_card_buys_nothing_and_may_be_tried_again(
     room = server.create_room(tariff=WALLET)
     moves.host_enters(ana, room)
     page = cy.page
-    sign_in(page, server, "cy@example.org", f"/r/{room.slug}")
+    sign_in(page, server, "is.declined@example.org", f"/r/{room.slug}")
     credits_state(page, "low")
     buy(page, "€25.00", card="declined")
     till = page.frame_locator("iframe.payment-frame")

@@ -248,17 +248,26 @@ export const getReceipt = (id, secret) => asPayer("GET", `/api/orders/${enc(id)}
 /** @param {string} id @param {string} secret @returns {Promise<{token: string, ws_url: string, expires_at: string}>} */
 export const orderToken = (id, secret) => call("POST", `/api/orders/${enc(id)}/token`, { secret, body: {} });
 
-/** @param {string} room_id @param {string} host_key @returns {Promise<{token: string, ws_url: string, expires_at: string}>} */
-export const hostToken = (room_id, host_key) => call("POST", "/api/host/token", { body: { room_id, host_key } });
+/** A room is opened by its host key, or without one by its owner who is signed in. @param {string} method @param {string} path @param {CallOptions} options */
+const asHost = (method, path, options) => (options.secret ? call : callAs)(method, path, options);
 
-/** @param {string} room_id @param {string} host_key */
-export const getHostRoom = (room_id, host_key) => call("GET", `/api/host/rooms/${enc(room_id)}`, { secret: host_key });
+/** @param {string} room_id @param {string | null} host_key @returns {Promise<{token: string, ws_url: string, expires_at: string}>} */
+export const hostToken = (room_id, host_key) => asHost("POST", "/api/host/token", { secret: host_key, body: { room_id } });
 
-/** The room's key for an encoder: asked about, made anew, taken back. @param {"GET"|"POST"|"DELETE"} method @param {string} room_id @param {string} host_key @returns {Promise<import("./streamkey.js").StreamKey>} */
-export const roomStreamKey = (method, room_id, host_key) => call(method, `/api/host/rooms/${enc(room_id)}/stream-key`, { secret: host_key });
+/** @param {string} room_id @param {string | null} host_key */
+export const getHostRoom = (room_id, host_key) => asHost("GET", `/api/host/rooms/${enc(room_id)}`, { secret: host_key });
+
+/**
+ * @typedef {{order_id: string, name: string, state: string, paid_at: string | null, paid_minor: number | null, refunded_minor: number, lost_minor: number, currency: string}} RoomSale
+ * What was sold in a room of who is signed in, and to whom. @param {string} room_id @param {string | null} before @returns {Promise<{sales: RoomSale[], next: string | null}>}
+ */
+export const getRoomSales = (room_id, before) => callAs("GET", `/api/host/rooms/${enc(room_id)}/sales${before ? `?before=${enc(before)}` : ""}`);
+
+/** The room's key for an encoder: asked about, made anew, taken back. @param {"GET"|"POST"|"DELETE"} method @param {string} room_id @param {string | null} host_key @returns {Promise<import("./streamkey.js").StreamKey>} */
+export const roomStreamKey = (method, room_id, host_key) => asHost(method, `/api/host/rooms/${enc(room_id)}/stream-key`, { secret: host_key });
 
 /** The order's key for a player. @param {"GET"|"POST"|"DELETE"} method @param {string} id @param {string} secret @returns {Promise<import("./streamkey.js").StreamKey>} */
 export const orderStreamKey = (method, id, secret) => call(method, `/api/orders/${enc(id)}/stream-key`, { secret });
 
-/** @param {string} room_id @param {string} host_key @returns {Promise<{host_key: string, host_url: string}>} */
-export const rotateHostKey = (room_id, host_key) => call("POST", `/api/host/rooms/${enc(room_id)}/key`, { secret: host_key, body: {} });
+/** @param {string} room_id @param {string | null} host_key @returns {Promise<{host_key: string, host_url: string}>} */
+export const rotateHostKey = (room_id, host_key) => asHost("POST", `/api/host/rooms/${enc(room_id)}/key`, { secret: host_key, body: {} });

@@ -196,7 +196,7 @@ class ReceiptPage {
     const price = hasParts(receipt) ? receipt.list ?? receipt.price : receipt.price;
     return part(t.bought,
       receipt.room.description && h("p", { class: "prose muted" }, receipt.room.description),
-      facts([receipt.purpose === "topup" ? t.credits : line, formatMoney(price)], ...extraLines(receipt), ...receipt.refunds.map(refundLine), lostLine(receipt),
+      facts([receipt.purpose === "topup" ? t.credits : line, formatMoney(price)], ...extraLines(receipt), ...refundLines(receipt), lostLine(receipt),
         receipt.paid_at && total([goneBack(receipt) ? t.totalRefunded : t.total, formatMoney(receipt.total)])));
   }
 
@@ -216,7 +216,7 @@ class ReceiptPage {
     return part(t.bought,
       receipt.room.description && h("p", { class: "prose muted" }, receipt.room.description),
       h("p", null, useWords()),
-      facts(known && [line, words(charged_minor)], known && taxLine(receipt), ...receipt.refunds.map(refundLine), lostLine(receipt),
+      facts(known && [line, words(charged_minor)], known && taxLine(receipt), ...refundLines(receipt), lostLine(receipt),
         known && total([goneBack(receipt) ? t.totalRefunded : t.total, formatMoney(receipt.total)])));
   }
 
@@ -290,9 +290,12 @@ const lostLine = ({ lost }) => (lost.amount_minor > 0 ? [t.lost, `−\u2060${for
 /** @param {string[]} pair */
 const total = ([label, value]) => h("div", { class: "facts--total" }, h("dt", null, label), h("dd", { id: "receipt-total" }, value));
 
-/** @param {Receipt["refunds"][number]} refund @returns {import("./dom.js").Child[]} */
-function refundLine(refund) {
-  const words = [t.refundReasons[refund.reason], t.refundStates[refund.state] ?? refund.state].filter(Boolean).join(", ");
+/** @param {Receipt} receipt @returns {import("./dom.js").Child[][]} */
+const refundLines = ({ refunds, funding }) => refunds.map((one) => refundLine(one, funding === "wallet" ? t.refundInCredits : t.refundStates[one.state] ?? one.state));
+
+/** @param {Receipt["refunds"][number]} refund @param {string} where @returns {import("./dom.js").Child[]} */
+function refundLine(refund, where) {
+  const words = [t.refundReasons[refund.reason], where].filter(Boolean).join(", ");
   return [`${t.refund} (${words})`, `−\u2060${formatMoney(refund)}`];
 }
 

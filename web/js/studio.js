@@ -1,8 +1,8 @@
-// The host's studio: /host/{room_id}#key=…. Preview and "Go live" first, then the call with the list of payers.
+// The host's studio: /host/{room_id}#key=…, or without a key for the room's signed-in owner. Preview and "Go live" first, then the call with the list of payers.
 
 import { badge, button, byId, copyBox, h, linkButton, openDialog, replace } from "./dom.js";
 import { icon } from "./icons.js";
-import { getHostRoom, hostToken, qrUrl, roomStreamKey } from "./api.js";
+import { getHostRoom, hostToken, mayBeSignedIn, qrUrl, roomStreamKey, whoAmI } from "./api.js";
 import { takeFragment } from "./orders.js";
 import { devicePreview } from "./devices.js";
 import { formatMoney } from "./format.js";
@@ -22,10 +22,11 @@ import { en } from "./strings/en.js";
 /** @typedef {{card: import("./api.js").Card, share_url: string, earnings: Earnings, checklist: {code: string, message: string}[]}} HostRoom */
 
 class Studio {
-  /** @param {string} roomId @param {string} key @param {HostRoom} room */
+  /** @param {string} roomId @param {string | null} key null: it is the signed-in owner who hosts @param {HostRoom} room */
   constructor(roomId, key, room) {
     this.roomId = roomId;
     this.room = room;
+    this.byLink = key !== null;
     /** @type {Ended|null} */
     this.over = null;
     this.locked = false;
@@ -85,7 +86,7 @@ class Studio {
         h("h1", null, back ? text.backTitle : text.beforeTitle(this.room.card.title)), back && h("p", { class: "large muted" }, text.back)),
       h("div", { class: "prelive__preview" }, this.holder),
       h("div", { class: "prelive__side stack" }, h("div", { class: "prelive__go stack stack--tight" }, this.go, this.why), this.checklist(), h("hr"), sharePanel(this.room), this.encoderPanel(),
-        h("p", { class: "small muted prelive__key" }, icon("key"), h("span", null, text.privateKey))));
+        this.byLink && h("p", { class: "small muted prelive__key" }, icon("key"), h("span", null, text.privateKey))));
     document.getElementById("prelive")?.remove();
     byId("main").append(before);
     this.preview.open();
@@ -263,17 +264,37 @@ function cannot(title, note, code, actions = []) {
   showEnding({ title, note, code, facts: [], actions });
 }
 
+/**
+ * The room, and the key that opened it: null when it was opened as its owner's. A key that was kept here may be older than the room's.
+ * @param {string} roomId @param {string | null} key @returns {Promise<{room: HostRoom, by: string | null}>}
+ */
+async function openRoom(roomId, key) {
+  try {
+    if (key) return { room: await getHostRoom(roomId, key), by: key };
+  } catch (error) {
+    if (/** @type {import("./api.js").ApiError} */ (error).code !== "bad_host_key" || !mayBeSignedIn()) throw error;
+  }
+  return { room: await getHostRoom(roomId, null), by: null };
+}
+
+async function noKey() {
+  const me = await whoAmI().catch(() => null);
+  const signIn = linkButton(text.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right" });
+  cannot(text.noKeyTitle, me ? text.notYours : text.noKey, "no_key", me ? [] : [signIn]);
+}
+
 async function main() {
   const roomId = decodeURIComponent(location.pathname.split("/")[2] ?? "");
   const key = hostKey(roomId, takeFragment("key"));
-  if (!key) return cannot(text.noKeyTitle, text.noKey, "no_key");
+  if (!key && !mayBeSignedIn()) return noKey();
   try {
-    const room = await getHostRoom(roomId, key);
+    const { room, by } = await openRoom(roomId, key);
     document.title = `${room.card.title} · ${text.title}`;
     byId("room-title").textContent = room.card.title;
     if (room.card.state === "closed") return cannot(text.ended.room_closed[0], text.ended.room_closed[1], "room_closed", [linkButton(text.newRoom, "/", { kind: "primary" })]);
-    new Studio(roomId, key, room).prepare();
+    new Studio(roomId, by, room).prepare();
   } catch (error) {
+    if (!key && /** @type {import("./api.js").ApiError} */ (error).code === "bad_host_key") return noKey();
     failed(/** @type {import("./api.js").ApiError} */ (error));
   }
 }

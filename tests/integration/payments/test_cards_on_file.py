@@ -128,7 +128,7 @@ async def test_what_is_seen_only_when_settling_frees_the_wallet_too(
         payment_intent_id="pi_1",
     )
     checkout = Checkout(fact, url=None, client_secret=None, failure=failure)
-    await settle._apply(world.payments.ctx, "ord_topup", checkout, ())
+    await settle._apply(world.payments.ctx, "ord_topup", checkout, (), None)
     order, wallet = await reload(world), await the_wallet(world)
     assert (order.state, order.checkout_session_id) == (state, None)
     assert wallet.auto_order_id is None

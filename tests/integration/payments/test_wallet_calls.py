@@ -336,6 +336,40 @@ async def test_holds_of_calls_that_nobody_settles_lapse_by_themselves(talk: Worl
     assert (await wallet(talk, "user_ana"))["available_minor"] == 1000
 
 
+async def test_a_hold_whose_stay_nobody_can_settle_expires_after_a_day(talk: World):
+    await top_up(talk, "user_ana")
+    ana = await enter(talk, "user_ana")  # and is never told to have gone
+    await ana.uses(30)
+    talk.later(86_400 - 1)
+    await talk.settle_down()
+    shown = await wallet(talk, "user_ana")
+    assert (shown["available_minor"], shown["held_minor"]) == (800, 200)
+    talk.later(1)
+    await talk.settle_down()
+    shown = await wallet(talk, "user_ana")
+    assert (shown["available_minor"], shown["held_minor"]) == (1000, 0)
+    await talk.assert_books_agree()
+    await ana.goes()
+    await talk.settle_down()
+    assert (await ana.use())["charged_minor"] == 0
+    assert [row["reason"] for row in await talk.rows("quarantine")] == ["hold_lapsed"]
+    assert (await wallet(talk, "user_ana"))["balance_minor"] == 1000
+    await talk.assert_books_agree()
+
+
+async def test_after_two_days_down_what_was_used_is_charged_before_holds_expire(talk: World):
+    await top_up(talk, "user_ana")
+    ana = await enter(talk, "user_ana")
+    await ana.uses(60)
+    await ana.goes(told=False)
+    talk.later(2 * 86_400)
+    await talk.settle_down()
+    assert (await ana.use())["charged_minor"] == 100
+    shown = await wallet(talk, "user_ana")
+    assert (shown["available_minor"], shown["held_minor"]) == (900, 0)
+    await talk.assert_books_agree()
+
+
 async def test_a_refund_that_the_bank_sends_back_puts_its_credits_back(talk: World):
     who = await top_up(talk, "user_ana", 1)
     ana = await enter(talk, "user_ana")

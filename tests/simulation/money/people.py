@@ -222,7 +222,11 @@ class BankCustomers(Person):
             await self._control("dispute", dispute=dispute["id"], action=self.chance.choice(["won", "lost"]))
 
     async def send_back(self) -> None:
-        if refund := await self._some("refund", status="succeeded"):
+        """Not while the charge is disputed: a lost dispute is booked as taking all that is left of it, and the bank took
+        what was left when it was opened."""
+        disputed = {charge["id"] for charge in await self.town.at_bank("charge") if charge["disputed"]}
+        refund = await self._some("refund", status="succeeded")
+        if refund and refund["charge"] not in disputed:
             await self._control("fail_refund", refund=refund["id"])
 
 

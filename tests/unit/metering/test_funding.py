@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering.currencies import CURRENCIES
 from metering.errors import MeterError
 from metering.funding import (
     NEXT,
@@ -18,7 +19,6 @@ from metering.funding import (
     settle,
     window_price,
 )
-from metering.money import CURRENCIES
 from metering.tariff import Metered, Wallet
 
 CARD = Metered(100, "eur")

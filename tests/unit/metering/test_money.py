@@ -1,17 +1,43 @@
 """Amounts, currencies and the named roundings."""
 
-import pytest
+from decimal import Decimal
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metering.currencies import CURRENCIES, LISTED_MINIMUM_MINOR
 from metering.errors import MeterError, RefusedError, UnknownCurrencyError
-from metering.money import CURRENCIES, Money, currency, round_duration_up, round_price_down, round_refund_up
+from metering.money import (
+    MAX_AMOUNT_MINOR,
+    Money,
+    currency,
+    round_duration_up,
+    round_price_down,
+    round_refund_up,
+)
 
 
 def test_the_table_holds_what_stripe_writes():
-    assert len(CURRENCIES) >= 40
+    assert len(CURRENCIES) == 139
     assert (currency("usd").exponent, currency("usd").minimum_minor) == (2, 50)
     assert (currency("jpy").exponent, currency("krw").exponent) == (0, 0)
     assert (currency("kwd").exponent, currency("kwd").step_minor) == (3, 10)
-    assert currency("isk").step_minor == 100
+    for code in ("isk", "ugx"):
+        assert (currency(code).exponent, currency(code).step_minor) == (2, 100)
+    zero = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+    assert {code for code, row in CURRENCIES.items() if row.exponent == 0} == set(zero.split())
+    assert {code for code, row in CURRENCIES.items() if row.exponent == 3} == {
+        "bhd", "jod", "kwd", "omr", "tnd"
+    }  # fmt: skip
+
+
+def test_no_charge_is_smaller_than_stripe_lists():
+    assert len(LISTED_MINIMUM_MINOR) == 31
+    for code, least_minor in LISTED_MINIMUM_MINOR.items():
+        assert currency(code).minimum_minor >= least_minor
+    above = {code for code, least in LISTED_MINIMUM_MINOR.items() if currency(code).minimum_minor > least}
+    assert above == {"ars", "cop", "idr", "ils", "krw", "php", "rub", "zar"}
 
 
 @pytest.mark.parametrize("code", sorted(CURRENCIES))
@@ -23,7 +49,7 @@ def test_every_minimum_can_be_charged(code):
     assert row.minimum_minor % row.step_minor == 0
 
 
-@pytest.mark.parametrize("code", ["EUR", "xyz", "", None, 5, "ugx"])
+@pytest.mark.parametrize("code", ["EUR", "xyz", "", None, 5, "bgn"])
 def test_other_codes_are_refused(code):
     with pytest.raises(UnknownCurrencyError):
         currency(code)
@@ -33,6 +59,14 @@ def test_amounts_are_written_with_their_currencys_point():
     written = [Money(1250, "eur").decimal(), Money(500, "jpy").decimal(), Money(5120, "kwd").decimal()]
     assert written == ["12.50", "500", "5.120"]
     assert Money(5, "eur").decimal() == "0.05"
+
+
+@given(st.sampled_from(sorted(CURRENCIES)), st.integers(0, MAX_AMOUNT_MINOR))
+def test_an_amount_that_was_written_is_read_as_the_same(code, minor):
+    written = Money(minor, code).decimal()
+    exponent = CURRENCIES[code].exponent
+    assert Decimal(written).scaleb(exponent) == minor
+    assert len(written.partition(".")[2]) == exponent
 
 
 def test_roundings_favour_the_payer():

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering.currencies import CURRENCIES
 from metering.errors import MeterError
-from metering.money import CURRENCIES, Money
+from metering.money import Money
 from metering.price import Discount, Parts, fee_in_proportion, price_parts
 from metering.rates import Fee
 

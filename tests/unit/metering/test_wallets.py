@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering import wallet
+from metering.currencies import CURRENCIES
 from metering.errors import RefusedError
-from metering.money import CURRENCIES, MAX_AMOUNT_MINOR, currency
+from metering.money import MAX_AMOUNT_MINOR, currency
 from metering.wallet import AutoTopup, Package
 
 PLAIN = Package(1000, 1000, "eur")
@@ -33,7 +34,7 @@ def available_with(package: Package, share: float) -> int:
 @pytest.mark.parametrize("code", sorted(CURRENCIES))
 def test_every_currency_has_packages_that_can_be_charged(code):
     offered = wallet.default_packages(code)
-    assert len(offered) >= 2
+    assert len(offered) >= (1 if code == "lbp" else 2)  # 50 dollars in pounds have more than eight digits
     assert wallet.parse_packages([one.to_json() for one in offered]) == offered
     assert all(one.credit_minor == one.price_minor <= MAX_AMOUNT_MINOR for one in offered)
 

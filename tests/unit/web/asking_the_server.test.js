@@ -73,6 +73,16 @@ test("a visitor sends no cookie and is not asked about", async () => {
   assert.deepEqual(asked.map(({ path, credentials }) => [path, credentials]), [["/api/rooms", "omit"]]);
 });
 
+test("a host's calls carry the room's key and no cookie, or without a key the session", async () => {
+  const asked = signedIn();
+  await api.hostToken("room_1", "hostkey");
+  await api.hostToken("room_1", null);
+  const told = asked.filter(({ path }) => path === "/api/host/token");
+  assert.deepEqual(told.map(({ credentials, headers, body }) => [credentials, headers.get("Authorization"), headers.get("X-CSRF-Token"), body]), [
+    ["omit", "Bearer hostkey", null, '{"room_id":"room_1"}'], ["same-origin", null, "t1", '{"room_id":"room_1"}'],
+  ]);
+});
+
 test("who is signed in is asked once, and goes along with the session's token", async () => {
   const asked = signedIn();
   await api.createRoom({}, null);

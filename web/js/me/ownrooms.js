@@ -1,12 +1,15 @@
-/** The rooms that were opened while signed in, and what was sold there. */
+/** The rooms that were opened while signed in: the way into the studio, and what was sold there to whom. */
 
-import { badge, h, linkButton } from "../dom.js";
-import { getOwnRooms } from "../api.js";
+import { badge, banner, h, linkButton, replace } from "../dom.js";
+import { getOwnRooms, getRoomSales } from "../api.js";
 import { formatDateTime, formatMoney } from "../format.js";
+import { icon } from "../icons.js";
+import { en, errorText } from "../strings/en.js";
 import { people } from "../strings/people.en.js";
 import { pagedList } from "./pages.js";
 
 /** @typedef {import("../api.js").OwnRoom} OwnRoom */
+/** @typedef {import("../api.js").RoomSale} RoomSale */
 
 const t = people.me;
 
@@ -25,8 +28,39 @@ export async function ownRooms() {
 function room(one) {
   const { gross, refunded, payers } = one.earnings;
   const notes = [formatDateTime(one.created_at), t.payers(payers), refunded.amount_minor > 0 && t.refunded(formatMoney(refunded))].filter(Boolean).join(" · ");
-  return h("div", { class: "history__row", dataset: { roomId: one.id } },
+  const studio = one.state !== "closed" && linkButton(t.studio, `/host/${encodeURIComponent(one.id)}`, { kind: "small primary" });
+  const row = h("div", { class: "history__row", dataset: { roomId: one.id } },
     h("div", { class: "history__what" }, h("p", { class: "history__title" }, one.title), h("p", { class: "small muted" }, notes)),
     h("p", { class: "history__amount numbers" }, t.gross(formatMoney(gross)), one.live ? badge("live", t.live) : one.state === "closed" && badge("", t.closed)),
-    h("div", { class: "row" }, linkButton(t.publicPage, `/r/${encodeURIComponent(one.slug)}`, { kind: "small" })));
+    h("div", { class: "row" }, studio, linkButton(t.publicPage, `/r/${encodeURIComponent(one.slug)}`, { kind: "small" })));
+  return h("div", null, row, sales(one));
+}
+
+/** Folded, and fetched when it is opened: anew each time. @param {OwnRoom} one */
+function sales(one) {
+  const place = h("div", { class: "sales" });
+  const load = async () => {
+    replace(place, h("span", { class: "spinner" }));
+    try {
+      const list = await pagedList(async (before) => {
+        const page = await getRoomSales(one.id, before);
+        return { rows: page.sales, next: page.next };
+      }, sale);
+      replace(place, list ?? h("p", { class: "muted" }, t.noSales));
+    } catch (error) {
+      replace(place, banner("danger", { text: errorText(error) }));
+    }
+  };
+  const fold = h("details", { class: "fold" }, h("summary", { "aria-label": `${t.sales}: ${one.title}` }, icon("receipt"), h("span", null, t.sales)), place);
+  fold.addEventListener("toggle", () => { if (fold.open) load(); });
+  return fold;
+}
+
+/** @param {RoomSale} one */
+function sale(one) {
+  const money = (/** @type {number} */ amount_minor) => formatMoney({ amount_minor, currency: one.currency });
+  const notes = [one.paid_at && formatDateTime(one.paid_at), one.refunded_minor > 0 && t.refunded(money(one.refunded_minor)), one.lost_minor > 0 && t.lostByPayer(money(one.lost_minor))].filter(Boolean).join(" · ");
+  return h("div", { class: "history__row", dataset: { orderId: one.order_id } },
+    h("div", { class: "history__what" }, h("p", { class: "history__title" }, one.name), h("p", { class: "small muted" }, notes)),
+    h("p", { class: "history__amount numbers" }, one.paid_minor === null ? t.held : money(one.paid_minor), one.state !== "paid" && badge("", en.receipt.states[one.state] ?? one.state)));
 }

@@ -326,5 +326,7 @@ export const studio = {
   goLiveAgain: "Go live again",
   newRoom: "Open a new room",
   noKeyTitle: "This is a host's page",
-  noKey: "Open it with the whole host link, the one that ends in #key=…",
+  noKey: "Open it with the whole host link, the one that ends in #key=…, or sign in as who opened the room.",
+  notYours: "Open it with the whole host link, the one that ends in #key=…. Who you are signed in as did not open this room.",
+  signIn: "Sign in",
 };

@@ -373,6 +373,7 @@ export const en = {
     },
     /** @type {Record<string, string>} */
     refundStates: { asked: "on its way", pending: "on its way", succeeded: "sent", failed: "being looked at by the operator" },
+    refundInCredits: "in your credits",
     total: "Total paid",
     totalRefunded: "Total after refunds",
     usedTitle: "Your time",

@@ -59,6 +59,11 @@ export const people = {
     /** @param {string} gross */
     gross: (gross) => `${gross} taken`,
     publicPage: "Public page",
+    studio: "Open studio",
+    sales: "Sales",
+    noSales: "Nothing sold yet.",
+    /** @param {string} amount */
+    lostByPayer: (amount) => `${amount} taken back by the payer’s bank`,
 
     account: "Account",
     name: "Name",

@@ -1,0 +1,388 @@
+"""Runs a table of money: plain lines, one thing each, amounts as they are written on paper in the table's currency.
+
+Who reads or writes them needs no Python: `tables/README.md` lists the lines. Every table begins with empty books, and
+what it did is held to the ledger's invariants at its end.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from metering import accounts, chart
+from metering.chart import Gone, Parts, Place, Sale, Share, WalletWindow
+from metering.errors import RefusedError
+from metering.funding import Settlement, Window, next_window, settle
+from metering.ledger import Ledger, Transfer, check_invariants, due_to_expire, expiry, post, post_all
+from metering.money import Money, currency
+from metering.price import Discount, price_parts
+from metering.price import Parts as PriceParts
+from metering.promotions import Promotion, refusal
+from metering.rates import Fee
+from metering.tariff import Metered
+from metering.wallet import Package, back_for_refund
+
+UNITS_S = {"s": 1, "min": 60, "h": 3600, "days": 86_400}
+KINDS = accounts.OWING | {"host_debt", "receivable"}
+ONES = {
+    accounts.STRIPE_CLEARING,
+    accounts.PLATFORM_FEE,
+    accounts.STRIPE_FEES,
+    accounts.TAX_PAYABLE,
+    accounts.PROMO,
+    accounts.PLATFORM_CREDIT,
+    accounts.ROUNDING,
+}
+GROW_BY_CREDIT = accounts.OWING | {accounts.PLATFORM_FEE, accounts.TAX_PAYABLE}
+
+
+class WrongLineError(AssertionError):
+    """A line that is no line, or whose expectation does not hold; says where."""
+
+
+@dataclass
+class Sold:
+    """A sale, how much of it has gone back, and what of the payee's part is where."""
+
+    sale: Sale
+    left_minor: int
+    gone_minor: int = 0
+    debt_minor: int = 0
+    place: Place = "pending"
+    before: Place = "pending"
+
+
+@dataclass
+class Bought:
+    package: Package
+    user: str
+    gone_minor: int = 0
+
+
+@dataclass
+class PaidOut:
+    sold: Sold
+    amount_minor: int
+    reversals: int = 0
+
+
+class Table:
+    def __init__(self, name: str, text: str) -> None:
+        self.name, self.lines = name, text.splitlines()
+        self.code, self.now_s, self.ledger = "eur", 0, Ledger()
+        self.windows: dict[str, WalletWindow] = {}
+        self.sales: dict[str, Sold] = {}
+        self.topups: dict[str, Bought] = {}
+        self.payouts: dict[str, PaidOut] = {}
+        self.codes: dict[str, Promotion] = {}
+        self.discount: Discount | None = None
+        self.parts: PriceParts | None = None
+        self.tariff: Metered | None = None
+        self.card: list[Window] = []
+        self.settlement: Settlement | None = None
+        self.wanted, self.expectations = "created", 0
+
+    def run(self) -> None:
+        for number, raw in enumerate(self.lines, 1):
+            line = " ".join(raw.partition("#")[0].split())
+            if line:
+                try:
+                    self._do(line)
+                except Exception as error:
+                    raise WrongLineError(f"{self.name}:{number}: {line}: {error}") from error
+        if not self.expectations:
+            raise WrongLineError(f"{self.name}: expects nothing")
+        wrong = check_invariants(self.ledger)
+        if wrong:
+            raise WrongLineError(f"{self.name}: {wrong}")
+
+    def _do(self, line: str) -> None:
+        answers = re.fullmatch(r"answers (\w+): (.+)", line)
+        self.wanted, line = answers.groups() if answers else ("created", line)
+        for pattern, do in PHRASES:
+            found = pattern.fullmatch(line)
+            if found:
+                self.expectations += line.startswith("expect") or answers is not None
+                said = {name: word for name, word in found.groupdict().items() if word is not None}
+                try:
+                    do(self, **said)
+                except RefusedError as error:
+                    self.answer(error.code)
+                return
+        raise WrongLineError("no such line")
+
+    # --- words --------------------------------------------------------------------------------------------
+
+    def minor(self, text: str) -> int:
+        """As on paper, with all the currency's digits: 12.50, 500 (jpy), 5.120 (kwd)."""
+        row = currency(self.code)
+        shape = r"\d+" + (rf"\.\d{{{row.exponent}}}" if row.exponent else "")
+        if not re.fullmatch(shape, text):
+            raise WrongLineError(f"an amount in {self.code} has {row.exponent} digits after its point")
+        minor = int(text.replace(".", ""))
+        if minor % row.step_minor:
+            raise WrongLineError(f"an amount in {self.code} is a multiple of {row.step_minor}")
+        return minor
+
+    def account(self, name: str) -> str:
+        kind, _, whose = name.partition(":")
+        if not (name in ONES or (kind in KINDS and whose)):
+            raise WrongLineError(f"no such account: {name}")
+        return name
+
+    def equal(self, found_minor: int, amount: str) -> None:
+        if found_minor != self.minor(amount):
+            sign, written = "-" * (found_minor < 0), Money(abs(found_minor), self.code).decimal()
+            raise WrongLineError(f"it is {sign}{written}")
+
+    def book(self, transfers: tuple[Transfer, ...]) -> bool:
+        """Whether it was booked now; anything else than the line says is wrong."""
+        self.answer(post_all(self.ledger, transfers))
+        return self.wanted == "created"
+
+    def answer(self, given: str) -> None:
+        if given != self.wanted:
+            raise WrongLineError(f"answers {given}")
+
+    # --- time, wallets and holds --------------------------------------------------------------------------
+
+    def in_currency(self, code: str) -> None:
+        self.code = currency(code).code
+
+    def tick(self, count: str, unit: str) -> None:
+        self.now_s += int(count) * UNITS_S[unit]
+        for hold in due_to_expire(self.ledger, self.now_s):
+            assert post(self.ledger, expiry(hold)) == "created"
+
+    def given(self, user: str, amount: str) -> None:
+        name = f"given{len(self.ledger.transfers)}"
+        self.book(chart.platform_credited(name, user, self.minor(amount), self.code))
+
+    def hold(self, name: str, amount: str, user: str, count: str, unit: str) -> None:
+        expires_s = self.now_s + int(count) * UNITS_S[unit]
+        window = WalletWindow(name, "call", user, self.minor(amount), self.code, expires_s)
+        if self.book(chart.window_held(window)):
+            self.windows[name] = window
+
+    def post(self, name: str, amount: str) -> None:
+        self.book(chart.window_settled(self.windows[name], self.minor(amount)))
+
+    def void(self, name: str) -> None:
+        self.book(chart.window_settled(self.windows[name], 0))
+
+    def topup(self, name: str, amount: str, user: str, credit: str) -> None:
+        package = Package(self.minor(amount), self.minor(credit), self.code)
+        paid, bonus, markup = package.paid_credit_minor, package.bonus_minor, package.markup_minor
+        if self.book(chart.topped_up(name, user, paid, bonus, self.code, fee_minor=markup)):
+            self.topups[name] = Bought(package, user)
+
+    def topup_back(self, amount: str, name: str) -> None:
+        bought, minor = self.topups[name], self.minor(amount)
+        back = back_for_refund(bought.package, bought.gone_minor, minor)
+        gone = Gone(
+            f"{name}:{bought.gone_minor}", "refund", back.money_minor, back.bonus_minor, back.fee_minor
+        )
+        there = self.ledger.balance(accounts.wallet(bought.user), self.code).available_minor
+        if self.book(chart.topup_gone(gone, bought.user, there, self.code)):
+            bought.gone_minor += minor
+
+    # --- prices -------------------------------------------------------------------------------------------
+
+    def price(
+        self, amount: str, percent: str = "0", fixed: str | None = None, top: str | None = None
+    ) -> None:
+        fixed_minor = 0 if fixed is None else self.minor(fixed)
+        fee = Fee(round(float(percent) * 100), fixed_minor, on_top=top is not None)
+        self.parts = price_parts(Money(self.minor(amount), self.code), fee, self.discount)
+        self.discount = None
+
+    def new_code(
+        self, code: str, off: str, count: str | None = None, unit: str = "s", uses: str | None = None
+    ) -> None:
+        is_percent = off.endswith("%")
+        discount = (
+            Discount(percent=int(off[:-1])) if is_percent else Discount(None, self.minor(off), self.code)
+        )
+        until_s = None if count is None else self.now_s + int(count) * UNITS_S[unit]
+        left = None if uses is None else int(uses)
+        self.codes[code] = Promotion(code, code, discount, uses_left=left, expires_at_s=until_s)
+
+    def enter(self, code: str) -> None:
+        promotion = self.codes[code]
+        refused = refusal(
+            promotion,
+            now_s=self.now_s,
+            room_id="room",
+            currency=self.code,
+            is_known_person=False,
+            used_before=False,
+        )
+        self.answer(refused or "created")
+        if refused is None:
+            left = promotion.uses_left
+            self.codes[code] = replace(promotion, uses_left=None if left is None else left - 1)
+            self.discount = promotion.discount
+
+    def expect_price(self, part: str, amount: str) -> None:
+        assert self.parts is not None, "no price yet"
+        found = {
+            "pays": self.parts.amount_minor,
+            "discount": self.parts.discount_minor,
+            "fee": self.parts.fee_minor,
+            "net": self.parts.net_minor,
+        }
+        self.equal(found[part], amount)
+
+    # --- sales and what goes back -------------------------------------------------------------------------
+
+    def sell(self, name: str, payee: str, through: str | None = None, payer: str | None = None) -> None:
+        assert self.parts is not None, "no price yet"
+        sale = Sale(name, payee, self.parts.amount_minor, self.code, self.parts.fee_minor)
+        if payer is not None:
+            sale = replace(sale, paid_by=self.account(payer))
+        if self.book(chart.sold(sale, None if through is None else self.account(through))):
+            self.sales[name] = Sold(sale, sale.net_minor)
+
+    def refund(self, amount: str, name: str) -> None:
+        sold, minor = self.sales[name], self.minor(amount)
+        share = Share(sold.place, sold.left_minor)
+        if self.book(chart.refund(sold.sale, sold.gone_minor, minor, share)):
+            self._gone(sold, minor)
+
+    def _gone(self, sold: Sold, minor: int) -> None:
+        before, after = sold.gone_minor, sold.gone_minor + minor
+        parts: Parts = chart.parts_of(sold.sale, after) - chart.parts_of(sold.sale, before)
+        own = min(parts.net_minor, sold.left_minor)
+        sold.left_minor -= own
+        sold.debt_minor += parts.net_minor - own
+        sold.gone_minor = after
+
+    def dispute(self, name: str) -> None:
+        sold = self.sales[name]
+        if self.book(chart.frozen(name, sold.sale.payee, Share(sold.place, sold.left_minor), self.code)):
+            sold.before, sold.place = sold.place, "disputed"
+
+    def win(self, name: str) -> None:
+        sold = self.sales[name]
+        if self.book(chart.thawed(name, sold.sale.payee, Share(sold.before, sold.left_minor), self.code)):
+            sold.place = sold.before
+
+    def lose(self, name: str) -> None:
+        sold = self.sales[name]
+        share = Share(sold.place, sold.left_minor)
+        if self.book(chart.dispute_lost(sold.sale, sold.gone_minor, share)):
+            self._gone(sold, sold.sale.amount_minor - sold.gone_minor)
+
+    # --- to the payee -------------------------------------------------------------------------------------
+
+    def due(self, name: str) -> None:
+        sold = self.sales[name]
+        if self.book(chart.due(name, sold.sale.payee, sold.left_minor, self.code)):
+            sold.place = "available"
+
+    def payout(self, name: str, amount: str, sale: str) -> None:
+        sold, minor = self.sales[sale], self.minor(amount)
+        if self.book(chart.paid_out(name, sold.sale.payee, minor, self.code)):
+            sold.left_minor -= minor
+            self.payouts[name] = PaidOut(sold, minor)
+
+    def reverse(self, amount: str, name: str) -> None:
+        paid, minor = self.payouts[name], self.minor(amount)
+        sold, number = paid.sold, paid.reversals + 1
+        debt = min(minor, sold.debt_minor)
+        if self.book(chart.payout_reversed(name, number, sold.sale.payee, minor, debt, self.code)):
+            paid.reversals, sold.debt_minor = number, sold.debt_minor - debt
+            sold.left_minor += minor - debt
+
+    def withhold(self, amount: str, name: str, debtor: str) -> None:
+        sold, owing, minor = self.sales[name], self.sales[debtor], self.minor(amount)
+        if self.book(chart.debt_withheld(name, 1, sold.sale.payee, minor, self.code)):
+            sold.left_minor -= minor
+            owing.debt_minor -= minor
+
+    def stripe_keeps(self, amount: str, name: str) -> None:
+        self.book(chart.stripe_fee(name, self.minor(amount), self.code))
+
+    # --- pay for use --------------------------------------------------------------------------------------
+
+    def rate(self, amount: str) -> None:
+        self.tariff = Metered(self.minor(amount), self.code, window_s=60)
+
+    def card_holds(self, amount: str, minutes: str) -> None:
+        assert self.tariff is not None, "no rate yet"
+        tariff = replace(self.tariff, window_s=int(minutes) * 60)
+        granted_ms = self.card[-1].ends_ms if self.card else 0
+        asked = next_window(tariff, self.card, granted_ms=granted_ms)
+        self.card.append(Window(asked.number, asked.begins_ms, asked.length_ms, asked.held_minor, "held"))
+        self.equal(asked.held_minor, amount)
+
+    def over(self, minutes: str, seconds: str, again: str | None = None) -> None:
+        assert self.tariff is not None, "no rate yet"
+        used_ms = (int(minutes) * 60 + int(seconds)) * 1000
+        least = currency(self.code).minimum_minor
+        self.settlement = settle(
+            self.tariff, self.card, used_ms, minimum_minor=least, waived_today=again is not None
+        )
+
+    def expect_card(self, what: str, amount: str) -> None:
+        assert self.settlement is not None, "not over yet"
+        released = sum(one.released_minor for one in self.settlement.charges)
+        self.equal(self.settlement.charged_minor if what == "charged" else released, amount)
+
+    def expect_waived(self) -> None:
+        assert self.settlement is not None, "not over yet"
+        assert self.settlement.waived, "it is not let go"
+
+    # --- what is expected ---------------------------------------------------------------------------------
+
+    def expect_moved(self, account: str, amount: str) -> None:
+        name = self.account(account)
+        debits = self.ledger.balance_minor(name, self.code)
+        self.equal(-debits if name.partition(":")[0] in GROW_BY_CREDIT else debits, amount)
+
+    def expect_free(self, account: str, amount: str) -> None:
+        self.equal(self.ledger.balance(self.account(account), self.code).available_minor, amount)
+
+    def expect_held(self, account: str, amount: str) -> None:
+        self.equal(self.ledger.held_minor(self.account(account), self.code), amount)
+
+
+def _pattern(words: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^\\s%]+%?)", words))
+
+
+# The first that fits is meant; a part in `(…)?` may be left out.
+PHRASES: list[tuple[re.Pattern[str], Callable[..., None]]] = [
+    (_pattern(words), do)
+    for words, do in (
+        ("currency {code}", Table.in_currency),
+        ("tick {count} {unit}", Table.tick),
+        ("account wallet:{user} {amount}", Table.given),
+        ("hold {name} {amount} of wallet:{user} for {count} {unit}", Table.hold),
+        ("post {name} {amount}", Table.post),
+        ("void {name}", Table.void),
+        ("topup {name} {amount} to wallet:{user} gives {credit}", Table.topup),
+        ("refund {amount} of topup {name}", Table.topup_back),
+        (r"price {amount}( fee (?P<percent>[\d.]+)%( and {fixed})?(?P<top> on top)?)?", Table.price),
+        ("code {code} takes {off}( for {count} {unit})?( {uses} times)?", Table.new_code),
+        ("enter {code}", Table.enter),
+        ("sell {name} to {payee}( out of {through} of {payer})?", Table.sell),
+        ("refund {amount} of {name}", Table.refund),
+        ("dispute {name}", Table.dispute),
+        ("win {name}", Table.win),
+        ("lose {name}", Table.lose),
+        ("due {name}", Table.due),
+        ("pay out {name} {amount} of {sale}", Table.payout),
+        ("reverse {amount} of {name}", Table.reverse),
+        ("withhold {amount} of {name} for {debtor}", Table.withhold),
+        ("stripe keeps {amount} of {name}", Table.stripe_keeps),
+        ("rate {amount} a minute", Table.rate),
+        ("card holds {amount} for {minutes} min", Table.card_holds),
+        (r"over after (?P<minutes>\d+):(?P<seconds>\d\d)(?P<again> again)?", Table.over),
+        ("expect (?P<part>pays|discount|fee|net) {amount}", Table.expect_price),
+        ("expect (?P<what>charged|released) {amount}", Table.expect_card),
+        ("expect let go", Table.expect_waived),
+        ("expect {account} {amount}", Table.expect_moved),
+        ("expect {account} {amount} free", Table.expect_free),
+        ("expect {account} {amount} held", Table.expect_held),
+    )
+]
