@@ -301,7 +301,7 @@ async def _story(world: World, ana: Caller) -> None:
     await _rounds(world)
 
 
-STEPS = 36
+STEPS = 38
 
 
 async def _assert_ended_well(world: World, ana: Caller) -> None:
