@@ -130,6 +130,7 @@ async def _found(ctx: Context, order_id: str, made: Sequence[calls.StripeCall]) 
 async def _adopt(ctx: Context, order_id: str, intent: IntentFact, call: calls.StripeCall) -> None:
     async def work(tx: Transaction) -> Sequence[Notice]:
         await calls.set_call(tx, call.idempotency_key, "done", result_id=intent.payment_intent_id)
+        await calls.close_open_calls(tx, order_id, intent.payment_intent_id)  # as with Checkout Sessions
         order = await get_order(tx, order_id)
         if order is None or order.payment_intent_id is not None:
             return ()

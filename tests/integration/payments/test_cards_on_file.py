@@ -6,8 +6,9 @@ from metering.orders import OrderState, PaymentFact
 from metering.wallet import HOUR_S, Package
 from signaling.notices import RoomChanged
 from signaling.payments import onfile, reconcile, settle
-from signaling.payments.port import Checkout
+from signaling.payments.port import Checkout, IntentFact
 from signaling.payments.wallets import key_of, package_of, topup_tariff
+from signaling.stores import refunds as calls
 from signaling.stores import wallets
 from signaling.stores.orders import Order, get_order, insert_order, update_order
 from signaling.stores.schema import users
@@ -170,3 +171,23 @@ async def test_an_order_for_no_room_is_opened_shown_and_expired_like_others(worl
     await world.work()
     assert (await reload(world)).state is OrderState.EXPIRED
     assert not any(isinstance(notice, RoomChanged) for notice in world.notices)
+
+
+async def test_an_answer_that_comes_after_the_next_key_was_begun_leaves_no_call_open(world: World):
+    order = await begin(world, "auto")
+    ctx = world.payments.ctx
+
+    async def next_key(tx):
+        await onfile.begin_call(tx, ctx.settings, order, now_s=order.created_at_s, attempt=2)
+
+    await world.db.write(next_key)
+    async with world.db.read() as tx:
+        first, second = await calls.calls_of(tx, order.id, onfile.OPERATION)
+    assert {first.state, second.state} == {"pending"}
+
+    late = IntentFact("pi_1", order.id, "processing", 1000, 0, 0, "eur", "sandbox", ACCOUNT, None, None, None)
+    await onfile._adopt(ctx, order.id, late, first)
+    async with world.db.read() as tx:
+        made = await calls.calls_of(tx, order.id, onfile.OPERATION)
+    assert [call.state for call in made] == ["done", "done"]
+    assert (await reload(world)).payment_intent_id == "pi_1"
