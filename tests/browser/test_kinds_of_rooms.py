@@ -122,6 +122,32 @@ def pays_inside_the_card(bo: Person, share_url: str, look: Look) -> None:
     sees_and_hears(page)
 
 
+def test_an_order_still_on_its_way_is_not_forgotten_by_a_question_about_the_one_before(
+    own_server: NewServer, person: NewPerson
+) -> None:
+    server = own_server(CHECKOUT_UI="embedded")
+    room = server.create_room()
+    moves.host_enters(person("Ana"), room)
+    page = person("Bo").page
+    page.goto(room.share_url)
+    moves.fill_card(page, "Bo")
+    moves.press_pay(page)
+    page.frame_locator("iframe.payment-frame").locator("#back").click()
+    expect(page.locator("[data-notice=canceled]")).to_be_visible()
+    page.evaluate(
+        """() => {
+          const send = window.fetch;
+          const late = () => new Promise((go) => setTimeout(go, 6000));
+          window.fetch = async (url, init) => { if (init?.method === "POST") await late(); return send(url, init); };
+        }"""
+    )
+    page.get_by_role("checkbox").check()
+    moves.press_pay(page)
+    moves.pay_at_till(page.frame_locator("iframe.payment-frame"))
+    page.wait_for_url("**/r/*/call")
+    moves.call_state(page, "connected")
+
+
 def sees_the_server_restart(bo: Person, server: Server, look: Look) -> None:
     page = bo.page
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")

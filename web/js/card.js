@@ -247,6 +247,8 @@ class CardPage {
   async #pay(values) {
     setBusy(this.form.pay, true);
     this.form.showProblem(null);
+    // A question about the order before would ask of this one, which the server does not know yet.
+    clearTimeout(this.#timer);
     rememberPayer(values);
     const key = this.#keyFor(values);
     try {
@@ -282,6 +284,8 @@ class CardPage {
   /** @param {OrderKey} key @param {Order} order */
   #take(key, order) {
     this.key = key;
+    // Again: a question on its way while the order was made may have been answered with "unknown", and the key forgotten.
+    saveOrder(key, this.card.slug);
     this.order = order;
     this.#asked = 0;
     if (order.state === "open" && order.checkout) this.#showCheckout(order.checkout);
@@ -336,11 +340,13 @@ class CardPage {
     this.#endCheckout();
     const key = /** @type {OrderKey} */ (this.key);
     try {
-      this.order = await cancelOrder(key.order_id, key.secret);
+      const order = await cancelOrder(key.order_id, key.secret);
+      if (key === this.key) this.order = order;
     } catch {
       // It may have been paid meanwhile, or nobody answered: what is so, the next question shows.
       await this.#ask(true);
     }
+    if (this.key !== null && key !== this.key) return;
     if (this.order?.state === "open") { this.order = null; this.key = null; forgetCurrentOrder(this.card.slug); }
     this.render();
   }
