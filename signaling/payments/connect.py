@@ -211,7 +211,7 @@ async def refresh_account(ctx: Context, connected_id: str) -> bool:
     """After an event about an account; False when it is none of ours. Raises OutcomeUnknownError."""
     async with ctx.db.read() as tx:
         row = await store.find_connected(tx, connected_id)
-    if row is None:
+    if row is None or not ctx.settings.shelf.holds(row.mode, row.account):
         return False
     await refresh(ctx, row.user_id)
     return True

@@ -287,7 +287,7 @@ async def refresh(ctx: Context, subscription_id: str) -> None:
     """Fetches and applies it. Raises OutcomeUnknownError."""
     async with ctx.db.read() as tx:
         known = await store.get(tx, subscription_id)
-    if known is None:
+    if known is None or not ctx.settings.shelf.holds(known.mode, known.account):
         return
     seen = await look(ctx, subscription_id)
     stamp = Stamp(ctx.new_id("pass"), ctx.now_s(), ctx.now_text(), holding_days=ctx.settings.earnings_days)
@@ -366,7 +366,7 @@ async def refresh_own(ctx: Context, user_id: str, subscription_id: str) -> None:
     """After the way back from the service's page: what has changed there is shown. Raises ApiError 404."""
     async with ctx.db.read() as tx:
         row = await store.get(tx, subscription_id)
-    if row is None or row.user_id != user_id:
+    if row is None or row.user_id != user_id or not ctx.settings.shelf.holds(row.mode, row.account):
         raise ApiError(404, "unknown_subscription", "there is no such subscription of yours")
     try:
         await refresh(ctx, subscription_id)
