@@ -15,9 +15,9 @@ from pathlib import Path
 from bench import netns
 
 PORT = 20_000
-PACKET_BYTES = 1100
-# Packets of one frame, and whether the device takes a joined run whole: as the cases of bench.media.
-CASES = {"burst": (8, True), "paced": (9, False)}
+# Packets of one frame, bytes of each, and whether the device takes a joined run whole: as the cases of bench.media. Of the
+# packets that it sends in `burst` one in six is sound, and has nothing to be joined with.
+CASES = {"burst": (8, 1100, True), "sound": (1, 120, True), "paced": (9, 1100, False)}
 WAYS = ("single", "joined", "connected", "zerocopy")
 
 
@@ -26,6 +26,7 @@ class Case:
     viewers: int
     packets: int
     """Of one frame to one viewer."""
+    packet_bytes: int
     seconds: int
 
 
@@ -40,7 +41,7 @@ def measure(program: Path, network: netns.Network, case: Case, way: str) -> dict
     """µs of CPU a packet, the mean milliseconds of a frame to all viewers, and the share of packets that did not arrive."""
     receive = [program, "receive", network.load_address, PORT, case.viewers, case.seconds]
     ends = [network.server_address, network.load_address, PORT]
-    send = [program, "send", *ends, case.viewers, case.seconds, case.packets, PACKET_BYTES, way]
+    send = [program, "send", *ends, case.viewers, case.seconds, case.packets, case.packet_bytes, way]
     with subprocess.Popen(words(network.load_prefix, receive), stdout=subprocess.PIPE, text=True) as receiver:
         assert receiver.stdout is not None
         receiver.stdout.readline()
@@ -68,10 +69,10 @@ def main() -> None:
         raise SystemExit(f"network namespaces cannot be made: {absent}")
     with tempfile.TemporaryDirectory() as folder:
         program = build(Path(folder))
-        for traffic, (packets, segmentation) in CASES.items():
+        for traffic, (packets, packet_bytes, segmentation) in CASES.items():
             with netns.network(segmentation=segmentation) as network:
                 for viewers in options.viewers:
-                    case = Case(viewers, packets, options.seconds)
+                    case = Case(viewers, packets, packet_bytes, options.seconds)
                     for way in WAYS:
                         row = measure(program, network, case, way)
                         about = {"traffic": traffic, "viewers": viewers, "way": way}
