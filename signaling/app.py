@@ -43,6 +43,7 @@ from signaling.payments.subscriptionroutes import SubscriptionRoutes
 from signaling.payments.walletroutes import WalletRoutes
 from signaling.paymentsets import PaymentSets
 from signaling.people import signin
+from signaling.people.claiming import Claiming
 from signaling.people.erasing import Retention
 from signaling.people.history import History
 from signaling.people.mailbox import Mailbox
@@ -393,6 +394,7 @@ def _people_routes(parts: Parts) -> list[web.RouteDef]:
         trusted=trusted_networks(parts.settings.trusted_proxies),
         can_mail=people.mailer is not None,
     ).routes()
+    routes += Claiming(parts.db, people.sessions, parts.notices, parts.limiter).routes()
     return [*routes, people.mailer.route()] if isinstance(people.mailer, Mailbox) else routes
 
 
