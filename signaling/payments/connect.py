@@ -152,10 +152,9 @@ class _Opening:
 async def _link(ctx: Context, user_id: str, connected_id: str) -> str:
     """A link gives its holder the forms: it is stored nowhere, and each one has a key of its own."""
     key, now_s = ctx.new_id("link"), ctx.now_s()
-    page = f"{ctx.settings.public_url}{EARNINGS_PATH}"
     onboarding = {
-        "refresh_url": f"{page}?onboarding=again",
-        "return_url": f"{page}?onboarding=back",
+        "refresh_url": ctx.settings.own_page(f"{EARNINGS_PATH}?onboarding=again"),
+        "return_url": ctx.settings.own_page(f"{EARNINGS_PATH}?onboarding=back"),
     }
     params = {
         "account": connected_id,

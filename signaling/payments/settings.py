@@ -28,6 +28,11 @@ class PaymentsSettings:
     beside: tuple[Books, ...] = ()  # of the other sets of keys of this server
     main: bool = True  # of a server with several sets: the one that also takes what is nobody's
 
+    def own_page(self, path: str) -> str:
+        """The address of a page of who is signed in; `path` may have a query. One of a further set says its mode."""
+        mark = "&" if "?" in path else "?"
+        return f"{self.public_url}{path}" if self.main else f"{self.public_url}{path}{mark}mode={self.mode}"
+
     @property
     def shelf(self) -> Shelf:
         return Shelf((self.mode, self.account), self.beside, self.main)

@@ -379,7 +379,7 @@ async def portal(ctx: Context, user_id: str, subscription_id: str) -> str:
         raise ApiError(404, "unknown_subscription", "there is no such subscription of yours")
     params = {
         "customer": row.customer_id,
-        "return_url": f"{ctx.settings.public_url}/me?subscription={row.id}",
+        "return_url": ctx.settings.own_page(f"/me?subscription={row.id}"),
     }
     try:
         # Nothing lasts of it: each press is a new one.

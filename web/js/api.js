@@ -21,6 +21,8 @@ const TIMEOUT_MS = 20_000;
  * Calls that name a room or an order need it not.
  */
 export const pageMode = globalThis.document?.querySelector?.('meta[name="tollroom-mode"]')?.getAttribute("content") ?? null;
+/** Whether this server has a set of keys for test mode beside its live one. */
+export const hasTestMode = globalThis.document?.querySelector?.('meta[name="tollroom-modes"]') != null;
 const BY_MODE = ["/api/config", "/api/me/", "/api/wallets/", "/api/admin/"];
 
 /** @param {string} path @param {string | null} [mode] */

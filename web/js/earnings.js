@@ -1,7 +1,7 @@
 /** What a host earned: balances, the way to a bank account, sales and payouts. */
 
 import { badge, banner, button, byId, h, linkButton, replace, setBusy } from "./dom.js";
-import { callAs, whoAmI } from "./api.js";
+import { callAs, inMode, whoAmI } from "./api.js";
 import { formatDateTime, formatMoney, formatShortDateTime } from "./format.js";
 import { tabs } from "./me/tabs.js";
 import { en, errorText } from "./strings/en.js";
@@ -168,7 +168,7 @@ function sales(found) {
     return { rows: page.sales, next: page.next };
   });
   return h("section", { class: "card stack", "aria-labelledby": "sales-title" },
-    h("div", { class: "row row--between" }, h("h2", { id: "sales-title" }, t.sales), linkButton(t.export, "/api/me/earnings.csv", { kind: "small", download: "earnings.csv" })),
+    h("div", { class: "row row--between" }, h("h2", { id: "sales-title" }, t.sales), linkButton(t.export, inMode("/api/me/earnings.csv"), { kind: "small", download: "earnings.csv" })),
     table(t.sales, [c.sold, c.room, c.gross, c.fee, c.net, c.back, c.state], body), foot);
 }
 

@@ -42,5 +42,13 @@ export const makeCode = (code) => callAs("POST", "/api/admin/promotions", { body
 /** @param {string} id */
 export const endCode = (id) => callAs("DELETE", `/api/admin/promotions/${enc(id)}`);
 
+/** @typedef {{default_mode: "live" | "test", test_rooms: "invited" | "anyone" | "operator" | null}} Modes */
+
+/** @returns {Promise<Modes & {sets: {mode: string, account: string}[]}>} */
+export const getModes = () => callAs("GET", "/api/admin/modes");
+
+/** @param {Modes} modes */
+export const setModes = (modes) => callAs("PUT", "/api/admin/modes", { body: modes });
+
 /** @returns {Promise<{mode: string, account: string, public_url: string, room_creation: string, checkout_ui: string}>} */
 export const getSettings = () => callAs("GET", "/api/admin/settings");
