@@ -82,7 +82,7 @@ async def _account(ctx: Context, host: Host, country: str) -> str:
     that asking again after a lost answer finds the account of before."""
     now_s, now_text = ctx.now_s(), ctx.now_text()
     mode, account = ctx.settings.mode, ctx.settings.account
-    subject = f"connect:{host.user_id}"
+    subject = _subject(ctx, host.user_id)
 
     async def work(tx: Transaction) -> store.Connected | calls.StripeCall:
         fresh = store.Connected(host.user_id, mode, account, None, NONE, [], now_text)
@@ -103,6 +103,11 @@ async def _account(ctx: Context, host: Host, country: str) -> str:
         return found.connected_id
     ctx.step("account_prepared")
     return (await attempts.carry_out(ctx, _Opening(ctx, host.user_id, now_text), found)).account_id
+
+
+def _subject(ctx: Context, user_id: str) -> str:
+    """Of the calls about a host's account, which each mode has one of."""
+    return f"connect:{ctx.settings.mode}:{user_id}"
 
 
 def account_params(host: Host, country: str) -> dict[str, Any]:
@@ -166,7 +171,7 @@ async def _link(ctx: Context, user_id: str, connected_id: str) -> str:
             tx,
             key=key,
             operation=LINK_OPERATION,
-            subject_id=f"connect:{user_id}",
+            subject_id=_subject(ctx, user_id),
             params=params,
             now_s=now_s,
             retry_at_s=now_s,

@@ -15,7 +15,7 @@ from signaling.payments.sandbox.webhooks import signature_header
 from signaling.payments.settle import settle
 from signaling.paymentsets import row_of_path
 from signaling.stores.checks import run_checks
-from signaling.stores.schema import inbox, orders, outbox, transfers
+from signaling.stores.schema import connected_accounts, inbox, orders, outbox, transfers
 from tests.integration.harness import Order, Room
 
 from .twins import LIVE_HOOK, MACHINE, TEST_HOOK, Both, RefusedError, both_sets, livened
@@ -392,3 +392,20 @@ async def test_every_route_with_a_name_in_it_finds_its_books(both: Both):
     unknown = {path for path in found if row_of_path(path) is None} - BY_MODE
     assert unknown == set(), "say in signaling/paymentsets.py whose row such a path names"
     assert found >= BY_MODE
+
+
+async def test_a_host_has_an_account_of_each_mode_whatever_came_of_the_others(tmp_path: Path):
+    async with both_sets(tmp_path, connect="on") as server:
+        person = await server.add_person()
+        begin = {"country": "IT"}
+        server.live_front.is_down = True
+        down = await server.as_person("POST", "/api/me/onboarding", begin, person=person)
+        assert down == (503, "payment_pending")
+        status, forms = await server.as_person("POST", "/api/me/onboarding?mode=test", begin, person=person)
+        assert (status, forms["url"].startswith(server.tills["test"])) == (200, True)
+        server.live_front.is_down = False
+        status, forms = await server.as_person("POST", "/api/me/onboarding", begin, person=person)
+        assert (status, forms["url"].startswith(server.tills["live"])) == (200, True)
+        made = await rows(server, connected_accounts)
+        assert {row.mode for row in made} == {"live", "test"}
+        assert len({row.connected_id for row in made} - {None}) == 2
