@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 Json = dict[str, Any]
 # Read and kept by the rules of rates, and without effect anywhere yet: nobody may set them.
-WITHOUT_EFFECT = frozenset({"minimum", "automatic_tax"})
+WITHOUT_EFFECT = frozenset({"minimum"})
 SETTABLE = tuple(name for name in FIGURES if name not in WITHOUT_EFFECT)
 
 
