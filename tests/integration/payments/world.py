@@ -87,9 +87,7 @@ class Customer:
 
 
 class World:
-    def __init__(
-        self, tmp_path: Path, http: aiohttp.ClientSession, database_url: str | None = None
-    ) -> None:
+    def __init__(self, tmp_path: Path, http: aiohttp.ClientSession, database_url: str | None = None) -> None:
         self.database_url = database_url or f"sqlite:///{tmp_path}/tollroom.db"
         self.clock = InventedClock()
         self.http = http
