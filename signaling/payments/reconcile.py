@@ -45,16 +45,14 @@ def checkout_params(
     params: dict[str, Any] = {
         "mode": "payment",
         "client_reference_id": order.id,
-        "line_items": [{"quantity": 1, "price_data": _price_data(order)}],
+        "line_items": [{"quantity": 1, "price_data": _price_data(order, taxed=taxed)}],
         "payment_method_types": ["card"],
         "adaptive_pricing": {"enabled": False},
         "metadata": metadata,
         "payment_intent_data": {"metadata": metadata, "description": order.title} | _hold(order),
         "expires_at": now_s + settings.checkout_life_s,
     }
-    if taxed:
-        params["line_items"][0]["price_data"]["tax_behavior"] = "inclusive"
-        params["automatic_tax"] = {"enabled": True}
+    params |= {"automatic_tax": {"enabled": True}} if taxed else {}
     if order.funding == "subscription":
         del params["payment_intent_data"]
         params |= recurring.checkout_params(order, metadata)
@@ -91,7 +89,7 @@ def _hold(order: Order) -> dict[str, Any]:
     return {"capture_method": "manual"} | kept
 
 
-def _price_data(order: Order) -> dict[str, Any]:
+def _price_data(order: Order, *, taxed: bool) -> dict[str, Any]:
     up_to = "up to " if order.funding == "metered" else ""
     minutes = "" if order.seconds is None else f" ({up_to}{wording.length(order.seconds)})"
     return {
@@ -101,7 +99,7 @@ def _price_data(order: Order) -> dict[str, Any]:
             "name": f"{order.title}{minutes}",
             "description": (wording.of_use(order) or order.description)[:DESCRIPTION_MAX],
         },
-    }
+    } | ({"tax_behavior": "inclusive"} if taxed else {})
 
 
 async def begin_call(
