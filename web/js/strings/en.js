@@ -229,6 +229,7 @@ export const en = {
     useHold: /** @param {string} price @param {string} length */ (price, length) => `Your bank is asked to hold ${price}, enough for ${length}. It is not charged yet.`,
     useCharge: "When you leave, only what you used is charged. The rest of the hold is released at once; some banks take a few days to show it.",
     useLeast: /** @param {string} least */ (least) => `A call that costs less than ${least} is free, once a day with the same card. After that it costs ${least}.`,
+    useLeastAlways: /** @param {string} least */ (least) => `A call that costs less than ${least} costs ${least}.`,
     useEnd: /** @param {string} length */ (length) => `Without it the call ends after ${length}.`,
     goesOn: /** @param {string} price */ (price) => `Go on after that: a minute before the end, hold another ${price} on the same card. You can switch this off in the call.`,
     termsUse: "I accept that the time I use counts while the host and I are both connected.",
