@@ -236,10 +236,11 @@ class Studio {
     this.view.panel.close();
     this.view.refresh();
     this.drawTop();
-    const known = { ...callText.ended, ...text.ended };
+    const signedOut = ended.code === "bad_host_key" && !this.byLink;
+    const known = { ...callText.ended, ...text.ended, ...(signedOut ? { bad_host_key: text.signedOut } : {}) };
     const [title, note] = /** @type {Record<string, string[]>} */ (known)[ended.code] ?? callText.ended.unknown;
     const closed = ended.code === "host_ended" || ended.code === "room_closed";
-    const next = closed ? linkButton(text.newRoom, "/", { kind: "primary", icon: "plus" })
+    const next = signedOut ? signInLink() : closed ? linkButton(text.newRoom, "/", { kind: "primary", icon: "plus" })
       : button(ended.code === "replaced" ? callText.useHere : text.goLiveAgain, { kind: "primary", icon: "play", onClick: () => { hideEnding(); this.again(); } });
     showEnding({ title, note, code: ended.code, facts: endingFacts({ code: ended.code, refund: ended.refund }), actions: [next] });
   }
@@ -291,10 +292,11 @@ async function openRoom(roomId, key) {
   return { room: await getHostRoom(roomId, null), by: null };
 }
 
+const signInLink = () => linkButton(text.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right" });
+
 async function noKey() {
   const me = await whoAmI().catch(() => null);
-  const signIn = linkButton(text.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right" });
-  cannot(text.noKeyTitle, me ? text.notYours : text.noKey, "no_key", me ? [] : [signIn]);
+  cannot(text.noKeyTitle, me ? text.notYours : text.noKey, "no_key", me ? [] : [signInLink()]);
 }
 
 async function main() {

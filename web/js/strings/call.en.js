@@ -329,6 +329,7 @@ export const studio = {
   },
   goLiveAgain: "Go live again",
   newRoom: "Open a new room",
+  signedOut: ["You were signed out", "Sign in again to go on hosting. Your guests wait; their clocks stand still."],
   noKeyTitle: "This is a host's page",
   noKey: "Open it with the whole host link, the one that ends in #key=…, or sign in as who opened the room.",
   notYours: "Open it with the whole host link, the one that ends in #key=…. Who you are signed in as did not open this room.",
