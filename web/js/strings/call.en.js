@@ -288,6 +288,7 @@ export const studio = {
   rosterTitle: "People",
   rosterEmpty: "Nobody is in yet. Share the link: you see here who pays and who comes in.",
   earnings: "Earned",
+  earningsFees: (/** @type {string} */ gross, /** @type {string} */ fees) => `of ${gross} paid, less ${fees} of fees`,
   earningsRefunded: (/** @type {string} */ amount) => `${amount} refunded`,
   payers: (/** @type {number} */ n) => (n === 1 ? "1 payer" : `${n} payers`),
   paid: (/** @type {string} */ amount) => `paid ${amount}`,
