@@ -46,9 +46,7 @@ class RoomEdit(BaseModel):
 class Editing:
     """Changes rooms. What was ordered before keeps the price and the terms that it was ordered with."""
 
-    def __init__(
-        self, db: Database, clock: Clock, notices: Notices, *, can_sign_in: bool = True
-    ) -> None:
+    def __init__(self, db: Database, clock: Clock, notices: Notices, *, can_sign_in: bool = True) -> None:
         self._db = db
         self._clock = clock
         self._notices = notices
