@@ -12,7 +12,7 @@ from signaling.errors import ApiError
 from signaling.hosting import Caller
 from signaling.http import Line, Prose
 from signaling.ids import RandomBytes, new_id, new_secret, new_slug, secret_hash
-from signaling.rooms.tariffs import Said, read_tariff
+from signaling.rooms.tariffs import Said, read_tariff, require_sign_in
 from signaling.stores import invitations, modes, people, rates
 from signaling.stores import rooms as store
 from signaling.stores.database import Database, Transaction
@@ -93,12 +93,14 @@ class Opening:
         *,
         anyone_may_open: bool,
         other_books: Sequence[Books] = (),
+        can_sign_in: bool = True,
     ) -> None:
         self._db = db
         self._clock = clock
         self._random_bytes = random_bytes
         self._sets = (books, *other_books)
         self._anyone_may_open = anyone_may_open
+        self._can_sign_in = can_sign_in
 
     async def open_room(
         self,
@@ -120,9 +122,9 @@ class Opening:
                 await people.becomes_host(tx, owner_id)
             figures = await figures_for(tx, books, body.tariff, owner_id=owner_id)
             said = read_tariff(body.tariff, body.max_seconds, figures)
-            await store.insert_room(
-                tx, self._row(opened, body, said, capacity, books) | {"owner_id": owner_id}
-            )
+            require_sign_in(said.tariff, can_sign_in=self._can_sign_in)
+            row = self._row(opened, body, said, capacity, books)
+            await store.insert_room(tx, row | {"owner_id": owner_id})
 
         await self._db.write(work)
         return opened

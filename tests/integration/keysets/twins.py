@@ -41,6 +41,9 @@ KEYS = {
     "public_url": "https://rooms.example.org",
     "room_creation": "open",
     "admin_token": ADMIN,
+    # Rooms that need payers to sign in are opened only where mail is sent; nobody listens there.
+    "smtp_url": "smtp://127.0.0.1:9",
+    "mail_from": "rooms@example.org",
 }
 
 
