@@ -15,7 +15,6 @@ from signaling.payments.settings import PaymentsSettings
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
 from signaling.stores.refunds import StripeCall
-from signaling.stores.rooms import Room
 from signaling.stores.wallets import AUTO_UI
 
 log = structlog.get_logger()
@@ -70,7 +69,7 @@ class Paying(OrderPayment[IntentFact]):
     def id_of(self, made: IntentFact) -> str:
         return made.payment_intent_id
 
-    def params(self, order: Order, _room: Room | None, _now_s: int) -> dict[str, Any]:
+    async def params(self, _tx: Transaction, order: Order, _now_s: int) -> dict[str, Any]:
         return intent_params(self.ctx.settings, order)
 
     def values(self, made: IntentFact) -> dict[str, Any]:

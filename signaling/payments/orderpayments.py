@@ -34,7 +34,7 @@ class OrderPayment(WatchedErrand[Made]):
         return self.order_id
 
     @abstractmethod
-    def params(self, order: Order, room: Room | None, now_s: int) -> dict[str, Any]: ...
+    async def params(self, tx: Transaction, order: Order, now_s: int) -> dict[str, Any]: ...
 
     @abstractmethod
     def values(self, made: Made) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class OrderPayment(WatchedErrand[Made]):
         order = await get_order(tx, self.order_id)
         if order is None or order.payment_ref is not None:
             return "known"
-        room = await _room(tx, order)
+        room = await room_of(tx, order)
         is_in_time = order.reserved_until_s is not None and order.reserved_until_s > now_s
         is_open = room is None or room.state == "open"
         is_wanted = order.state is OrderState.NEW and is_in_time and is_open and not order.walked_away
@@ -67,7 +67,7 @@ class OrderPayment(WatchedErrand[Made]):
         order = await get_order(tx, self.order_id)
         if order is None or order.state is not OrderState.NEW:
             return None
-        return self.params(order, await _room(tx, order), now.s)
+        return await self.params(tx, order, now.s)
 
     async def out_of_keys(self, tx: Transaction, now: Now) -> Sequence[Notice]:
         return await self._end(tx, OrderState.FAILED, UNAVAILABLE, now)
@@ -92,6 +92,6 @@ class OrderPayment(WatchedErrand[Made]):
         return (*order.seat_freed(), *await topup_ended(tx, order, failure, now.s))
 
 
-async def _room(tx: Transaction, order: Order) -> Room | None:
+async def room_of(tx: Transaction, order: Order) -> Room | None:
     """None: a top-up of a wallet is for no room."""
     return None if order.room_id is None else await by_id(tx, order.room_id)

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 from signaling.payments import attempts, freeminutes, recurring, wording
 from signaling.payments.context import Context
-from signaling.payments.orderpayments import OrderPayment
+from signaling.payments.orderpayments import OrderPayment, room_of
 from signaling.payments.port import Checkout
 from signaling.payments.settings import PaymentsSettings
+from signaling.stores import rates
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
 from signaling.stores.refunds import StripeCall
-from signaling.stores.rooms import Room
 
 OPERATION = "checkout.sessions.create"
 DESCRIPTION_MAX = 500
@@ -20,21 +20,25 @@ DESCRIPTION_MAX = 500
 _RANK = {"complete": 0, "open": 1, "expired": 2}
 
 
-def checkout_params(settings: PaymentsSettings, order: Order, slug: str | None, now_s: int) -> dict[str, Any]:
-    """The exact parameters of the Checkout Session of an order. No secret is among them. `slug` None: it is for no room."""
+def checkout_params(
+    settings: PaymentsSettings, order: Order, slug: str | None, now_s: int, *, taxed: bool = False
+) -> dict[str, Any]:
+    """The exact parameters of the Checkout Session of an order. No secret is among them. `slug` None: it is for no room.
+    `taxed`: the service computes the tax that is included in the price."""
     metadata = {"order_id": order.id, "mode": order.mode}
     if order.room_id is not None:
         metadata["room_id"] = order.room_id
     params: dict[str, Any] = {
         "mode": "payment",
         "client_reference_id": order.id,
-        "line_items": [{"quantity": 1, "price_data": _price_data(order)}],
+        "line_items": [{"quantity": 1, "price_data": _price_data(order, taxed=taxed)}],
         "payment_method_types": ["card"],
         "adaptive_pricing": {"enabled": False},
         "metadata": metadata,
         "payment_intent_data": {"metadata": metadata, "description": order.title} | _hold(order),
         "expires_at": now_s + settings.checkout_life_s,
     }
+    params |= {"automatic_tax": {"enabled": True}} if taxed else {}
     if order.funding == "subscription":
         del params["payment_intent_data"]
         params |= recurring.checkout_params(order, metadata)
@@ -71,7 +75,7 @@ def _hold(order: Order) -> dict[str, Any]:
     return {"capture_method": "manual"} | kept
 
 
-def _price_data(order: Order) -> dict[str, Any]:
+def _price_data(order: Order, *, taxed: bool) -> dict[str, Any]:
     up_to = "up to " if order.funding == "metered" else ""
     minutes = "" if order.seconds is None else f" ({up_to}{wording.length(order.seconds)})"
     return {
@@ -81,15 +85,25 @@ def _price_data(order: Order) -> dict[str, Any]:
             "name": f"{order.title}{minutes}",
             "description": (wording.of_use(order) or order.description)[:DESCRIPTION_MAX],
         },
-    }
+    } | ({"tax_behavior": "inclusive"} if taxed else {})
 
 
 async def begin_call(
     tx: Transaction, settings: PaymentsSettings, order: Order, *, slug: str | None, now_s: int
 ) -> None:
     """In the transaction that makes the order."""
-    params, first_key = checkout_params(settings, order, slug, now_s), f"checkout:{order.id}"
+    params = checkout_params(settings, order, slug, now_s, taxed=await _is_taxed(tx, order))
+    first_key = f"checkout:{order.id}"
     await attempts.begin(tx, OPERATION, order.id, params, first_key=first_key, now_s=now_s)
+
+
+async def _is_taxed(tx: Transaction, order: Order) -> bool:
+    """Only what is bought whole in a room whose rates say so: of a hold nobody knows yet what is charged, and credits
+    are not what is sold."""
+    room = await room_of(tx, order)
+    if room is None or order.purpose != "access" or order.funding != "payment":
+        return False
+    return bool((await rates.figures_of_room(tx, room)).get("automatic_tax"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +130,10 @@ class OpeningCheckout(OrderPayment[Checkout]):
         """A late attempt may only be too late for its own parameters; a refused first attempt is final."""
         return not is_late
 
-    def params(self, order: Order, room: Room | None, now_s: int) -> dict[str, Any]:
-        return checkout_params(self.ctx.settings, order, None if room is None else room.slug, now_s)
+    async def params(self, tx: Transaction, order: Order, now_s: int) -> dict[str, Any]:
+        room, taxed = await room_of(tx, order), await _is_taxed(tx, order)
+        slug = None if room is None else room.slug
+        return checkout_params(self.ctx.settings, order, slug, now_s, taxed=taxed)
 
     def values(self, made: Checkout) -> dict[str, Any]:
         return {
