@@ -172,6 +172,7 @@ def earnings_json(earned: store.Earnings, currency: str) -> dict[str, Any]:
     return {
         "gross": {"amount_minor": earned.gross_minor, "currency": currency},
         "refunded": {"amount_minor": earned.refunded_minor, "currency": currency},
+        "net": {"amount_minor": earned.net_minor, "currency": currency},
         "payers": earned.payers,
     }
 
