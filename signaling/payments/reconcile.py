@@ -13,7 +13,7 @@ from signaling.payments import freeminutes, recurring, wording
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.settings import PaymentsSettings
-from signaling.stores import promotions
+from signaling.stores import promotions, rates
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, get_order, update_order
@@ -34,21 +34,25 @@ def call_key(order_id: str, attempt: int) -> str:
     return f"checkout:{order_id}" if attempt == 1 else f"checkout:{order_id}:{attempt}"
 
 
-def checkout_params(settings: PaymentsSettings, order: Order, slug: str | None, now_s: int) -> dict[str, Any]:
-    """The exact parameters of the Checkout Session of an order. No secret is among them. `slug` None: it is for no room."""
+def checkout_params(
+    settings: PaymentsSettings, order: Order, slug: str | None, now_s: int, *, taxed: bool = False
+) -> dict[str, Any]:
+    """The exact parameters of the Checkout Session of an order. No secret is among them. `slug` None: it is for no room.
+    `taxed`: the service computes the tax that is included in the price."""
     metadata = {"order_id": order.id, "mode": order.mode}
     if order.room_id is not None:
         metadata["room_id"] = order.room_id
     params: dict[str, Any] = {
         "mode": "payment",
         "client_reference_id": order.id,
-        "line_items": [{"quantity": 1, "price_data": _price_data(order)}],
+        "line_items": [{"quantity": 1, "price_data": _price_data(order, taxed=taxed)}],
         "payment_method_types": ["card"],
         "adaptive_pricing": {"enabled": False},
         "metadata": metadata,
         "payment_intent_data": {"metadata": metadata, "description": order.title} | _hold(order),
         "expires_at": now_s + settings.checkout_life_s,
     }
+    params |= {"automatic_tax": {"enabled": True}} if taxed else {}
     if order.funding == "subscription":
         del params["payment_intent_data"]
         params |= recurring.checkout_params(order, metadata)
@@ -85,7 +89,7 @@ def _hold(order: Order) -> dict[str, Any]:
     return {"capture_method": "manual"} | kept
 
 
-def _price_data(order: Order) -> dict[str, Any]:
+def _price_data(order: Order, *, taxed: bool) -> dict[str, Any]:
     up_to = "up to " if order.funding == "metered" else ""
     minutes = "" if order.seconds is None else f" ({up_to}{wording.length(order.seconds)})"
     return {
@@ -95,7 +99,7 @@ def _price_data(order: Order) -> dict[str, Any]:
             "name": f"{order.title}{minutes}",
             "description": (wording.of_use(order) or order.description)[:DESCRIPTION_MAX],
         },
-    }
+    } | ({"tax_behavior": "inclusive"} if taxed else {})
 
 
 async def begin_call(
@@ -113,11 +117,20 @@ async def begin_call(
         key=call_key(order.id, attempt),
         operation=OPERATION,
         subject_id=order.id,
-        params=checkout_params(settings, order, slug, now_s),
+        params=checkout_params(settings, order, slug, now_s, taxed=await _is_taxed(tx, order)),
         now_s=now_s,
         # The first attempt is made by whoever orders; a later one by the next round.
         retry_at_s=now_s + FIRST_LOOK_S if attempt == 1 else now_s,
     )
+
+
+async def _is_taxed(tx: Transaction, order: Order) -> bool:
+    """Only what is bought whole in a room whose rates say so: of a hold nobody knows yet what is charged, and credits
+    are not what is sold."""
+    room = await _room(tx, order)
+    if room is None or order.purpose != "access" or order.funding != "payment":
+        return False
+    return bool((await rates.figures_of_room(tx, room)).get("automatic_tax"))
 
 
 async def attempt_call(ctx: Context, order_id: str) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from metering.funding import PENDING, settle
 from metering.money import currency
+from metering.tariff import Metered
 from signaling.notices import Notice, OutboxFilled, PassChanged
 from signaling.payments import funding, holds, walletstays
 from signaling.payments.apply import Stamp
@@ -136,8 +137,12 @@ class _Closing:
         }
 
     async def _was_waived(self) -> bool:
-        """A card that is not known by its fingerprint has no free call: it could have one after the other."""
-        if self.stay.order.fingerprint is None:
+        """A card that is not known by its fingerprint has no free call: it could have one after the other. Nor has any card
+        where the order's tariff says so."""
+        tariff = self.stay.tariff
+        if self.stay.order.fingerprint is None or (
+            isinstance(tariff, Metered) and tariff.minimum == "charge"
+        ):
             return True
         return await windows.was_waived(self.tx, **self._waiver())
 

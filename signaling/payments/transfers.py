@@ -328,7 +328,13 @@ async def _come_back(  # noqa: PLR0917 - what is booked
     tx: Transaction, payout: Payout, earning: Earning, amount_minor: int, debt_minor: int, now: Now
 ) -> None:
     moved = chart.payout_reversed(
-        payout.id, payout.reversed_minor, payout.payee, amount_minor, debt_minor, payout.currency
+        payout.id,
+        payout.reversed_minor,
+        payout.payee,
+        amount_minor,
+        debt_minor,
+        payout.currency,
+        place=earning.state,
     )
     await _book(tx, earning, moved, now)
     await earnings.came_back(tx, earning, amount_minor, now)
