@@ -331,6 +331,7 @@ class Table:
         if self.book(chart.payout_reversed(name, number, payee, minor, debt, self.code, place=place)):
             paid.reversals, sold.debt_minor = number, sold.debt_minor - debt
             sold.left_minor += minor - debt
+            self._freeze(sold)
 
     def withhold(self, amount: str, name: str, debtor: str) -> None:
         sold, owing, minor = self.sales[name], self.sales[debtor], self.minor(amount)
