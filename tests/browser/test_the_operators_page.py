@@ -110,6 +110,10 @@ def test_an_operator_sets_rates_and_codes_and_a_payer_meets_them(
     look(page, "admin-codes")
     moves.host_enters(ana, room)
     pay_with_code(bo.page, room, server)
+    # The host sees what is theirs, and why it is less.
+    expect(ana.page.locator("[data-earnings=net]")).to_contain_text("€15.00")
+    expect(ana.page.locator("[data-earnings=net]")).to_contain_text("of €16.50 paid, less €1.50 of fees")
+    look(ana.page, "studio-fees", schemes=("dark",))
     # An ended code is refused, and what is taken back says nothing any more.
     page.get_by_role("button", name="End: HALF-OFF").click()
     page.get_by_role("button", name="End it").click()

@@ -115,7 +115,7 @@ export const getSessions = () => callAs("GET", "/api/me/sessions");
  */
 /**
  * @typedef {{id: string, slug: string, title: string, state: string, live: boolean, created_at: string, share_url: string,
- *   earnings: {gross: Money, refunded: Money, payers: number}}} OwnRoom
+ *   earnings: {gross: Money, refunded: Money, net: Money, payers: number}}} OwnRoom
  */
 
 /** @param {string | null} before @returns {Promise<{orders: Purchase[], next: string | null}>} */

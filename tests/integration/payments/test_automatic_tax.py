@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from signaling.stores import rates
+from signaling.stores import rates, rooms
 from signaling.stores.rates import BooksOf
 from tests.contract.conftest import database_url, postgres_url  # noqa: F401 - fixtures
 
@@ -79,6 +79,23 @@ async def test_tax_goes_back_in_proportion_and_to_the_last_cent(world: World):
     assert (await world.show(who))["state"] == "refunded"
     assert await balances(world) == {}
     await world.assert_books_agree()
+
+
+async def test_what_a_room_earned_is_told_after_fee_and_tax_and_what_went_back(world: World):
+    await say(world, automatic_tax=True, fee_percent_bp=1000)
+    await world.add_room()
+    await world.buy()
+    session = (await world.one("orders"))["checkout_session_id"]
+    async with world.db.read() as tx:
+        earned = await rooms.earnings(tx, "room_talk")
+    assert (earned.gross_minor, earned.refunded_minor, earned.net_minor) == (1500, 0, 1111)
+    await world.control("refund", session=session, amount_minor=500)
+    await world.settle_down()
+    sale = await world.one("earnings")
+    async with world.db.read() as tx:
+        earned = await rooms.earnings(tx, "room_talk")
+    assert (earned.gross_minor, earned.refunded_minor) == (1500, 500)
+    assert earned.net_minor == sale["net_minor"] - sale["reversed_minor"]
 
 
 async def test_the_fee_leaves_room_for_the_tax(world: World):

@@ -83,7 +83,7 @@ export const en = {
     ready: "Everything is filled in.",
     /** @param {string[]} parts */
     missing: (parts) => `Still missing: ${new Intl.ListFormat("en", { type: "conjunction" }).format(parts)}.`,
-    parts: { title: "a title", description: "a description", host_name: "your name", price: "a price", lengths: "a length", terms: "a valid terms link", capacity: "a number of seats", invitation: "an invitation" },
+    parts: { title: "a title", description: "a description", host_name: "your name", price: "a price", lengths: "a length", terms: "a valid terms link", capacity: "a number of seats", free_minutes: "free minutes from 0 to 60", invitation: "an invitation" },
     titleEmpty: "Title of your room",
     descriptionEmpty: "What people get when they pay. This is also on their receipt.",
     hostEmpty: "Ana",
@@ -101,6 +101,7 @@ export const en = {
     meteredExample: /** @param {string} price @param {string} length @param {string} total */ (price, length, total) => `${price} a minute: ${length} cost ${total}`,
     walletExample: /** @param {string} price */ (price) => `${price} a minute from credits bought before`,
     subscriptionExample: /** @param {string} price */ (price) => `${price} a month, come whenever you are live`,
+    freeRange: /** @param {number} most */ (most) => `Whole minutes, from 0 to ${most}.`,
     trialRange: /** @param {number} most */ (most) => `Whole days, from 0 to ${most}.`,
     termsInvalid: "Use a full web address that starts with https://",
     needInvitation: "Rooms on this server open by invitation",
