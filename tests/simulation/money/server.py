@@ -11,12 +11,16 @@ from pydantic import SecretStr
 from signaling.http import errors_middleware
 from signaling.identity import IDENTITY, Identity
 from signaling.notices import Notice, Notices
+from signaling.payments.hostroutes import HostRoutes
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import PaymentRoutes
 from signaling.payments.service import Payments
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
+from signaling.payments.subscriptionroutes import SubscriptionRoutes
+from signaling.payments.walletroutes import WalletRoutes
 from signaling.ratelimit import LocalRateLimiter
+from signaling.stores import people
 
 from .bank import ACCOUNT, SECRET_KEY, WEBHOOK_SECRET
 from .bank import PORT as BANK_PORT
@@ -25,11 +29,8 @@ from .wire import Network, client
 
 PORT = 8080
 URL = f"http://127.0.0.1:{PORT}"
+PERSON = "Town-Person"  # the header by which a town knows who is signed in
 OPERATOR = "the-operator-of-this-town-0123456789"
-
-
-async def _nobody(_request: web.Request) -> None:
-    """In this town nobody is signed in."""
 
 
 class _NoLimits(LocalRateLimiter):
@@ -76,13 +77,20 @@ class Server(Process):
         self.notices = notices
         limiter = _NoLimits(clock)
         app = web.Application(middlewares=[errors_middleware])
-        app[IDENTITY] = Identity(_nobody, SecretStr(OPERATOR))
+        app[IDENTITY] = Identity(self._person, SecretStr(OPERATOR))
         app.router.add_routes(PaymentRoutes(self.payments, limiter).routes())
-        app.router.add_routes(RefundRoutes(self.payments, limiter).routes())
+        for kind in (RefundRoutes, WalletRoutes, SubscriptionRoutes, HostRoutes):
+            app.router.add_routes(kind(self.payments, limiter).routes())
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         await self.payments.start()
         self._network.listen(PORT, self, self._runner.server)
+
+    async def _person(self, request: web.Request) -> people.User | None:
+        if PERSON not in request.headers:
+            return None
+        async with self.db.read() as tx:
+            return await people.by_id(tx, request.headers[PERSON])
 
     def tell(self, notice: Notice) -> None:
         """What its rooms say to its payments."""

@@ -12,6 +12,7 @@ from signaling.clock import rfc3339
 from signaling.notices import PassChanged, StayEnded, StayLow
 from signaling.stores import passes
 from signaling.stores.database import Transaction
+from signaling.stores.orders import BY_USE
 from signaling.stores.schema import passes as passes_table
 from signaling.stores.schema import runs, sessions
 
@@ -104,7 +105,7 @@ class Stays:
                 break
             if stays_s <= (counted_ms - used_ms) / 1000:
                 break
-            is_low = left_ms is not None and left_ms <= LOW_MS and now.funding == "metered"
+            is_low = left_ms is not None and left_ms <= LOW_MS and now.funding in BY_USE
             if is_low and low_at != now.granted_ms:
                 low_at = now.granted_ms
                 self._server.tell(StayLow(now.id, now.room_id, now.granted_ms))
