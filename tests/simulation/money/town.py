@@ -23,7 +23,7 @@ from signaling.stores.schema import rooms as rooms_table
 
 from . import furnishing, oracle, payees, payers, people, server, spenders, subscribers
 from .bank import Bank, all_of
-from .machine import Clock, DeadError, run, without_threads
+from .machine import Clock, DeadError, run
 from .server import Server
 from .stays import Stays
 from .wire import Network, client
@@ -243,7 +243,6 @@ class _Ears:
 
 def run_seed(seed: int) -> Town:
     """Raises AssertionError when a rule is broken."""
-    without_threads()
     gc.collect()
     gc.freeze()  # what every town shares is looked through once
     gc.disable()  # a tenth of the time, and a town is small
