@@ -99,7 +99,7 @@ def _room(number: int, tariff: Json, chance: Random, hosts: list[str]) -> Json:
         "title": "A talk", "description": "An hour with somebody who knows.", "host_name": "Ada",
         "host_key_hash": "0" * 64, "tariff": tariff, "currency": tariff["currency"],
         "privacy": "conference", "capacity": chance.choice([1, 3, 20]), "state": "open", "locked": False, "epoch": 0,
-        "live": True, "away_since_s": None, "created_at": BEFORE, "owner_id": chance.choice([*hosts, None]),
+        "live": False, "away_since_s": None, "created_at": BEFORE, "owner_id": chance.choice([*hosts, None]),
     }  # fmt: skip
 
 

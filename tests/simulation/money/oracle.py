@@ -175,3 +175,11 @@ async def _subscribed_otherwise(db: Database, bank: Bank) -> list[str]:
         if row.status not in GOOD and row.state in {"waiting", "active"}:
             found.append(f"{row.id} is {row.status}, its pass {row.state}")
     return found
+
+
+async def overcounted(db: Database, passed_ms: Counter[str]) -> list[str]:
+    """Nobody's time is counted but while media was let through to them."""
+    async with db.read() as tx:
+        rows = (await tx.execute(select(passes.c.id, passes.c.used_ms))).all()
+    return [f"{row.id}: counted {row.used_ms} ms, let through {passed_ms[row.id]}" for row in rows
+            if row.used_ms > passed_ms[row.id]]  # fmt: skip

@@ -3,8 +3,12 @@
 import asyncio
 from typing import Any
 
+from signaling.rooms.room import Participant
+
 from . import bank, server
+from .hosts import LOOKS_S, SILENT_S
 from .people import Json, Person, text
+from .server import Server
 
 CARDS = ("succeeds", "succeeds", "succeeds", "succeeds", "declined", "three_d_secure", "insufficient_funds")
 ASKING = ("three_d_secure", "three_d_secure_once")
@@ -108,15 +112,36 @@ class Payer(Person):
 
     async def goes_in(self, room: Json, pass_id: str) -> None:
         for _ in range(self.chance.choice([0, 1, 1, 2, 3])):
-            inside = asyncio.create_task(self.town.stay(pass_id, self._stays_s()))
+            inside = asyncio.create_task(self.stays(room["id"], pass_id))
             if self.chance.random() < 0.3:
                 await self.waits(30, 200)
                 await self.in_between(room, pass_id)
             await inside
             await self.waits(1, 20, 200)
 
-    def _stays_s(self) -> float:
-        return self.chance.choice([3, 25, 100, 290, 700, 2000]) * (0.5 + self.chance.random())
+    async def stays(self, room_id: str, pass_id: str) -> None:
+        """Inside until it ends or one has seen enough; who loses the server comes back to the next."""
+        now_s = asyncio.get_running_loop().time
+        until_s = now_s() + self.chance.choice([3, 25, 100, 290, 700, 2000]) * (0.5 + self.chance.random())
+        while now_s() < until_s:
+            at = self.town.server
+            who = await self.town.within(at, at.calls.payer(room_id, pass_id))
+            if who is not None:
+                await self._watches(at, who, until_s)
+            if at.is_alive:
+                return
+            await asyncio.sleep(self.chance.choice([1, 5, 30]))
+
+    async def _watches(self, at: Server, who: Participant, until_s: float) -> None:
+        now_s = asyncio.get_running_loop().time
+        while not who.ended and at.is_alive and now_s() < until_s:
+            await asyncio.sleep(min(LOOKS_S, until_s - now_s()))
+            if self.chance.random() < 0.02:
+                at.context.run(at.calls.silent, who)
+                await asyncio.sleep(self.chance.choice(SILENT_S))
+                at.context.run(at.calls.heard, who)
+        if at.is_alive:
+            at.context.run(at.calls.leaves, who)
 
     async def in_between(self, room: Json, pass_id: str) -> None:
         """Things that are done in the page during a call."""

@@ -1,4 +1,4 @@
-"""Who lives in a town, beside those who buy: hosts, the operator, and the bank's customers. Each does what its own dice say, beside the
+"""Who lives in a town, beside hosts and those who buy: the operator, and the bank's customers. Each does what its own dice say, beside the
 others; whoever sees no answer comes back, as people do.
 """
 
@@ -54,21 +54,6 @@ class Person:
 
     def id(self, prefix: str) -> str:
         return f"{prefix}_{text(self.chance.randbytes(16))}"
-
-
-class Host(Person):
-    """On the air, away, and sometimes gone for good."""
-
-    async def live(self) -> None:
-        while True:
-            await self.waits(60, 300, 900)
-            room = self.chance.choice(self.town.furniture.rooms)
-            if self.chance.random() < 0.05:
-                await self.town.set_room(room["id"], state="closed", live=False, away_since_s=self.town.now_s)
-                continue
-            await self.town.set_room(room["id"], live=False, away_since_s=self.town.now_s)
-            await self.waits(20, 90, 500)
-            await self.town.set_room(room["id"], live=True, away_since_s=None)
 
 
 class Operator(Person):

@@ -1,5 +1,5 @@
-"""Our server on a machine, as one process: the payments with their routes and background tasks, started on the database
-that the process before left."""
+"""Our server on a machine, as one process: the payments with their routes and background tasks, and the rooms, started on
+the database that the process before left."""
 
 from pathlib import Path
 from random import Random
@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from signaling.http import errors_middleware
 from signaling.identity import IDENTITY, Identity
-from signaling.notices import Notice, Notices
+from signaling.notices import Notices
 from signaling.payments.hostroutes import HostRoutes
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import PaymentRoutes
@@ -24,6 +24,7 @@ from signaling.stores import people
 
 from .bank import ACCOUNT, SECRET_KEY, WEBHOOK_SECRET
 from .bank import PORT as BANK_PORT
+from .calls import Calls
 from .machine import Clock, Process, ProcessDatabase
 from .wire import Network, client
 
@@ -41,14 +42,19 @@ class _NoLimits(LocalRateLimiter):
 
 
 class Server(Process):
-    def __init__(self, number: int, chance: Random, network: Network, folder: Path, **settings: Any) -> None:
+    def __init__(
+        self, number: int, chance: Random, network: Network, folder: Path, *, lets_in: bool, **settings: Any
+    ) -> None:
         super().__init__(f"server {number}", chance)
+        self._number = number
+        self._lets_in = lets_in
         self._network = network
         self._settings = PaymentsSettings(
             mode="sandbox", account=ACCOUNT, public_url="http://localhost:8080", **settings
         )
         self._url = f"sqlite:///{folder}/tollroom.db"
         self.payments: Payments
+        self.calls: Calls
 
     async def boot(self) -> None:
         await self.inside(self._boot())
@@ -74,7 +80,8 @@ class Server(Process):
             service=service,
             settings=self._settings,
         )
-        self.notices = notices
+        self.calls = Calls(self.db, clock, self.chance.randbytes, notices, f"run_{self._number}")
+        self.at_death.append(self.calls.door.die)
         limiter = _NoLimits(clock)
         app = web.Application(middlewares=[errors_middleware])
         app[IDENTITY] = Identity(self._person, SecretStr(OPERATOR))
@@ -83,6 +90,7 @@ class Server(Process):
             app.router.add_routes(kind(self.payments, limiter).routes())
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
+        await self.calls.open(lets_in=self._lets_in)
         await self.payments.start()
         self._network.listen(PORT, self, self._runner.server)
 
@@ -91,11 +99,6 @@ class Server(Process):
             return None
         async with self.db.read() as tx:
             return await people.by_id(tx, request.headers[PERSON])
-
-    def tell(self, notice: Notice) -> None:
-        """What its rooms say to its payments."""
-        if self.is_alive:
-            self.context.run(self.notices.publish, notice)
 
     async def bury(self) -> None:
         """After its death: what the kernel does with its files."""
