@@ -297,14 +297,22 @@ def paid_out(payout_id: str, payee: str, amount_minor: int, currency: str) -> tu
 
 
 def payout_reversed(  # noqa: PLR0917 - plain data of one event
-    payout_id: str, number: int, payee: str, amount_minor: int, debt_minor: int, currency: str
+    payout_id: str,
+    number: int,
+    payee: str,
+    amount_minor: int,
+    debt_minor: int,
+    currency: str,
+    *,
+    place: Place,
 ) -> tuple[Transfer, ...]:
-    """Taken back from the payee's account; `debt_minor` of it pays what they owe, the rest is theirs again."""
+    """Taken back from the payee's account; `debt_minor` of it pays what they owe, the rest is theirs again. `place`: where
+    the sale is by now; what comes back while a bank looks into the payment waits with it."""
     stripe, name = accounts.STRIPE_CLEARING, f"{payout_id}:{number}"
-    debt, available = accounts.host_debt(payee), accounts.earned_available(payee)
+    debt, own = accounts.host_debt(payee), _PLACES[place](payee)
     own_minor = amount_minor - debt_minor
     return (
-        *_move(f"reversal:{name}", stripe, available, own_minor, currency, "reversal"),
+        *_move(f"reversal:{name}", stripe, own, own_minor, currency, "reversal"),
         *_move(f"reversal_debt:{name}", stripe, debt, debt_minor, currency, "reversal"),
     )
 

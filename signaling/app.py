@@ -44,6 +44,7 @@ from signaling.payments.stripe import StripePayments
 from signaling.payments.subscriptionroutes import SubscriptionRoutes
 from signaling.payments.walletroutes import WalletRoutes
 from signaling.people import signin
+from signaling.people.claiming import Claiming
 from signaling.people.erasing import Retention
 from signaling.people.history import History
 from signaling.people.mailbox import Mailbox
@@ -440,6 +441,7 @@ def _people_routes(parts: Parts) -> list[web.RouteDef]:
     ).routes()
     settings = parts.settings
     routes += History(parts.db, people.sessions, settings.mode, settings.account, settings.origin).routes()
+    routes += Claiming(parts.db, people.sessions, parts.notices, parts.limiter).routes()
     return [*routes, people.mailer.route()] if isinstance(people.mailer, Mailbox) else routes
 
 

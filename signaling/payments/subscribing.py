@@ -7,16 +7,18 @@ paid again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
 from metering.chart import Sale
 from metering.price import fee_in_proportion
+from metering.refunds import RecordRefund, Step, booked_after, to_book
 from signaling.clock import rfc3339
 from signaling.errors import ApiError
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
+from signaling.payments import seenrefunds
 from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.port import (
@@ -62,14 +64,24 @@ async def look(ctx: Context, subscription_id: str) -> Seen:
         fact = await ctx.service.fetch_subscription(subscription_id)
         listed = await ctx.service.list_invoices(subscription_id)
         paid = tuple(one for one in listed if one.status == "paid" and one.amount_paid_minor > 0)
+        async with ctx.db.read() as tx:
+            is_refunded = bool(await seenrefunds.expected(tx, fact.reference or ""))
         payments = {
-            one.payment_intent_id: await ctx.service.fetch_payment(one.payment_intent_id)
+            one.payment_intent_id: await _payment(ctx, one.payment_intent_id, also_sent_back=is_refunded)
             for one in paid[:INVOICES_LOOKED_AT]
             if one.payment_intent_id is not None
         }
     except RefusedByServiceError as error:
         raise OutcomeUnknownError(str(error)) from error
     return Seen(fact, paid, payments)
+
+
+async def _payment(ctx: Context, payment_intent_id: str, *, also_sent_back: bool) -> Checkout:
+    """`also_sent_back`: with refunds of which its charge shows nothing."""
+    payment = await ctx.service.fetch_payment(payment_intent_id)
+    if not also_sent_back or payment.refunds:
+        return payment
+    return replace(payment, refunds=await ctx.service.list_refunds(payment_intent_id))
 
 
 async def look_of_order(ctx: Context, order: Order, checkout: Checkout) -> Seen | None:
@@ -182,17 +194,34 @@ class _Applying:
             await self._sync_payment(fact.invoice_id, payment)
 
     async def _sync_payment(self, invoice_id: str, payment: Checkout) -> None:
-        """What went back of an invoice, and whether a bank looks into it."""
+        """What went back of an invoice or was sent back by a bank, and whether a bank looks into it."""
         row = await store.get_invoice(self.tx, invoice_id)
         assert row is not None, "inserted before"
-        gone_minor = min(payment.fact.refunded_minor, row.amount_minor)
-        delta_minor = gone_minor - row.refunded_minor
-        if delta_minor > 0:
-            now = self.stamp.now
-            await earnings.book_refund(self.tx, row.id, row.refunded_minor, delta_minor, now)
-            await store.add_refunded(self.tx, row.id, delta_minor)
-            await self._add(refunded_minor=delta_minor)
-        await self._sync_dispute(row.id, max(gone_minor, row.refunded_minor), payment)
+        await seenrefunds.note_refunds(self.tx, self.order.id, payment.refunds, self.stamp.now_text)
+        steps = to_book(
+            row.refunded_minor,
+            row.amount_minor,
+            payment.fact.refunded_minor,
+            seenrefunds.plain(payment.refunds),
+            await earnings.refunds_booked_back(self.tx, self.order.id),
+        )
+        refunded_minor = row.refunded_minor
+        for step in steps:
+            await self._book_refund(row.id, step, refunded_minor)
+            refunded_minor = booked_after(refunded_minor, (step,))
+        if refunded_minor != row.refunded_minor:
+            await store.add_refunded(self.tx, row.id, refunded_minor - row.refunded_minor)
+            await self._add(refunded_minor=refunded_minor - row.refunded_minor)
+        await self._sync_dispute(row.id, refunded_minor, payment)
+
+    async def _book_refund(self, invoice_id: str, step: Step, before_minor: int) -> None:
+        now = self.stamp.now
+        if isinstance(step, RecordRefund):
+            await earnings.book_refund(self.tx, invoice_id, before_minor, step.amount_minor_delta, now)
+            return
+        await earnings.book_failed_refund(
+            self.tx, step.refund_id, invoice_id, before_minor, step.amount_minor, now
+        )
 
     async def _sync_dispute(self, invoice_id: str, gone_minor: int, payment: Checkout) -> None:
         earning, dispute = await earnings.get_earning(self.tx, invoice_id), payment.fact.dispute

@@ -329,7 +329,13 @@ async def _come_back(  # noqa: PLR0917 - what is booked
 ) -> None:
     await earnings.set_earning(tx, earning.id, paid_minor=earning.paid_minor - amount_minor)
     moved = chart.payout_reversed(
-        payout.id, payout.reversed_minor, payout.payee, amount_minor, debt_minor, payout.currency
+        payout.id,
+        payout.reversed_minor,
+        payout.payee,
+        amount_minor,
+        debt_minor,
+        payout.currency,
+        place=earning.state,
     )
     await _book(tx, earning, moved, now)
 

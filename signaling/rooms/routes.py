@@ -124,6 +124,7 @@ class RoomRoutes:
             "share_url": self._share_url(room.slug),
             "earnings": earnings_json(earned, room.currency),
             "checklist": self._checklist(room, card),
+            "owned": room.owner_id is not None,
         }
         return answer(body)
 

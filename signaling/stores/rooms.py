@@ -74,6 +74,14 @@ async def host_key_hash(tx: Transaction, room_id: str) -> str | None:
     return (await tx.execute(select(rooms.c.host_key_hash).where(rooms.c.id == room_id))).scalar()
 
 
+async def claim_room(tx: Transaction, room_id: str, user_id: str) -> bool:
+    """A room of nobody becomes this person's; false when it was somebody's."""
+    done = await tx.execute(
+        update(rooms).where(rooms.c.id == room_id, rooms.c.owner_id.is_(None)).values(owner_id=user_id)
+    )
+    return done.rowcount == 1
+
+
 async def replace_host_key(tx: Transaction, room_id: str, new_hash: str) -> None:
     """The caller has checked in this transaction whose room it is."""
     await tx.execute(update(rooms).where(rooms.c.id == room_id).values(host_key_hash=new_hash))

@@ -179,3 +179,41 @@ def test_a_host_without_the_host_link_goes_live_from_another_device(
     moves.end_code(stranger, "no_key")
     stranger.get_by_role("link", name="Sign in").last.click()
     page_state(stranger, "form")
+
+
+def test_what_was_bought_and_opened_before_signing_in_is_kept(
+    server: Server, person: NewPerson, look: Look
+) -> None:
+    ana, eve = person("Ana"), person("Eve")
+    for one in (ana, eve):
+        one.context.set_default_timeout(LONG_MS)
+    room = server.create_room()
+    moves.host_enters(ana, room)
+    order = server.buy(room, "Eve")
+    moves.step_out(ana.page)
+
+    moves.come_with(eve.page, order, server.url)
+    receipt = f"/orders/{order.id}"
+    eve.page.goto(f"{server.url}{receipt}")
+    expect(eve.page.get_by_role("heading", name="Receipt")).to_be_visible()
+    keep = eve.page.get_by_role("button", name="Keep it in my history")
+    expect(keep).to_have_count(0)  # nobody is signed in
+    sign_in(eve.page, server, "eve@example.org", receipt)
+    expect(keep).to_be_visible()
+    look(eve.page, "receipt-keep")
+    keep.click()
+    eve.page.locator("[data-keep]").get_by_role("link", name="Show").click()
+    page_state(eve.page, "ready")
+    expect(eve.page.locator(f"#my-purchases [data-order-id={order.id}]")).to_contain_text("€")
+    eve.page.goto(f"{server.url}{receipt}")
+    expect(eve.page.get_by_role("heading", name="Receipt")).to_be_visible()
+    expect(keep).to_have_count(0)  # it is theirs
+
+    studio = f"/host/{room.id}"
+    sign_in(ana.page, server, "ana4@example.org", studio)
+    moves.call_state(ana.page, "before")
+    look(ana.page, "studio-keep")
+    ana.page.get_by_role("button", name="Add to my rooms").click()
+    ana.page.locator("[data-keep]").get_by_role("link", name="Show").click()
+    page_state(ana.page, "ready")
+    expect(ana.page.locator(f"#my-rooms [data-room-id={room.id}]")).to_contain_text("1 purchase")

@@ -124,6 +124,12 @@ export const getPurchases = (before) => callAs("GET", `/api/me/orders${before ? 
 /** @param {string | null} before @returns {Promise<{rooms: OwnRoom[], next: string | null}>} */
 export const getOwnRooms = (before) => callAs("GET", `/api/me/rooms${before ? `?before=${enc(before)}` : ""}`);
 
+/** Takes what was bought without an account into one's history. @param {string} order_id @param {string} secret @returns {Promise<{order_id: string, owned: true}>} */
+export const keepOrder = (order_id, secret) => callAs("POST", "/api/me/orders", { body: { order_id }, secret });
+
+/** Takes a room that was opened without an account among one's own. @param {string} room_id @param {string} secret its host key @returns {Promise<{room_id: string, owned: true}>} */
+export const keepRoom = (room_id, secret) => callAs("POST", "/api/me/rooms", { body: { room_id }, secret });
+
 /** Signs out everywhere else. @returns {Promise<{ended: number}>} */
 export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 
@@ -160,7 +166,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 /** @typedef {{id: string, state: "waiting" | "active" | "used_up" | "refunded" | "disputed" | "revoked", granted_ms: number | null, used_ms: number, remaining_ms: number | null}} Pass */
 /**
  * @typedef {{order_id: string, state: string, room: {slug: string, title: string}, amount_minor: number, currency: string, seconds: number | null,
- *   checkout?: Checkout | null, failure?: any, pass?: Pass | null, refund?: any, waits?: boolean, funding?: string, use?: Use | null, subscription?: Subscription | null}} Order
+ *   checkout?: Checkout | null, failure?: any, pass?: Pass | null, refund?: any, waits?: boolean, funding?: string, owned?: boolean, use?: Use | null, subscription?: Subscription | null}} Order
  */
 /** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string}} NewRoom */
 /** @typedef {{id: string, slug: string, share_url: string, host_url: string, host_key: string}} CreatedRoom */

@@ -176,6 +176,25 @@ async def test_what_went_back_while_the_balance_was_short_is_not_sent(world: Wor
     await assert_all_is_well(world)
 
 
+async def test_what_could_not_be_sent_waits_with_the_dispute_that_came_meanwhile(
+    world: World, bank: Bank
+) -> None:
+    bank.fails = [RefusedByServiceError("balance_insufficient", "not yet")]
+    await world.buy()
+    await holding_time_passes(world)
+    session = (await world.one("orders"))["checkout_session_id"]
+    await world.control("dispute", session=session)
+    await world.settle_down()
+    world.later(3600)
+    await world.settle_down()
+    assert (await states(world), await balances(world)) == (["failed"], {"dispute_reserve": 1500})
+    await assert_all_is_well(world)
+    await world.control("dispute", session=session, action="won")
+    await world.settle_down()
+    assert (bank.sent_minor, await states(world), await balances(world)) == (1500, ["failed", "sent"], {})
+    await assert_all_is_well(world)
+
+
 async def test_an_account_that_was_restricted_meanwhile_gives_the_money_back_to_wait(
     world: World, bank: Bank
 ) -> None:

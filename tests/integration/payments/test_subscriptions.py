@@ -264,6 +264,43 @@ async def test_an_invoice_refunded_in_the_dashboard_is_booked_once(world: World)
     await assert_books_hold(world)
 
 
+async def test_a_refund_of_an_invoice_that_the_bank_sends_back_is_booked_back_once(world: World):
+    await add_room(world)
+    await subscribe(world)
+    await advance(world)
+    _, invoice = await world.rows("invoices")
+    for amount in (400, 300):
+        params = {"payment_intent": invoice["payment_intent_id"], "amount": amount}
+        made = await world.payments.ctx.service.refund(params, f"dashboard {amount}")
+        await world.settle_down()
+        assert (await world.one("orders"))["refunded_minor"] == amount
+        await world.control("fail_refund", refund=made.refund_id)
+        for _ in range(2):
+            await world.settle_down()
+            await subscribing.refresh(world.payments.ctx, invoice["subscription_id"])
+        assert [row["refunded_minor"] for row in await world.rows("invoices")] == [0, 0]
+        assert (await world.one("orders"))["refunded_minor"] == 0
+        assert [row["reversed_minor"] for row in await world.rows("earnings")] == [0, 0]
+        assert await world.problems() == []
+    assert await booked(world, "refund") == await booked(world, "unrefund") == 700
+    assert {row["state"] for row in await world.rows("refunds")} == {"failed"}
+
+
+async def test_a_refund_of_an_invoice_that_failed_before_it_was_heard_of_reads_the_same(world: World):
+    await add_room(world)
+    await subscribe(world)
+    invoice = await world.one("invoices")
+    for amount in (400, 200):
+        params = {"payment_intent": invoice["payment_intent_id"], "amount": amount}
+        made = await world.payments.ctx.service.refund(params, f"dashboard {amount}")
+        if amount == 400:
+            await world.control("fail_refund", refund=made.refund_id)
+    await world.settle_down()
+    assert (await world.one("invoices"))["refunded_minor"] == 200
+    assert (await booked(world, "refund"), await booked(world, "unrefund")) == (600, 400)
+    assert await world.problems() == []
+
+
 # --- one's own --------------------------------------------------------------------------------------------
 
 

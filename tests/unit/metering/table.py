@@ -289,7 +289,8 @@ class Table:
         paid, minor = self.payouts[name], self.minor(amount)
         sold, number = paid.sold, paid.reversals + 1
         debt = min(minor, sold.debt_minor)
-        if self.book(chart.payout_reversed(name, number, sold.sale.payee, minor, debt, self.code)):
+        payee, place = sold.sale.payee, sold.place
+        if self.book(chart.payout_reversed(name, number, payee, minor, debt, self.code, place=place)):
             paid.reversals, sold.debt_minor = number, sold.debt_minor - debt
             sold.left_minor += minor - debt
 

@@ -13,6 +13,7 @@ export const en = {
   share: "Share",
   optional: "optional",
   loading: "Loading",
+  show: "Show",
   unlimited: "unlimited",
 
   /** @type {Record<string, string>} What the API's codes mean to a person: what happened, and what to do now. */
@@ -63,6 +64,7 @@ export const en = {
     unknown_currency: "This currency is not offered here.",
     bad_tariff: "This price does not fit the room. Check the price and the lengths.",
     bad_host_key: "This host link is not valid. If a new one was made, use that.",
+    belongs_to_other: "This is kept in another account.",
     sign_in_required: "Sign in first.",
     bad_csrf: "You were signed in or out in another tab. Reload this page and try again.",
     bad_origin: "This request did not come from a page of this server. Reload the page and try again.",
@@ -332,6 +334,11 @@ export const en = {
 
   receipt: {
     title: "Receipt",
+    keepTitle: "Find it again",
+    /** @param {string} name */
+    keepText: (name) => `You bought this without an account. Keep it in the history of ${name}, and you find it on every device where you are signed in.`,
+    keep: "Keep it in my history",
+    kept: "It is in your history now.",
     checking: "Asking the payment service…",
     checkingText: "This takes a few seconds. You need not do anything.",
     sending: "Paid. Taking you to the room…",
