@@ -106,12 +106,17 @@ async def _sent(db: Database, bank: Bank) -> list[str]:
 
 
 async def _balance(db: Database, bank: Bank) -> list[str]:
-    """While a dispute is open, the bank has taken back for the time being what we have not booked yet."""
+    """While a dispute is open, the bank has taken back for the time being what we have not booked yet; what is asked to be
+    sent is booked already."""
     total = func.sum(balances.c.debits_minor - balances.c.credits_minor)
     query = select(balances.c.currency, total.label("minor")).group_by(balances.c.currency)
+    asked = select(payouts.c.currency, payouts.c.amount_minor).where(payouts.c.state == "asked")
     async with db.read() as tx:
         rows = (await tx.execute(query.where(balances.c.name == "stripe_clearing"))).all()
+        to_send = (await tx.execute(asked)).all()
     ours: Sums = Counter({(row.currency, "balance"): int(row.minor) for row in rows})
+    for row in to_send:
+        ours[row.currency, "balance"] += row.amount_minor
 
     def read(tx: Any) -> Sums:
         found: Sums = Counter()

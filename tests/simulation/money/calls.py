@@ -35,7 +35,7 @@ class Calls:
         self, db: Database, clock: Clock, random_bytes: RandomBytes, notices: Notices, run_id: str
     ) -> None:
         self._db, self._clock, self._run_id = db, clock, run_id
-        self.door = Door(clock, self._on_media)
+        self.door: Any = Door(clock, self._on_media)
         books = Books("sandbox", ACCOUNT)
         opening = Opening(db, clock, random_bytes, books, anyone_may_open=False)
         tokens = Tokens("sandbox", clock, random_bytes)
@@ -45,7 +45,7 @@ class Calls:
             clock,
             random_bytes,
             notices,
-            door=self.door,  # type: ignore[arg-type] - what rooms ask of it is there
+            door=self.door,
             joining=joining,
             config=RoomsConfig((), ()),
             run_id=run_id,
@@ -57,7 +57,7 @@ class Calls:
             self.rooms.runner,
             clock,
             run_id=run_id,
-            lost=self.rooms.run_lost,  # type: ignore[arg-type]
+            lost=self.rooms.run_lost,
         )
         self._passes: dict[str, str] = {}  # by participant
 

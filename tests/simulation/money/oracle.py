@@ -8,6 +8,7 @@ from sqlalchemy import select
 from metering.funding import price_of_use
 from metering.money import currency
 from metering.tariff import Metered, Wallet, parse_tariff
+from signaling.payments.transfers import SHORT
 from signaling.stores.checks import run_checks
 from signaling.stores.database import Database
 from signaling.stores.orders import BY_USE
@@ -46,17 +47,19 @@ async def broken(db: Database) -> list[str]:
 
 
 async def unfinished(db: Database, bank: Bank) -> list[str]:
-    """What is still to be done, by us or between us and the bank."""
+    """What is still to be done, by us or between us and the bank. Where credits were given for nothing, what they paid for
+    cannot be sent before the platform has put in money of its own."""
+    short = select(payouts.c.id).where(payouts.c.state == "asked", payouts.c.failure.in_(SHORT))
     queries = {
         "event": select(inbox.c.event_id).where(inbox.c.state == "received"),
-        "outbox": select(outbox.c.id).where(outbox.c.state == "waiting"),
+        "outbox": select(outbox.c.id).where(outbox.c.state == "waiting", outbox.c.subject_id.not_in(short)),
         "call": select(stripe_calls.c.idempotency_key).where(
             stripe_calls.c.state.in_(["pending", "unknown"]), stripe_calls.c.operation.not_in(ASKED_AGAIN)
         ),
         "order": select(orders.c.id).where(orders.c.state.not_in(FINAL)),
         "stay": select(passes.c.id).where(passes.c.funding.in_(BY_USE), ~passes.c.settled),
         "window": select(windows.c.id).where(windows.c.state.in_(["asked", "action", "held", "settling"])),
-        "payout": select(payouts.c.id).where(payouts.c.state == "asked"),
+        "payout": select(payouts.c.id).where(payouts.c.state == "asked", payouts.c.id.not_in(short)),
         "refund": select(refunds.c.id).where(refunds.c.state.in_(["asked", "pending"])),
         "top-up unasked": select(wallets.c.user_id).where(wallets.c.auto_order_id.is_not(None)),
     }

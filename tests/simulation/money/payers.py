@@ -21,7 +21,7 @@ def _orders_of(room: Json) -> str:
 class Payer(Person):
     """Buys in one room after the other; some are signed in."""
 
-    cards = CARDS
+    cards: tuple[str, ...] = CARDS
 
     async def live(self) -> None:
         await self.waits(5, 30, 150)

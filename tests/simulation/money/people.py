@@ -39,15 +39,19 @@ class Person:
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
         if self.user_id is not None:
             headers[server.PERSON] = self.user_id
-        said = {"json": body or {}} if method in {"POST", "PUT"} else {}
+        said = (body or {}) if method in {"POST", "PUT"} else None
         try:
             async with self.town.http.request(
-                method, url, headers=headers, timeout=PATIENCE, **said
+                method, url, json=said, headers=headers, timeout=PATIENCE
             ) as answer:
                 return answer.status, await answer.json(content_type=None)
         except LOST as error:
             self.town.tell(f"{self.name}: no answer to {url.rpartition('/')[2]}: {type(error).__name__}")
             return 0, {}
+
+    async def live(self) -> None:
+        """What this one does all day, until it is over."""
+        raise NotImplementedError
 
     async def waits(self, *seconds: float) -> None:
         await asyncio.sleep(self.chance.choice(seconds) * self.chance.random())
