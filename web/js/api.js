@@ -115,7 +115,7 @@ export const getSessions = () => callAs("GET", "/api/me/sessions");
  */
 /**
  * @typedef {{id: string, slug: string, title: string, state: string, live: boolean, created_at: string, share_url: string,
- *   earnings: {gross: Money, refunded: Money, payers: number}}} OwnRoom
+ *   earnings: {gross: Money, refunded: Money, net: Money, payers: number}}} OwnRoom
  */
 
 /** @param {string | null} before @returns {Promise<{orders: Purchase[], next: string | null}>} */
@@ -138,7 +138,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 /** @typedef {{mode: string, sandbox: boolean, room_creation: string, checkout_ui: string, publishable_key: string | null, currencies: CurrencyRule[]}} Config */
 /** @typedef {{kind: "entrance", price_minor: number, currency: string, seconds: number | null, free_seconds?: number}} EntranceTariff */
 /** @typedef {{kind: "per_minute", rate_minor_per_min: number, currency: string, presets_s: number[], free_seconds?: number}} PerMinuteTariff */
-/** @typedef {{kind: "metered", rate_minor_per_min: number, currency: string, window_s: number, max_seconds?: number}} MeteredTariff */
+/** @typedef {{kind: "metered", rate_minor_per_min: number, currency: string, window_s: number, max_seconds?: number, minimum?: "waive_first" | "charge"}} MeteredTariff */
 /** @typedef {{kind: "wallet", rate_minor_per_min: number, currency: string, max_seconds?: number}} WalletTariff */
 /** @typedef {{kind: "subscription", price_minor: number, currency: string, interval: "month" | "year", trial_days: number}} SubscriptionTariff */
 /** @typedef {{kind: "free", currency: string, seconds: number | null}} FreeTariff */

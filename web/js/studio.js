@@ -19,7 +19,7 @@ import { en } from "./strings/en.js";
 
 /** @typedef {import("./callview.js").Overlay} Overlay */
 /** @typedef {import("./protocol.js").Ended} Ended */
-/** @typedef {{gross: any, refunded: any, payers: number}} Earnings */
+/** @typedef {{gross: any, refunded: any, net: any, payers: number}} Earnings */
 /** @typedef {{card: import("./api.js").Card, share_url: string, earnings: Earnings, checklist: {code: string, message: string}[], owned: boolean}} HostRoom */
 
 class Studio {
@@ -207,11 +207,13 @@ class Studio {
     this.earnings = earnings;
     const { currency } = this.room.card;
     const live = this.client.connection.state === "connected";
-    const refunded = money(earnings.refunded, currency);
+    const [gross, refunded, net] = [earnings.gross, earnings.refunded, earnings.net].map((one) => money(one, currency));
+    const fees = { amount_minor: gross.amount_minor - refunded.amount_minor - net.amount_minor, currency };
     replace(byId("top-meter"), h("div", { class: "earned" },
       live ? badge("live", text.live) : badge("", text.notLive),
       h("dl", { class: "earned__sum" }, h("dt", { class: "small muted" }, text.earnings),
-        h("dd", { class: "earned__amount numbers", dataset: { earnings: "gross" } }, formatMoney(money(earnings.gross, currency)),
+        h("dd", { class: "earned__amount numbers", dataset: { earnings: "net" } }, formatMoney(net),
+          fees.amount_minor > 0 && h("span", { class: "small muted" }, ` ${text.earningsFees(formatMoney(gross), formatMoney(fees))}`),
           refunded.amount_minor > 0 && h("span", { class: "small muted" }, ` ${text.earningsRefunded(formatMoney(refunded))}`)))));
   }
 
@@ -236,10 +238,11 @@ class Studio {
     this.view.panel.close();
     this.view.refresh();
     this.drawTop();
-    const known = { ...callText.ended, ...text.ended };
+    const signedOut = ended.code === "bad_host_key" && !this.byLink;
+    const known = { ...callText.ended, ...text.ended, ...(signedOut ? { bad_host_key: text.signedOut } : {}) };
     const [title, note] = /** @type {Record<string, string[]>} */ (known)[ended.code] ?? callText.ended.unknown;
     const closed = ended.code === "host_ended" || ended.code === "room_closed";
-    const next = closed ? linkButton(text.newRoom, "/", { kind: "primary", icon: "plus" })
+    const next = signedOut ? signInLink() : closed ? linkButton(text.newRoom, "/", { kind: "primary", icon: "plus" })
       : button(ended.code === "replaced" ? callText.useHere : text.goLiveAgain, { kind: "primary", icon: "play", onClick: () => { hideEnding(); this.again(); } });
     showEnding({ title, note, code: ended.code, facts: endingFacts({ code: ended.code, refund: ended.refund }), actions: [next] });
   }
@@ -291,10 +294,11 @@ async function openRoom(roomId, key) {
   return { room: await getHostRoom(roomId, null), by: null };
 }
 
+const signInLink = () => linkButton(text.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right" });
+
 async function noKey() {
   const me = await whoAmI().catch(() => null);
-  const signIn = linkButton(text.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right" });
-  cannot(text.noKeyTitle, me ? text.notYours : text.noKey, "no_key", me ? [] : [signIn]);
+  cannot(text.noKeyTitle, me ? text.notYours : text.noKey, "no_key", me ? [] : [signInLink()]);
 }
 
 async function main() {
