@@ -7,7 +7,7 @@ only until that second.
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select, update
 
 from metering.orders import Dispute, Mode, OrderSnapshot, OrderState
 from signaling.ids import secret_matches
@@ -167,8 +167,13 @@ async def insert_order(tx: Transaction, order: Order) -> bool:
     return await insert_once(tx, orders, asdict(order) | {"state": order.state.value})
 
 
+# Made once: to spell so many columns out costs more than to fetch them.
+_BY_ID = select(*_COLUMNS).where(orders.c.id == bindparam("key"))
+_BY_CHECKOUT = select(*_COLUMNS).where(orders.c.checkout_session_id == bindparam("key"))
+
+
 async def get_order(tx: Transaction, order_id: str) -> Order | None:
-    row = (await tx.execute(select(*_COLUMNS).where(orders.c.id == order_id))).first()
+    row = (await tx.execute(_BY_ID, {"key": order_id})).first()
     return None if row is None else _order(row)
 
 
@@ -185,8 +190,8 @@ async def update_order(tx: Transaction, order_id: str, **values: Any) -> None:
 
 
 async def find_by_checkout(tx: Transaction, checkout_session_id: str) -> Order | None:
-    found = await _all(tx, select(*_COLUMNS).where(orders.c.checkout_session_id == checkout_session_id))
-    return found[0] if found else None
+    row = (await tx.execute(_BY_CHECKOUT, {"key": checkout_session_id})).first()
+    return None if row is None else _order(row)
 
 
 async def find_by_payment_intent(tx: Transaction, payment_intent_id: str) -> Order | None:
