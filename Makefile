@@ -1,4 +1,4 @@
-.PHONY: run test slow check browser simulate kill bench-media bench-meter bench-money bench-lossy bench-first-frame soak certs clean install install-test system-test compiler
+.PHONY: run test slow check browser simulate kill bench-media bench-floor bench-meter bench-money bench-lossy bench-first-frame soak certs clean install install-test system-test compiler
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -38,6 +38,10 @@ kill: install-test system-test
 # As root with Debian's janus and ethtool: Tollroom and Janus in turn, in network namespaces. Else Tollroom alone on loopback.
 bench-media: install-test
 	$(PY) -m bench.media $(BENCH)
+
+# As root: what the kernel alone takes to send what bench-media has sent; half a minute for each number of viewers.
+bench-floor: install-test
+	$(PY) -m bench.floor $(BENCH)
 
 # As root: the whole server and two browsers in network namespaces with a bad line between them; eight minutes.
 bench-lossy: install-test system-test

@@ -167,6 +167,9 @@ def complete_tariff(said: Mapping[str, Any], figures: Figures) -> dict[str, Any]
     is_endless = "seconds" in tariff and tariff["seconds"] is None
     if kind in _MAY_BE_FREE and not is_endless and "free_seconds" not in tariff and free_seconds:
         tariff["free_seconds"] = free_seconds
+    minimum = figures.get("minimum")
+    if kind == "metered" and "minimum" not in tariff and minimum != DEFAULTS["minimum"]:
+        tariff["minimum"] = minimum
     return tariff
 
 

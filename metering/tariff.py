@@ -30,6 +30,7 @@ MAX_FREE_S = 3600
 MAX_TRIAL_DAYS = 90
 
 Interval = Literal["month", "year"]
+Minimum = Literal["waive_first", "charge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,15 @@ class PerMinute:
 @dataclass(frozen=True, slots=True)
 class Metered:
     """Pay what was used: the card is asked to hold the price of `window_s` at a time, and charged once at the end.
-    `max_seconds`: the longest one call can get."""
+    `max_seconds`: the longest one call can get. `minimum`: what becomes of a call below the smallest charge (`charge`:
+    it costs that much; `waive_first`: nothing, once a day for each card)."""
 
     rate_minor_per_min: int
     currency: str
     window_s: int = WINDOW_S
     max_seconds: int | None = None
     free_seconds: int = 0
+    minimum: Minimum = "waive_first"
     kind: Literal["metered"] = "metered"
 
     def to_json(self) -> dict[str, Any]:
@@ -89,7 +92,8 @@ class Metered:
             "rate_minor_per_min": self.rate_minor_per_min,
             "currency": self.currency,
             "window_s": self.window_s,
-        } | _given(max_seconds=self.max_seconds, free_seconds=self.free_seconds)
+            **_given(max_seconds=self.max_seconds, free_seconds=self.free_seconds),
+        } | ({} if self.minimum == "waive_first" else {"minimum": self.minimum})
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +207,17 @@ def _parse_per_minute(obj: dict[str, Any]) -> PerMinute:
 
 
 def _parse_metered(obj: dict[str, Any]) -> Metered:
-    _only(obj, {"kind", "rate_minor_per_min", "currency", "window_s", "max_seconds", "free_seconds"})
+    known = {"kind", "rate_minor_per_min", "currency", "window_s", "max_seconds", "free_seconds", "minimum"}
+    _only(obj, known)
     code = currency(obj.get("currency")).code
     longest = _longest(obj)
     window_s = _seconds(obj.get("window_s", min(WINDOW_S, longest or WINDOW_S)), "window_s")
     if longest is not None and window_s > longest:
         raise BadTariffError("window_s is longer than max_seconds")
-    tariff = Metered(_amount(obj, "rate_minor_per_min"), code, window_s, longest, _free_seconds(obj))
+    minimum = next((word for word in get_args(Minimum) if word == obj.get("minimum", "waive_first")), None)
+    if minimum is None:
+        raise BadTariffError(f"minimum is {' or '.join(get_args(Minimum))}")
+    tariff = Metered(_amount(obj, "rate_minor_per_min"), code, window_s, longest, _free_seconds(obj), minimum)
     choices(tariff)  # refuses a window that cannot be held
     rest_s = (longest or 0) % window_s
     if rest_s:  # the last window of a long call is a hold of its own

@@ -44,6 +44,7 @@ from signaling.payments.stripe import StripePayments
 from signaling.payments.subscriptionroutes import SubscriptionRoutes
 from signaling.payments.walletroutes import WalletRoutes
 from signaling.people import signin
+from signaling.people.claiming import Claiming
 from signaling.people.erasing import Retention
 from signaling.people.history import History
 from signaling.people.mailbox import Mailbox
@@ -166,7 +167,14 @@ def _parts(
         settings.database_path.parent.mkdir(parents=True, exist_ok=True)
     run_id = new_id("run", random_bytes)
     db, notices, books = Database(settings.database_url), Notices(), Books(settings.mode, settings.account)
-    opening = Opening(db, clock, random_bytes, books, anyone_may_open=settings.rooms_are_open)
+    opening = Opening(
+        db,
+        clock,
+        random_bytes,
+        books,
+        anyone_may_open=settings.rooms_are_open,
+        can_sign_in=_can_sign_in(settings),
+    )
     tokens = Tokens(settings.mode, clock, random_bytes)
     joining = Joining(db, clock, random_bytes, opening, books=books, tokens=tokens, run_id=run_id)
 
@@ -327,6 +335,11 @@ def _people(
     return PeopleParts(sessions, sign_in, mailer, post)
 
 
+def _can_sign_in(settings: Settings) -> bool:
+    """Links are mailed, or shown by the sandbox."""
+    return settings.sandbox or settings.smtp_url is not None
+
+
 def _mailer(settings: Settings) -> Mailer | None:
     if settings.smtp_url is not None:
         return SmtpMailer(smtp_server(settings.smtp_url.get_secret_value()), sender(settings.mail_from))
@@ -362,7 +375,7 @@ def _page_facts(settings: Settings) -> PageFacts:
         _provider(settings),
         settings.stripe_publishable_key,
         "open" if settings.rooms_are_open else "invitation",
-        sign_in=settings.sandbox or settings.smtp_url is not None,
+        sign_in=_can_sign_in(settings),
         mailbox=settings.sandbox and settings.smtp_url is None,
     )
 
@@ -385,7 +398,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
         parts.db,
         parts.opening,
         parts.cards,
-        Editing(parts.db, parts.clock, parts.notices),
+        Editing(parts.db, parts.clock, parts.notices, can_sign_in=_can_sign_in(settings)),
         limiter=parts.limiter,
         facts=facts,
         trusted=trusted,
@@ -440,6 +453,7 @@ def _people_routes(parts: Parts) -> list[web.RouteDef]:
     ).routes()
     settings = parts.settings
     routes += History(parts.db, people.sessions, settings.mode, settings.account, settings.origin).routes()
+    routes += Claiming(parts.db, people.sessions, parts.notices, parts.limiter).routes()
     return [*routes, people.mailer.route()] if isinstance(people.mailer, Mailbox) else routes
 
 

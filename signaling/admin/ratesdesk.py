@@ -23,9 +23,6 @@ from signaling.stores.rooms import Room
 log = structlog.get_logger()
 
 Json = dict[str, Any]
-# Read and kept by the rules of rates, and without effect anywhere yet: nobody may set them.
-WITHOUT_EFFECT = frozenset({"minimum", "automatic_tax"})
-SETTABLE = tuple(name for name in FIGURES if name not in WITHOUT_EFFECT)
 
 
 class NewFigures(BaseModel):
@@ -69,12 +66,9 @@ def _unknown() -> ApiError:
 def _read(said: Mapping[str, Any]) -> Json:
     """Raises ApiError 422 `bad_rates`, `unknown_currency`."""
     try:
-        figures = parse_figures(said)
+        return parse_figures(said)
     except RefusedError as error:
         raise ApiError(422, error.code, str(error), field="figures") from None
-    if idle := sorted(WITHOUT_EFFECT & set(figures)):
-        raise ApiError(422, "bad_rates", f"not in use here yet: {', '.join(idle)}", field="figures")
-    return figures
 
 
 class RatesDesk:
@@ -96,8 +90,8 @@ class RatesDesk:
         rows.sort(key=lambda row: (-SCOPES.index(row.scope), row.subject))
         return {
             "places": [_row(row) | {"label": labels.get(row.subject)} for row in rows],
-            "figures": list(SETTABLE),
-            "defaults": {name: value for name, value in DEFAULTS.items() if name in SETTABLE},
+            "figures": list(FIGURES),
+            "defaults": dict(DEFAULTS),
         }
 
     async def place(self, at: At) -> Json:
@@ -183,7 +177,7 @@ class RatesDesk:
         row = await rates.rates_at(tx, self._books, "room", room.id)
         figures = {} if row is None else row.figures
         mine = {name: value for name, value in figures.items() if name in HOST_FIGURES}
-        may = [name for name in SETTABLE if name in HOST_FIGURES]
+        may = [name for name in FIGURES if name in HOST_FIGURES]
         return {"figures": mine, "may_set": may, "holds": await _holds(tx, room)}
 
     async def _require(self, tx: Transaction, at: At) -> None:
@@ -217,7 +211,7 @@ def _row(row: RatesRow) -> Json:
 async def _holds(tx: Transaction, room: Room) -> Json:
     """Figure by figure: what holds in the room, and where it was said (`product`: nowhere)."""
     figures = await rates.figures_of_room(tx, room)
-    names = [name for name in SETTABLE if figures.get(name) is not None]
+    names = [name for name in FIGURES if figures.get(name) is not None]
     return {
         name: {"value": figures.get(name), "from": figures.origins.get(name, "product")} for name in names
     } | {"currency": {"value": room.currency, "from": "room"}}

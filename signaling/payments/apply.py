@@ -140,6 +140,7 @@ class Application:
         if order.funding == "metered":
             await self._open_first_window(pass_, granted_before_ms)
         elif order.funding != "subscription":  # whose invoices are the sales
+            self._values["tax_minor"] = self._checkout.tax_minor
             await self._book_sale()
         extends = order.extends_pass_id is not None
         self.notices.append(
@@ -161,7 +162,8 @@ class Application:
         intent = self._checkout.intent
         charge_id = None if intent is None or intent.charge is None else intent.charge.charge_id
         kept = await about(self._tx, self._order, self._stamp.holding_days, charge_id)
-        await earnings.book_sale(self._tx, sale_of_order(self._order), kept, self._stamp.now)
+        sold = replace(self._order, tax_minor=self._checkout.tax_minor)
+        await earnings.book_sale(self._tx, sale_of_order(sold), kept, self._stamp.now)
 
     async def _open_first_window(self, pass_: passes.Pass, begins_ms: int) -> None:
         """The hold that the Checkout Session made; charged when the stay is settled, booked when it is charged."""

@@ -5,6 +5,7 @@ A purchase may have been paid in several payments (windows of use); a refund of 
 payment first. What the bank sends back (`refund.failed`) is asked for again under a new id, a bounded number of times.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from metering.errors import RefusedError
 from metering.policies import Amount, Sale, Seconds, Wanted, refund_minor
 from signaling.notices import Notice, PassChanged
 from signaling.payments import attempts, walletrefunds
+from signaling.payments.attempts import Errand
 from signaling.payments.context import Context
 from signaling.payments.errors import ImpossibleError, LaterError
 from signaling.payments.port import PaymentService, RefundFact, RefusedByServiceError
@@ -210,28 +212,37 @@ async def _begin(tx: Transaction, refund: refunds.Refund, intent_id: str, now_s:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class _Asking(Errand[RefundFact]):
     """One refund as an errand."""
 
     operation: ClassVar[str] = OPERATION
     service: PaymentService
     refund_id: str
 
+    @property
+    def subject_id(self) -> str:
+        return self.refund_id
+
     async def make(self, params: dict[str, Any], key: str) -> RefundFact:
         return await self.service.refund(params, key)
 
-    async def find(self, call: refunds.StripeCall) -> RefundFact | None:
-        return await self.service.find_refund(str(call.params["payment_intent"]), self.refund_id)
+    async def find(self, first: refunds.StripeCall) -> Sequence[RefundFact]:
+        found = await self.service.find_refund(str(first.params["payment_intent"]), self.refund_id)
+        return () if found is None else (found,)
 
     def id_of(self, made: RefundFact) -> str:
         return made.refund_id
 
-    async def done(self, tx: Transaction, made: RefundFact) -> None:
+    async def done(self, tx: Transaction, made: RefundFact, _now: earnings.Now) -> Sequence[Notice]:
         state: refunds.RefundState = "succeeded" if made.status == "succeeded" else "asked"
         await refunds.set_refund(tx, self.refund_id, state, made.refund_id)
+        return ()
 
-    async def refused(self, tx: Transaction, _error: RefusedByServiceError) -> None:
+    async def refused(
+        self, tx: Transaction, _error: RefusedByServiceError, _now: earnings.Now
+    ) -> Sequence[Notice]:
         await refunds.set_refund(tx, self.refund_id, "failed", None)
+        return ()
 
 
 async def _ask(ctx: Context, order: Order, call: refunds.StripeCall) -> None:

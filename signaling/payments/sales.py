@@ -9,13 +9,13 @@ from signaling.stores.windows import Window
 
 
 def sale_of_order(order: Order) -> Sale:
-    """Of an order that was bought whole."""
+    """Of an order that was bought whole. Tax goes first: the platform's fee is at most what it leaves."""
     return Sale(
         sale_id=order.id,
         payee=_payee(order),
         amount_minor=order.amount_minor,
         currency=order.currency,
-        fee_minor=order.fee_minor,
+        fee_minor=min(order.fee_minor, order.amount_minor - order.tax_minor),
         tax_minor=order.tax_minor,
     )
 

@@ -119,6 +119,7 @@ async def order_view(tx: Transaction, settings: PaymentsSettings, order: Order) 
         "seconds": order.seconds,
         "waits": order.waits,
         "funding": order.funding,
+        "owned": order.user_id is not None,
     }
     optional = {
         "checkout": checkout_view(settings, order),

@@ -27,7 +27,9 @@ def of_use(order: Order) -> str:
         f"{rate} per minute: you pay what you use.",
         f"Your bank is asked to hold {held} for up to {length(order.seconds or 0)}.",
         "What you do not use is released when you leave.",
-        f"A call below {least} is free, once a day with the same card; after that it costs {least}.",
+        f"A call below {least} costs {least}."
+        if tariff.minimum == "charge"
+        else f"A call below {least} is free, once a day with the same card; after that it costs {least}.",
     ]
     if order.goes_on:
         said.append("You agreed to further holds of this kind while the call goes on.")

@@ -60,6 +60,7 @@ class History:
             "earnings": {
                 "gross": {"amount_minor": earned.gross_minor, "currency": room.currency},
                 "refunded": {"amount_minor": earned.refunded_minor, "currency": room.currency},
+                "net": {"amount_minor": earned.net_minor, "currency": room.currency},
                 "payers": earned.payers,
             },
         }

@@ -11,7 +11,7 @@ from signaling.hosting import Caller
 from signaling.http import Line, Prose
 from signaling.notices import Notices, RoomChanged
 from signaling.rooms.opening import Books, figures_for, read_capacity
-from signaling.rooms.tariffs import read_tariff
+from signaling.rooms.tariffs import read_tariff, require_sign_in
 from signaling.stores import rooms as store
 from signaling.stores.database import Database, Transaction
 
@@ -46,10 +46,11 @@ class RoomEdit(BaseModel):
 class Editing:
     """Changes rooms. What was ordered before keeps the price and the terms that it was ordered with."""
 
-    def __init__(self, db: Database, clock: Clock, notices: Notices) -> None:
+    def __init__(self, db: Database, clock: Clock, notices: Notices, *, can_sign_in: bool = True) -> None:
         self._db = db
         self._clock = clock
         self._notices = notices
+        self._can_sign_in = can_sign_in
 
     async def edit(self, room_id: str, who: Caller, body: RoomEdit) -> None:
         """Raises ApiError 403 `bad_host_key`; 409 `room_closed`, `currency_fixed`; 422 as when opening a room."""
@@ -74,11 +75,13 @@ class Editing:
             # Other terms are another version of them.
             values["terms_version"] = rfc3339(self._clock.wall_s()) if values["terms_url"] else None
         if "tariff" in changes or "max_seconds" in changes:
-            values |= await _priced(tx, room, changes)
+            values |= await _priced(tx, room, changes, can_sign_in=self._can_sign_in)
         return values
 
 
-async def _priced(tx: Transaction, room: store.Room, changes: Mapping[str, Any]) -> dict[str, Any]:
+async def _priced(
+    tx: Transaction, room: store.Room, changes: Mapping[str, Any], *, can_sign_in: bool
+) -> dict[str, Any]:
     """The tariff and currency. Raises ApiError 409 `currency_fixed`; 422 as when opening a room."""
     wanted = changes.get("tariff", room.tariff)
     if not wanted.get("currency"):
@@ -87,6 +90,8 @@ async def _priced(tx: Transaction, room: store.Room, changes: Mapping[str, Any])
         tx, Books(room.mode, room.account), wanted, room_id=room.id, owner_id=room.owner_id
     )
     said = read_tariff(wanted, changes.get("max_seconds", room.max_seconds), figures)
+    if "tariff" in changes:
+        require_sign_in(said.tariff, can_sign_in=can_sign_in)
     if said.tariff.currency != room.currency:
         if room.sold:
             raise ApiError(

@@ -12,7 +12,7 @@ from signaling.errors import ApiError
 from signaling.hosting import Caller
 from signaling.http import Line, Prose
 from signaling.ids import RandomBytes, new_id, new_secret, new_slug, secret_hash
-from signaling.rooms.tariffs import Said, read_tariff
+from signaling.rooms.tariffs import Said, read_tariff, require_sign_in
 from signaling.stores import invitations, people, rates
 from signaling.stores import rooms as store
 from signaling.stores.database import Database, Transaction
@@ -84,13 +84,21 @@ class Opening:
     """Makes rooms and turns host keys."""
 
     def __init__(
-        self, db: Database, clock: Clock, random_bytes: RandomBytes, books: Books, *, anyone_may_open: bool
+        self,
+        db: Database,
+        clock: Clock,
+        random_bytes: RandomBytes,
+        books: Books,
+        *,
+        anyone_may_open: bool,
+        can_sign_in: bool = True,
     ) -> None:
         self._db = db
         self._clock = clock
         self._random_bytes = random_bytes
         self._books = books
         self._anyone_may_open = anyone_may_open
+        self._can_sign_in = can_sign_in
 
     async def open_room(self, body: NewRoom, invitation: str | None, owner_id: str | None = None) -> Opened:
         """`owner_id`: the signed-in person who earns here; None: the operator. Raises ApiError 401 `invitation_required`, 403 `invitation_used`, 422."""
@@ -105,6 +113,7 @@ class Opening:
                 await people.becomes_host(tx, owner_id)
             figures = await figures_for(tx, self._books, body.tariff, owner_id=owner_id)
             said = read_tariff(body.tariff, body.max_seconds, figures)
+            require_sign_in(said.tariff, can_sign_in=self._can_sign_in)
             await store.insert_room(tx, self._row(opened, body, said, capacity) | {"owner_id": owner_id})
 
         await self._db.write(work)

@@ -673,6 +673,7 @@ class Rooms:
             {"amount_minor": earned.gross_minor, "currency": currency},
             {"amount_minor": earned.refunded_minor, "currency": currency},
             earned.payers,
+            {"amount_minor": earned.net_minor, "currency": currency},
         )
         if room.host is not None:
             room.host.send(message)

@@ -6,7 +6,7 @@ from typing import Any
 
 from metering.errors import RefusedError
 from metering.rates import Figures, bounded, complete_tariff, is_blank
-from metering.tariff import Entrance, Free, PerMinute, Tariff, choices, parse_tariff
+from metering.tariff import Entrance, Free, PerMinute, Subscription, Tariff, Wallet, choices, parse_tariff
 from signaling.errors import ApiError
 
 REFUSALS = {"below_minimum", "unknown_currency", "no_rate"}
@@ -35,6 +35,13 @@ def read_tariff(said: Mapping[str, Any], max_seconds: int | None, figures: Figur
     if max_seconds is not None and _sold_s(tariff) > max_seconds:
         raise ApiError(422, "invalid", "the length is over the longest that may be sold", field="max_seconds")
     return Said(tariff, _stored(said, tariff))
+
+
+def require_sign_in(tariff: Tariff, *, can_sign_in: bool) -> None:
+    """Raises ApiError 422 `mail_off` for a room that only people who are signed in can pay for, where nobody can sign in."""
+    if isinstance(tariff, Wallet | Subscription) and not can_sign_in:
+        message = "this server sends no mail, so nobody can sign in to pay in this way: its operator has to set SMTP_URL"
+        raise ApiError(422, "mail_off", message, field="tariff")
 
 
 def _stored(said: Mapping[str, Any], tariff: Tariff) -> dict[str, Any]:

@@ -372,6 +372,7 @@ class Earnings:
     gross: MoneyJson
     refunded: MoneyJson
     payers: int
+    net: MoneyJson
 
 
 @dataclass(frozen=True, slots=True)

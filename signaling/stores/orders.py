@@ -189,6 +189,24 @@ async def update_order(tx: Transaction, order_id: str, **values: Any) -> None:
     await tx.execute(update(orders).where(orders.c.id == order_id).values(**values))
 
 
+async def claim_order(tx: Transaction, order_id: str, user_id: str) -> bool:
+    """An order of nobody becomes this person's, with the pass that it granted; false when it was somebody's."""
+    done = await tx.execute(
+        update(orders).where(orders.c.id == order_id, orders.c.user_id.is_(None)).values(user_id=user_id)
+    )
+    of_nobody = and_(passes.c.order_id == order_id, passes.c.user_id.is_(None))
+    await tx.execute(update(passes).where(of_nobody).values(user_id=user_id))
+    return done.rowcount == 1
+
+
+async def give_payee(tx: Transaction, room_id: str, payee: str) -> None:
+    """Whoever gets what is booked from now on of a room that had no owner. What was booked stays whose it was."""
+    of_room = or_(orders.c.payee.is_(None), orders.c.payee == room_id)
+    unsettled_use = and_(orders.c.funding.in_(BY_USE), orders.c.charged_minor.is_(None))
+    to_come = or_(~orders.c.granted, unsettled_use, orders.c.funding == "subscription")
+    await tx.execute(update(orders).where(orders.c.room_id == room_id, of_room, to_come).values(payee=payee))
+
+
 async def find_by_checkout(tx: Transaction, checkout_session_id: str) -> Order | None:
     row = (await tx.execute(_BY_CHECKOUT, {"key": checkout_session_id})).first()
     return None if row is None else _order(row)

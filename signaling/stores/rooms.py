@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping, and_, bindparam, case, exists, func, or_, select, update
 
 from signaling.stores.database import Transaction
+from signaling.stores.schema import earnings as sales
 from signaling.stores.schema import invoices, orders, passes, rooms, runs, subscriptions
 
 
@@ -78,6 +79,14 @@ async def host_key_hash(tx: Transaction, room_id: str) -> str | None:
     return (await tx.execute(select(rooms.c.host_key_hash).where(rooms.c.id == room_id))).scalar()
 
 
+async def claim_room(tx: Transaction, room_id: str, user_id: str) -> bool:
+    """A room of nobody becomes this person's; false when it was somebody's."""
+    done = await tx.execute(
+        update(rooms).where(rooms.c.id == room_id, rooms.c.owner_id.is_(None)).values(owner_id=user_id)
+    )
+    return done.rowcount == 1
+
+
 async def replace_host_key(tx: Transaction, room_id: str, new_hash: str) -> None:
     """The caller has checked in this transaction whose room it is."""
     await tx.execute(update(rooms).where(rooms.c.id == room_id).values(host_key_hash=new_hash))
@@ -145,11 +154,18 @@ async def usable_passes(tx: Transaction, room_id: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Earnings:
-    """What came in for one room, what went back (refunds and lost disputes), and how many passes were sold."""
+    """What came in for one room, what went back (refunds and lost disputes), how many passes were sold, and what of the rest
+    is kept for the platform and for tax."""
 
     gross_minor: int
     refunded_minor: int
     payers: int
+    fees_minor: int = 0
+
+    @property
+    def net_minor(self) -> int:
+        """The host's."""
+        return self.gross_minor - self.refunded_minor - self.fees_minor
 
 
 async def earnings(tx: Transaction, room_id: str) -> Earnings:
@@ -172,4 +188,11 @@ async def earnings(tx: Transaction, room_id: str) -> Earnings:
         func.count().filter(orders.c.extends_pass_id.is_(None)),
     ).where(orders.c.room_id == room_id, orders.c.granted)
     gross, refunded, payers = (await tx.execute(query)).one()
-    return Earnings(int(gross), int(refunded), int(payers))
+    booked = select(
+        func.coalesce(func.sum(sales.c.gross_minor - sales.c.net_minor), 0),
+        func.coalesce(func.sum(sales.c.reversed_minor), 0),
+    ).where(sales.c.room_id == room_id)
+    kept, reversed_minor = (await tx.execute(booked)).one()
+    # Of what went back, what the host does not bear is the fee's and tax's part.
+    fees_minor = max(0, int(kept) - max(0, int(refunded) - int(reversed_minor)))
+    return Earnings(int(gross), int(refunded), int(payers), fees_minor)

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.browser import moves
-from tests.browser.conftest import NewPerson
+from tests.browser.conftest import NewPerson, NewServer
 from tests.browser.look import Look
 from tests.browser.people import wait_until
 from tests.browser.server import Server
@@ -179,3 +179,96 @@ def test_a_host_without_the_host_link_goes_live_from_another_device(
     moves.end_code(stranger, "no_key")
     stranger.get_by_role("link", name="Sign in").last.click()
     page_state(stranger, "form")
+
+
+def test_what_was_bought_and_opened_before_signing_in_is_kept(
+    server: Server, person: NewPerson, look: Look
+) -> None:
+    ana, eve = person("Ana"), person("Eve")
+    for one in (ana, eve):
+        one.context.set_default_timeout(LONG_MS)
+    room = server.create_room()
+    moves.host_enters(ana, room)
+    order = server.buy(room, "Eve")
+    moves.step_out(ana.page)
+
+    moves.come_with(eve.page, order, server.url)
+    receipt = f"/orders/{order.id}"
+    eve.page.goto(f"{server.url}{receipt}")
+    expect(eve.page.get_by_role("heading", name="Receipt")).to_be_visible()
+    keep = eve.page.get_by_role("button", name="Keep it in my history")
+    expect(keep).to_have_count(0)  # nobody is signed in
+    sign_in(eve.page, server, "eve@example.org", receipt)
+    expect(keep).to_be_visible()
+    look(eve.page, "receipt-keep")
+    keep.click()
+    eve.page.locator("[data-keep]").get_by_role("link", name="Show").click()
+    page_state(eve.page, "ready")
+    expect(eve.page.locator(f"#my-purchases [data-order-id={order.id}]")).to_contain_text("€")
+    eve.page.goto(f"{server.url}{receipt}")
+    expect(eve.page.get_by_role("heading", name="Receipt")).to_be_visible()
+    expect(keep).to_have_count(0)  # it is theirs
+
+    studio = f"/host/{room.id}"
+    sign_in(ana.page, server, "ana4@example.org", studio)
+    moves.call_state(ana.page, "before")
+    look(ana.page, "studio-keep")
+    ana.page.get_by_role("button", name="Add to my rooms").click()
+    ana.page.locator("[data-keep]").get_by_role("link", name="Show").click()
+    page_state(ana.page, "ready")
+    expect(ana.page.locator(f"#my-rooms [data-room-id={room.id}]")).to_contain_text("1 purchase")
+
+
+def test_a_new_host_link_closes_the_old_one_and_a_signed_out_host_is_told(
+    own_server: NewServer, person: NewPerson, look: Look
+) -> None:
+    server = own_server()
+    ana, other = person("Ana"), person("Other")
+    for one in (ana, other):
+        one.context.set_default_timeout(LONG_MS)
+    page = ana.page
+    sign_in(page, server, "ana5@example.org", "/")
+    moves.fill_room_form(page)
+    page.get_by_role("radio", name="Pay for use").check(force=True)
+    expect(page.get_by_label("Free minutes at first")).to_be_hidden()
+    page.get_by_role("radio", name="Entrance").check(force=True)
+    page.get_by_label("Free minutes at first").fill("61")
+    page.get_by_label("Your name").focus()
+    expect(page.locator("#free_minutes-error")).to_have_text("Whole minutes, from 0 to 60.")
+    expect(page.locator("#enter")).to_be_disabled()
+    page.get_by_label("Free minutes at first").fill("5")
+    look(page, "landing-free-minutes")
+    page.get_by_role("button", name="Enter the room").click()
+    old_url = page.locator("#host-url").input_value()
+    share_url = page.locator("#share-url").input_value()
+    card = server.call("GET", share_url.removeprefix(server.url).replace("/r/", "/api/rooms/"))
+    assert card["tariff"]["free_seconds"] == 300
+
+    page.goto(f"{server.url}/me/rooms")
+    page_state(page, "ready")
+    page.get_by_role("button", name="New host link").click()
+    look(page, "me-rooms-new-link", schemes=("light",))
+    page.get_by_role("button", name="Make a new one").click()
+    made = page.get_by_role("dialog").get_by_label("Host link")
+    expect(made).to_have_value(re.compile(r"/host/.*#key="))
+    new_url = made.input_value()
+    assert new_url != old_url
+    other.page.goto(old_url)
+    moves.end_code(other.page, "bad_host_key")
+    other.page.goto("about:blank")  # the same page with another fragment would not be loaded again
+    other.page.goto(new_url)
+    moves.call_state(other.page, "before")
+
+    # Live as the signed-in owner; the session ends elsewhere, then the line breaks for longer than a resume lasts.
+    page.get_by_role("button", name="Close").last.click()
+    page.get_by_role("link", name="Open studio").click()
+    moves.call_state(page, "before")
+    moves.go_live(page)
+    ana.context.clear_cookies(name="tollroom_session")
+    server.kill9()
+    server.start()  # it knows no key to resume with
+    moves.end_code(page, "bad_host_key", LONG_MS)
+    expect(page.get_by_role("heading", name="You were signed out")).to_be_visible()
+    look(page, "studio-signed-out", schemes=("dark",))
+    page.get_by_role("link", name="Sign in").last.click()
+    page_state(page, "form")

@@ -23,12 +23,26 @@ def set_for_everyone(page: Page, server: Server, look: Look) -> None:
     page.get_by_label("Lengths to choose from").fill("15, 30")
     page.get_by_label("Percent of the price").fill("10")
     page.get_by_label("The guest pays it on top").select_option("yes")
+    page.get_by_label("Packages: price").fill("10.00 = 11.00; 25")
+    page.get_by_label("Tell the payer from this balance on").fill("3.00")
+    page.get_by_label("Stripe computes the tax").select_option("yes")
     page.get_by_label("Web address of the terms").fill(f"{server.url}/terms")
     page.get_by_label("Version of the terms").fill("2026-1")
     look(page, "admin-rates")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#rates .admin__line", has_text="Everyone")).to_contain_text("€1.00")
+    everyone = page.locator("#rates .admin__line", has_text="Everyone")
+    for said in ("€1.00", "10.00 = 11.00; 25.00", "balance on: €3.00", "paid in advance: Yes"):
+        expect(everyone).to_contain_text(said)
     look(page, "admin-places")
+
+
+def credits_are_sold_as_set(page: Page, server: Server) -> None:
+    """What the operator said is what a person's page offers."""
+    wallet = page.request.get(f"{server.url}/api/me/wallets/eur").json()
+    assert [(one["price_minor"], one["credit_minor"]) for one in wallet["packages"]] == [
+        (1000, 1100),
+        (2500, 2500),
+    ]
 
 
 def set_for_room(page: Page, room: Room) -> None:
@@ -88,6 +102,7 @@ def test_an_operator_sets_rates_and_codes_and_a_payer_meets_them(
     expect(page.get_by_text("Nothing is set yet.")).to_be_visible()
     look(page, "admin-empty")
     set_for_everyone(page, server, look)
+    credits_are_sold_as_set(page, server)
     # A room that leaves its price open takes it from there, unless something is said for it.
     room = server.create_room(title="Open talk", tariff={"kind": "per_minute"})
     set_for_room(page, room)
@@ -95,6 +110,10 @@ def test_an_operator_sets_rates_and_codes_and_a_payer_meets_them(
     look(page, "admin-codes")
     moves.host_enters(ana, room)
     pay_with_code(bo.page, room, server)
+    # The host sees what is theirs, and why it is less.
+    expect(ana.page.locator("[data-earnings=net]")).to_contain_text("€15.00")
+    expect(ana.page.locator("[data-earnings=net]")).to_contain_text("of €16.50 paid, less €1.50 of fees")
+    look(ana.page, "studio-fees", schemes=("dark",))
     # An ended code is refused, and what is taken back says nothing any more.
     page.get_by_role("button", name="End: HALF-OFF").click()
     page.get_by_role("button", name="End it").click()

@@ -115,7 +115,7 @@ export const getSessions = () => callAs("GET", "/api/me/sessions");
  */
 /**
  * @typedef {{id: string, slug: string, title: string, state: string, live: boolean, created_at: string, share_url: string,
- *   earnings: {gross: Money, refunded: Money, payers: number}}} OwnRoom
+ *   earnings: {gross: Money, refunded: Money, net: Money, payers: number}}} OwnRoom
  */
 
 /** @param {string | null} before @returns {Promise<{orders: Purchase[], next: string | null}>} */
@@ -123,6 +123,12 @@ export const getPurchases = (before) => callAs("GET", `/api/me/orders${before ? 
 
 /** @param {string | null} before @returns {Promise<{rooms: OwnRoom[], next: string | null}>} */
 export const getOwnRooms = (before) => callAs("GET", `/api/me/rooms${before ? `?before=${enc(before)}` : ""}`);
+
+/** Takes what was bought without an account into one's history. @param {string} order_id @param {string} secret @returns {Promise<{order_id: string, owned: true}>} */
+export const keepOrder = (order_id, secret) => callAs("POST", "/api/me/orders", { body: { order_id }, secret });
+
+/** Takes a room that was opened without an account among one's own. @param {string} room_id @param {string} secret its host key @returns {Promise<{room_id: string, owned: true}>} */
+export const keepRoom = (room_id, secret) => callAs("POST", "/api/me/rooms", { body: { room_id }, secret });
 
 /** Signs out everywhere else. @returns {Promise<{ended: number}>} */
 export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
@@ -132,7 +138,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 /** @typedef {{mode: string, sandbox: boolean, room_creation: string, checkout_ui: string, publishable_key: string | null, currencies: CurrencyRule[]}} Config */
 /** @typedef {{kind: "entrance", price_minor: number, currency: string, seconds: number | null, free_seconds?: number}} EntranceTariff */
 /** @typedef {{kind: "per_minute", rate_minor_per_min: number, currency: string, presets_s: number[], free_seconds?: number}} PerMinuteTariff */
-/** @typedef {{kind: "metered", rate_minor_per_min: number, currency: string, window_s: number, max_seconds?: number}} MeteredTariff */
+/** @typedef {{kind: "metered", rate_minor_per_min: number, currency: string, window_s: number, max_seconds?: number, minimum?: "waive_first" | "charge"}} MeteredTariff */
 /** @typedef {{kind: "wallet", rate_minor_per_min: number, currency: string, max_seconds?: number}} WalletTariff */
 /** @typedef {{kind: "subscription", price_minor: number, currency: string, interval: "month" | "year", trial_days: number}} SubscriptionTariff */
 /** @typedef {{kind: "free", currency: string, seconds: number | null}} FreeTariff */
@@ -160,7 +166,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 /** @typedef {{id: string, state: "waiting" | "active" | "used_up" | "refunded" | "disputed" | "revoked", granted_ms: number | null, used_ms: number, remaining_ms: number | null}} Pass */
 /**
  * @typedef {{order_id: string, state: string, room: {slug: string, title: string}, amount_minor: number, currency: string, seconds: number | null,
- *   checkout?: Checkout | null, failure?: any, pass?: Pass | null, refund?: any, waits?: boolean, funding?: string, use?: Use | null, subscription?: Subscription | null}} Order
+ *   checkout?: Checkout | null, failure?: any, pass?: Pass | null, refund?: any, waits?: boolean, funding?: string, owned?: boolean, use?: Use | null, subscription?: Subscription | null}} Order
  */
 /** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string}} NewRoom */
 /** @typedef {{id: string, slug: string, share_url: string, host_url: string, host_key: string}} CreatedRoom */

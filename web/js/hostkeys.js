@@ -13,6 +13,15 @@ export function hostKey(roomId, given) {
   }
 }
 
+/** It opens nothing any more. @param {string} roomId */
+export function forgetHostKey(roomId) {
+  try {
+    localStorage.removeItem(KEY + roomId);
+  } catch {
+    // Nothing was kept either.
+  }
+}
+
 /** @param {string} roomId */
 export function rememberLive(roomId) {
   try {

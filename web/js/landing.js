@@ -6,7 +6,7 @@ import { createRoom, getConfig, qrUrl } from "./api.js";
 import { currencyName, formatLength, formatMoney, initial } from "./format.js";
 import { factLines, priceLines, stateBadges } from "./offer.js";
 import { takeFragment } from "./orders.js";
-import { readRoomForm } from "./roomform.js";
+import { MAY_BE_FREE, readRoomForm } from "./roomform.js";
 import { en, errorText } from "./strings/en.js";
 
 /** @typedef {import("./api.js").Config} Config */
@@ -48,7 +48,7 @@ function readForm() {
     kind, title: text("title"), description: text("description"), host_name: text("host_name"), price: text("price"),
     minutes: text("entrance_minutes"), presets: new FormData(form).getAll("preset_minutes").map(String),
     other: text(kind === "per_minute" ? "preset_other" : "entrance_other"),
-    window: text("window_minutes"), interval: text("interval"), trial: text("trial_days"),
+    window: text("window_minutes"), free: text("free_minutes"), interval: text("interval"), trial: text("trial_days"),
     privacy: /** @type {RoomForm["privacy"]} */ (text("privacy")), capacity: text("capacity"), terms_url: text("terms_url"),
   };
 }
@@ -82,6 +82,8 @@ function showKind({ kind, minutes, privacy }) {
   byId("entrance-length").hidden = kind !== "entrance" && kind !== "free";
   for (const one of ["per_minute", "metered", "subscription"]) byId(`${one}-length`).hidden = kind !== one;
   byId("price-field").hidden = kind === "free";
+  const free = document.getElementById("free-field"); // only where people can sign in
+  if (free) free.hidden = !MAY_BE_FREE.has(kind);
   byId("entrance-other").hidden = minutes !== "other";
   byId("price-label").textContent = t.priceLabels[kind];
   const price = /** @type {HTMLInputElement} */ (byId("price"));
@@ -117,7 +119,7 @@ function showExamples() {
   byId("example-subscription").textContent = t.subscriptionExample(money(samplePrice("subscription")));
 }
 
-const PROBLEM_FIELDS = ["price", "lengths", "capacity", "terms_url"];
+const PROBLEM_FIELDS = ["price", "lengths", "capacity", "terms_url", ...(document.getElementById("free_minutes") ? ["free_minutes"] : [])];
 
 function showProblems() {
   for (const name of PROBLEM_FIELDS) {
@@ -280,7 +282,7 @@ function copyLine(id, link, label, copyLabel, copied) {
 form.addEventListener("input", update);
 form.addEventListener("focusout", ({ target }) => {
   const { id = "", name = "" } = /** @type {HTMLInputElement} */ (target);
-  touched.add(/minutes|other/.test(name) ? "lengths" : id);
+  touched.add(/(entrance|preset|window)_/.test(name) ? "lengths" : id);
   showProblems();
 });
 form.addEventListener("change", ({ target }) => { if (/** @type {HTMLInputElement} */ (target).name === "kind") touched.delete("price"); });

@@ -74,7 +74,7 @@ export class OrderForm {
     const longer = !tariff.max_seconds || tariff.max_seconds > tariff.window_s;
     return h("section", { class: "use-note stack stack--tight", "aria-labelledby": "use-title" },
       h("h3", { class: "field__label", id: "use-title" }, t.useTitle),
-      h("ul", { class: "use-note__lines" }, [t.useHold(price, length), t.useCharge, smallest_charge && t.useLeast(formatMoney(smallest_charge))]
+      h("ul", { class: "use-note__lines" }, [t.useHold(price, length), t.useCharge, smallest_charge && (tariff.minimum === "charge" ? t.useLeastAlways : t.useLeast)(formatMoney(smallest_charge))]
         .map((line) => line && h("li", null, line))),
       longer && h("label", { class: "check" }, this.goesOn, h("span", null, t.goesOn(price))),
       longer && h("p", { class: "field__help" }, t.useEnd(length)));

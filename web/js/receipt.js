@@ -1,8 +1,9 @@
 /** The receipt, which is also the way back from payment and the door for "continue on another device". */
 
 import { banner, button, byId, h, linkButton, replace, badge, setBusy } from "./dom.js";
+import { keepPanel } from "./keeping.js";
 import { icon } from "./icons.js";
-import { getCard, getReceipt, makeLink, mayBeSignedIn, orderStreamKey, refreshOrder, setWait } from "./api.js";
+import { getCard, getReceipt, keepOrder, makeLink, mayBeSignedIn, orderStreamKey, refreshOrder, setWait, whoAmI } from "./api.js";
 import { isUnserved, isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
 import { formatClock, formatDateTime, formatLength, formatMoney, formatShortDateTime, formatTime, formatUsed, wholeParts } from "./format.js";
 import { deviceLink } from "./otherdevice.js";
@@ -54,7 +55,8 @@ async function open(secret, { arrived, returning }) {
   const card = order.room.slug ? await getCard(order.room.slug).catch(() => null) : null;
   if (returning && card && goOn(order, card)) return;
   const receipt = /** @type {Receipt} */ (await getReceipt(order_id, secret));
-  new ReceiptPage(secret, order, receipt, card, arrived).render();
+  const me = await whoAmI().catch(() => null);
+  new ReceiptPage({ secret, order, receipt, card, arrived, me }).render();
 }
 
 /** The order once the payment service has answered; on the way back it is given some seconds. @param {string | null} secret @param {boolean} wait @returns {Promise<Order>} */
@@ -107,19 +109,30 @@ function showRefusal(error) {
 }
 
 class ReceiptPage {
-  /** @param {string | null} secret @param {Order} order @param {Receipt} receipt @param {Card | null} card @param {boolean} arrived by a link for another device */
-  constructor(secret, order, receipt, card, arrived) {
+  /**
+   * `arrived`: by a link for another device; `me`: who is signed in.
+   * @param {{secret: string | null, order: Order, receipt: Receipt, card: Card | null, arrived: boolean, me: import("./api.js").Me | null}} found
+   */
+  constructor({ secret, order, receipt, card, arrived, me }) {
     this.secret = secret;
     this.order = order;
     this.receipt = receipt;
     this.card = card;
     this.arrived = arrived;
+    this.keep = this.#keep(me);
   }
 
   render() {
     byId("main").dataset.orderState = this.order.state;
     document.title = `${t.title} · ${this.receipt.room.title}`;
-    replace(root, this.#notice(), this.#doors(), this.#paper(), this.#device(), this.#player());
+    replace(root, this.#notice(), this.#doors(), this.#paper(), this.keep, this.#device(), this.#player());
+  }
+
+  /** Bought without an account, and somebody is signed in now. @param {import("./api.js").Me | null} me */
+  #keep(me) {
+    const { secret } = this;
+    if (!me || !secret || this.order.owned !== false || !this.receipt.paid_at) return null;
+    return keepPanel({ title: t.keepTitle, text: t.keepText(me.name), action: t.keep, done: t.kept, href: "/me" }, () => keepOrder(order_id, secret));
   }
 
   #notice() {

@@ -8,9 +8,9 @@ import { en } from "./strings/en.js";
 /** @typedef {import("./api.js").Tariff} Tariff */
 /**
  * The form as typed. Lengths are minutes as text; `presets` those ticked, `other` the one typed beside them, `window` what is held
- * at a time; `interval` and `trial` are a subscription's.
+ * at a time; `free` minutes before time is bought; `interval` and `trial` are a subscription's.
  * @typedef {{title: string, description: string, host_name: string, kind: "entrance" | "per_minute" | "unlimited" | "metered" | "wallet" | "subscription" | "free",
- *   price: string, minutes: string, presets: string[], other: string, window: string, interval: string, trial: string, privacy: "confidential" | "conference", capacity: string, terms_url: string}} RoomForm
+ *   price: string, minutes: string, presets: string[], other: string, window: string, free: string, interval: string, trial: string, privacy: "confidential" | "conference", capacity: string, terms_url: string}} RoomForm
  */
 /** @typedef {{room: NewRoom | null, tariff: Tariff | null, missing: string[], problems: Record<string, string>}} Reading
  *   `room` only when nothing is missing or wrong; `problems` by field */
@@ -18,6 +18,9 @@ import { en } from "./strings/en.js";
 export const AMOUNT_MAX_MINOR = 99_999_999;
 const MINUTES_MAX = 1440;
 const TRIAL_DAYS_MAX = 90;
+const FREE_MINUTES_MAX = 60;
+/** Sold in time, some of which may be free at first. @type {Set<RoomForm["kind"]>} */
+export const MAY_BE_FREE = new Set(["entrance", "per_minute"]);
 /** Sold by the minute: the price is a rate, which may be below what one card payment can be. @type {Set<RoomForm["kind"]>} */
 const RATES = new Set(["per_minute", "metered", "wallet"]);
 const CAPACITY_MAX = { confidential: 11, conference: 1000 };
@@ -41,15 +44,26 @@ function readTariff(form, rule, missing, problems) {
   const timed = form.kind === "entrance" || form.kind === "per_minute" || form.kind === "free";
   const minor = form.kind === "free" ? 0 : readPrice(form.price, rule, !RATES.has(form.kind), missing, problems);
   const lengths = timed ? readLengths(form, missing, problems) : [];
+  const free = readFree(form, missing, problems);
   if (minor === null || (timed && lengths.length === 0)) return null;
   if (form.kind === "free") return { kind: "free", currency, seconds: lengths[0] };
   if (form.kind === "metered") return readMetered(form, minor, rule, missing, problems);
   if (form.kind === "wallet") return { kind: "wallet", rate_minor_per_min: minor, currency };
   if (form.kind === "subscription") return readSubscription(form, minor, currency, missing, problems);
   if (form.kind === "unlimited") return { kind: "entrance", price_minor: minor, currency, seconds: null };
-  if (form.kind === "entrance") return { kind: "entrance", price_minor: minor, currency, seconds: lengths[0] };
+  if (form.kind === "entrance") return { kind: "entrance", price_minor: minor, currency, seconds: lengths[0], ...free };
   checkPresets(lengths[0], minor, rule, missing, problems);
-  return { kind: "per_minute", rate_minor_per_min: minor, currency, presets_s: lengths };
+  return { kind: "per_minute", rate_minor_per_min: minor, currency, presets_s: lengths, ...free };
+}
+
+/** @param {RoomForm} form @param {string[]} missing @param {Record<string, string>} problems @returns {{free_seconds?: number}} */
+function readFree({ kind, free }, missing, problems) {
+  const text = free.trim();
+  if (!MAY_BE_FREE.has(kind) || !text || text === "0") return {};
+  if (/^\d+$/.test(text) && Number(text) <= FREE_MINUTES_MAX) return { free_seconds: Number(text) * 60 };
+  problems.free_minutes = en.landing.freeRange(FREE_MINUTES_MAX);
+  missing.push("free_minutes");
+  return {};
 }
 
 /** @param {RoomForm} form @param {number} rate @param {CurrencyRule} rule @param {string[]} missing @param {Record<string, string>} problems @returns {Tariff} */

@@ -2,7 +2,7 @@
 
 import { badge, button, byId, copyBox, h, linkButton, openDialog, replace } from "./dom.js";
 import { icon } from "./icons.js";
-import { getHostRoom, hostToken, mayBeSignedIn, qrUrl, roomStreamKey, whoAmI } from "./api.js";
+import { getHostRoom, hostToken, keepRoom, mayBeSignedIn, qrUrl, roomStreamKey, whoAmI } from "./api.js";
 import { takeFragment } from "./orders.js";
 import { devicePreview } from "./devices.js";
 import { formatMoney } from "./format.js";
@@ -11,6 +11,7 @@ import { LocalMedia } from "./localmedia.js";
 import { CallView, endingFacts, hideEnding, showEnding } from "./callview.js";
 import { Control } from "./controls.js";
 import { Roster, choices } from "./roster.js";
+import { keepPanel } from "./keeping.js";
 import { streamPanel } from "./streamkey.js";
 import { forget, hostKey, rememberLive, wasLive } from "./hostkeys.js";
 import { call as callText, studio as text } from "./strings/call.en.js";
@@ -18,13 +19,15 @@ import { en } from "./strings/en.js";
 
 /** @typedef {import("./callview.js").Overlay} Overlay */
 /** @typedef {import("./protocol.js").Ended} Ended */
-/** @typedef {{gross: any, refunded: any, payers: number}} Earnings */
-/** @typedef {{card: import("./api.js").Card, share_url: string, earnings: Earnings, checklist: {code: string, message: string}[]}} HostRoom */
+/** @typedef {{gross: any, refunded: any, net: any, payers: number}} Earnings */
+/** @typedef {{card: import("./api.js").Card, share_url: string, earnings: Earnings, checklist: {code: string, message: string}[], owned: boolean}} HostRoom */
 
 class Studio {
-  /** @param {string} roomId @param {string | null} key null: it is the signed-in owner who hosts @param {HostRoom} room */
-  constructor(roomId, key, room) {
+  /** @param {string} roomId @param {string | null} key null: it is the signed-in owner who hosts @param {HostRoom} room @param {import("./api.js").Me | null} me who is signed in */
+  constructor(roomId, key, room, me) {
     this.roomId = roomId;
+    this.key = key;
+    this.me = me;
     this.room = room;
     this.byLink = key !== null;
     /** @type {Ended|null} */
@@ -86,7 +89,7 @@ class Studio {
         h("h1", null, back ? text.backTitle : text.beforeTitle(this.room.card.title)), back && h("p", { class: "large muted" }, text.back)),
       h("div", { class: "prelive__preview" }, this.holder),
       h("div", { class: "prelive__side stack" }, h("div", { class: "prelive__go stack stack--tight" }, this.go, this.why), this.checklist(), h("hr"), sharePanel(this.room), this.encoderPanel(),
-        this.byLink && h("p", { class: "small muted prelive__key" }, icon("key"), h("span", null, text.privateKey))));
+        this.keepPanel(), this.byLink && h("p", { class: "small muted prelive__key" }, icon("key"), h("span", null, text.privateKey))));
     document.getElementById("prelive")?.remove();
     byId("main").append(before);
     this.preview.open();
@@ -95,6 +98,17 @@ class Studio {
   /** A preview was released when the host went live, so that each time before is a new one. */
   makePreview() {
     return devicePreview(this.holder, { onChange: (stream) => this.ready(stream) });
+  }
+
+  /** A room that was opened without an account, and somebody with the host link is signed in now. */
+  keepPanel() {
+    const { key, me, room } = this;
+    if (!key || !me || room.owned) return null;
+    const take = async () => {
+      await keepRoom(this.roomId, key);
+      room.owned = true;
+    };
+    return keepPanel({ title: text.keepTitle, text: text.keepText(me.name), action: text.keep, done: text.kept, href: "/me/rooms" }, take);
   }
 
   /** Going live from an encoder: then this page needs no camera of its own. */
@@ -193,11 +207,13 @@ class Studio {
     this.earnings = earnings;
     const { currency } = this.room.card;
     const live = this.client.connection.state === "connected";
-    const refunded = money(earnings.refunded, currency);
+    const [gross, refunded, net] = [earnings.gross, earnings.refunded, earnings.net].map((one) => money(one, currency));
+    const fees = { amount_minor: gross.amount_minor - refunded.amount_minor - net.amount_minor, currency };
     replace(byId("top-meter"), h("div", { class: "earned" },
       live ? badge("live", text.live) : badge("", text.notLive),
       h("dl", { class: "earned__sum" }, h("dt", { class: "small muted" }, text.earnings),
-        h("dd", { class: "earned__amount numbers", dataset: { earnings: "gross" } }, formatMoney(money(earnings.gross, currency)),
+        h("dd", { class: "earned__amount numbers", dataset: { earnings: "net" } }, formatMoney(net),
+          fees.amount_minor > 0 && h("span", { class: "small muted" }, ` ${text.earningsFees(formatMoney(gross), formatMoney(fees))}`),
           refunded.amount_minor > 0 && h("span", { class: "small muted" }, ` ${text.earningsRefunded(formatMoney(refunded))}`)))));
   }
 
@@ -222,10 +238,11 @@ class Studio {
     this.view.panel.close();
     this.view.refresh();
     this.drawTop();
-    const known = { ...callText.ended, ...text.ended };
+    const signedOut = ended.code === "bad_host_key" && !this.byLink;
+    const known = { ...callText.ended, ...text.ended, ...(signedOut ? { bad_host_key: text.signedOut } : {}) };
     const [title, note] = /** @type {Record<string, string[]>} */ (known)[ended.code] ?? callText.ended.unknown;
     const closed = ended.code === "host_ended" || ended.code === "room_closed";
-    const next = closed ? linkButton(text.newRoom, "/", { kind: "primary", icon: "plus" })
+    const next = signedOut ? signInLink() : closed ? linkButton(text.newRoom, "/", { kind: "primary", icon: "plus" })
       : button(ended.code === "replaced" ? callText.useHere : text.goLiveAgain, { kind: "primary", icon: "play", onClick: () => { hideEnding(); this.again(); } });
     showEnding({ title, note, code: ended.code, facts: endingFacts({ code: ended.code, refund: ended.refund }), actions: [next] });
   }
@@ -277,10 +294,11 @@ async function openRoom(roomId, key) {
   return { room: await getHostRoom(roomId, null), by: null };
 }
 
+const signInLink = () => linkButton(text.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right" });
+
 async function noKey() {
   const me = await whoAmI().catch(() => null);
-  const signIn = linkButton(text.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right" });
-  cannot(text.noKeyTitle, me ? text.notYours : text.noKey, "no_key", me ? [] : [signIn]);
+  cannot(text.noKeyTitle, me ? text.notYours : text.noKey, "no_key", me ? [] : [signInLink()]);
 }
 
 async function main() {
@@ -292,7 +310,7 @@ async function main() {
     document.title = `${room.card.title} · ${text.title}`;
     byId("room-title").textContent = room.card.title;
     if (room.card.state === "closed") return cannot(text.ended.room_closed[0], text.ended.room_closed[1], "room_closed", [linkButton(text.newRoom, "/", { kind: "primary" })]);
-    new Studio(roomId, by, room).prepare();
+    new Studio(roomId, by, room, await whoAmI().catch(() => null)).prepare();
   } catch (error) {
     if (!key && /** @type {import("./api.js").ApiError} */ (error).code === "bad_host_key") return noKey();
     failed(/** @type {import("./api.js").ApiError} */ (error));

@@ -192,7 +192,7 @@ async def test_figures_that_cannot_be_are_refused_and_nothing_changes(office: Of
         ({"fee_percent_bp": 10_001}, "bad_rates"),
         ({"fee_on_top": 1}, "bad_rates"),
         ({"terms_url": "javascript:alert(1)"}, "bad_rates"),
-        ({"automatic_tax": True}, "bad_rates"),
+        ({"automatic_tax": "yes"}, "bad_rates"),
     ]
     for figures, code in wrong:
         with pytest.raises(RefusedError, match=f"422 {code}"):

@@ -4,6 +4,7 @@ import pytest
 
 from signaling.notices import OrderPaid, PassChanged
 from signaling.stores import outbox
+from signaling.stores.rates import BooksOf, RatesRow, clear_rates, set_rates
 
 from .usage import METERED, caller
 from .world import World
@@ -168,6 +169,23 @@ async def test_a_series_of_short_calls_is_not_free(talk: World):
         await ana.calls(29)
         charged.append((await ana.use())["charged_minor"])
     assert charged == [0, 50, 50, 50]
+    await talk.assert_books_agree()
+
+
+async def test_where_the_rates_say_so_no_call_is_free_and_that_is_said_before(talk: World):
+    row = RatesRow("default", "", {"minimum": "charge"}, talk.now_text())
+    await talk.db.write(lambda tx: set_rates(tx, BooksOf("sandbox", "sandbox"), row))
+    ana = await caller(talk)
+    (call,) = await talk.rows("stripe_calls")
+    said = call["params"]["line_items"][0]["price_data"]["product_data"]["description"]
+    assert "below 0.50 EUR costs 0.50 EUR." in said
+    # What was said holds, whatever the rates say when the call is over.
+    await talk.db.write(lambda tx: clear_rates(tx, BooksOf("sandbox", "sandbox"), "default", ""))
+    await ana.calls(20)
+    assert (await ana.use())["charged_minor"] == 50
+    nobody = await caller(talk)
+    await nobody.calls(0)
+    assert (await nobody.use())["charged_minor"] == 0
     await talk.assert_books_agree()
 
 

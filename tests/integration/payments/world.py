@@ -87,7 +87,8 @@ class Customer:
 
 
 class World:
-    def __init__(self, tmp_path: Path, http: aiohttp.ClientSession) -> None:
+    def __init__(self, tmp_path: Path, http: aiohttp.ClientSession, database_url: str | None = None) -> None:
+        self.database_url = database_url or f"sqlite:///{tmp_path}/tollroom.db"
         self.clock = InventedClock()
         self.http = http
         self.tmp_path = tmp_path
@@ -130,7 +131,7 @@ class World:
 
     def boot(self, **settings: Any) -> None:
         """Our server starts (again) on the same files."""
-        self.db = Database(f"sqlite:///{self.tmp_path}/tollroom.db")
+        self.db = Database(self.database_url)
         service = StripePayments(
             SECRET_KEY,
             http=self.http,
@@ -361,9 +362,10 @@ class World:
 
 
 @asynccontextmanager
-async def build_world(tmp_path: Path) -> AsyncIterator[World]:
+async def build_world(tmp_path: Path, database_url: str | None = None) -> AsyncIterator[World]:
+    """`database_url`: SQLite in that folder unless said otherwise."""
     async with aiohttp.ClientSession() as http:
-        world = World(tmp_path, http)
+        world = World(tmp_path, http, database_url)
         await world.open()
         try:
             yield world

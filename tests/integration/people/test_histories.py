@@ -83,6 +83,7 @@ async def test_rooms_come_with_what_was_sold_in_them(app: App) -> None:
     assert first["earnings"] == {
         "gross": {"amount_minor": 1500, "currency": "eur"},
         "refunded": {"amount_minor": 500, "currency": "eur"},
+        "net": {"amount_minor": 1000, "currency": "eur"},
         "payers": 1,
     }
 

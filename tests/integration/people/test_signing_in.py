@@ -12,6 +12,9 @@ from signaling.stores.schema import login_links, orders, outbox, rooms, user_ses
 from tests.integration.harness import ROOM, App, running_app
 from tests.integration.people.visitor import Visitor
 
+WALLET = {"kind": "wallet", "rate_minor_per_min": 100, "currency": "eur"}
+SUBSCRIPTION = {"kind": "subscription", "price_minor": 900, "currency": "eur", "interval": "month"}
+
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[App]:
@@ -192,8 +195,19 @@ async def test_without_a_mail_server_a_public_server_lets_nobody_in_and_says_so(
         "stripe_publishable_key": "pk_test_x",
         "stripe_webhook_secret": "whsec_x",
     }
-    async with running_app(tmp_path, media_workers=0, **keys) as app, Visitor(app) as ana:
+    async with (
+        running_app(tmp_path, media_workers=0, room_creation="open", **keys) as app,
+        Visitor(app) as ana,
+    ):
         assert await ana.call("POST", "/api/signin", {"email": "a@b.c"}) == (503, "mail_off")
+        for needs_people in (WALLET, SUBSCRIPTION):
+            refused = await ana.call("POST", "/api/rooms", ROOM | {"tariff": needs_people})
+            assert refused == (422, "mail_off")
+        status, room = await ana.call("POST", "/api/rooms", ROOM)
+        assert status == 201
+        path, key = f"/api/host/rooms/{room['id']}", f"Bearer {room['host_key']}"
+        assert await ana.call("PATCH", path, {"tariff": WALLET}, Authorization=key) == (422, "mail_off")
+        assert (await ana.call("PATCH", path, {"title": "Other"}, Authorization=key))[0] == 200
         assert (await ana.call("GET", "/healthz"))[1]["mail"] == "off"
         assert (await ana.call("GET", "/api/config"))[1]["sign_in"] is False
         async with ana.http.get(f"{app.url}/sandbox/mail") as response:

@@ -138,6 +138,7 @@ async def test_a_host_key_opens_its_room_alone_and_can_be_changed(tmp_path: Path
         assert seen["card"]["slug"] == room.slug
         assert seen["earnings"] == {
             "gross": {"amount_minor": 0, "currency": "eur"},
+            "net": {"amount_minor": 0, "currency": "eur"},
             "refunded": {"amount_minor": 0, "currency": "eur"},
             "payers": 0,
         }

@@ -15,6 +15,7 @@ from metering.rates import (
     parse_figures,
     resolve,
 )
+from metering.tariff import Metered, parse_tariff
 
 
 def refused(said: object) -> str:
@@ -179,6 +180,16 @@ def test_free_minutes_of_the_rates_are_offered_where_time_is_sold():
     assert "free_seconds" not in complete_tariff(
         {"kind": "free", "currency": "eur", "seconds": None}, figures
     )
+
+
+def test_the_rule_of_short_calls_is_taken_into_the_tariff_where_it_is_not_the_usual_one():
+    sold = {"kind": "metered", "currency": "eur", "rate_minor_per_min": 100, "window_s": 900}
+    figures = resolve(places(default={"minimum": "charge"}))
+    assert parse_tariff(complete_tariff(sold, figures)) == Metered(100, "eur", minimum="charge")
+    assert complete_tariff(sold | {"minimum": "waive_first"}, figures)["minimum"] == "waive_first"
+    assert complete_tariff(sold, resolve(places(default={"minimum": "waive_first"}))) == sold
+    entrance = {"kind": "entrance", "price_minor": 500, "currency": "eur", "seconds": None}
+    assert complete_tariff(entrance, figures) == entrance
 
 
 _FIGURE = st.dictionaries(

@@ -75,6 +75,9 @@ metered      | {"window_s": 59}                        | bad_tariff
 metered      | {"window_s": 900, "max_seconds": 600}   | bad_tariff
 metered      | {"rate_minor_per_min": 5, "max_seconds": 1200} | below_minimum
 metered      | {"presets_s": [900]}                    | bad_tariff
+metered      | {"minimum": "free"}                     | bad_tariff
+metered      | {"minimum": ["charge"]}                 | bad_tariff
+entrance     | {"minimum": "charge"}                   | bad_tariff
 wallet       | {"window_s": 120}                       | bad_tariff
 wallet       | {"currency": "kwd", "rate_minor_per_min": 9} | below_minimum
 subscription | {"interval": "week"}                    | bad_tariff

@@ -19,6 +19,12 @@ const TABLE = [
   ["dispute_access", "keep", undefined, "keep"],
   ["earnings_days", "0", undefined, 0],
   ["terms_version", " 2 ", undefined, "2"],
+  ["minimum", "charge", undefined, "charge"],
+  ["automatic_tax", "yes", undefined, true],
+  ["balance_low_minor", "2.50", "eur", 250],
+  ["packages", "10 = 11,00; 25.00 = 28.00;", "eur", [{ price_minor: 1000, credit_minor: 1100, currency: "eur" }, { price_minor: 2500, credit_minor: 2800, currency: "eur" }]],
+  ["packages", "10.00", "eur", [{ price_minor: 1000, credit_minor: 1000, currency: "eur" }]],
+  ["packages", "10.00; 1000 = 1100 jpy", "eur", [{ price_minor: 1000, credit_minor: 1000, currency: "eur" }, { price_minor: 1000, credit_minor: 1100, currency: "jpy" }]],
 ];
 
 for (const [name, text, currency, value] of TABLE) {
@@ -39,7 +45,7 @@ test("blank says nothing, which is not nought", () => {
 test("what cannot be read is refused by name, and an amount needs its currency", () => {
   for (const [name, text, currency, code] of [
     ["rate_minor_per_min", "1.505", "eur", "amount"], ["rate_minor_per_min", "5", undefined, "currency"], ["fee_percent_bp", "-1", undefined, "number"],
-    ["window_s", "x", undefined, "number"], ["earnings_days", "1.5", undefined, "number"],
+    ["window_s", "x", undefined, "number"], ["packages", "10.00", undefined, "currency"], ["packages", "ten = 11", "eur", "packages"], ["packages", "10.001", "eur", "amount"], ["earnings_days", "1.5", undefined, "number"],
   ]) assert.throws(() => readFigure(figure(name), text, currency), (error) => error instanceof FigureError && error.figure === name && error.code === code);
 });
 

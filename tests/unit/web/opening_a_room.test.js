@@ -9,7 +9,7 @@ const EUR = { code: "eur", exponent: 2, step: 1, minimum_minor: 50 };
 const KWD = { code: "kwd", exponent: 3, step: 10, minimum_minor: 350 };
 const FORM = {
   title: " Italian ", description: "We talk.", host_name: "Ana", kind: "entrance", price: "5", minutes: "30", presets: ["15", "30"], other: "",
-  window: "15", interval: "month", trial: "", privacy: "confidential", capacity: "", terms_url: "",
+  window: "15", free: "", interval: "month", trial: "", privacy: "confidential", capacity: "", terms_url: "",
 };
 const read = (changes, rule = EUR) => readRoomForm({ ...FORM, ...changes }, rule);
 
@@ -91,4 +91,15 @@ test("credits, subscriptions and free rooms say what they need and no more", () 
 
 test("a subscription's free days are whole and not too many", () => {
   for (const trial of ["91", "x", "1.5"]) assert.ok(read({ kind: "subscription", price: "9", trial }).problems.lengths, trial);
+});
+
+test("free minutes come before time that is bought, and nowhere else", () => {
+  assert.equal(read({ free: "5" }).tariff.free_seconds, 300);
+  assert.equal(read({ kind: "per_minute", price: "0.50", free: " 10 " }).tariff.free_seconds, 600);
+  for (const kind of ["unlimited", "metered", "wallet", "subscription", "free"]) assert.ok(!("free_seconds" in read({ kind, free: "5" }).tariff), kind);
+  for (const free of ["", "0"]) assert.ok(!("free_seconds" in read({ free }).tariff));
+  for (const free of ["61", "1.5", "x"]) {
+    assert.ok(read({ free }).problems.free_minutes, free);
+    assert.deepEqual([read({ free }).room, read({ free }).missing], [null, ["free_minutes"]]);
+  }
 });

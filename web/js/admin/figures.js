@@ -2,8 +2,9 @@
 
 import { amountText, exponent, parseAmount } from "../format.js";
 
-/** @typedef {"currency" | "money" | "percent" | "minutes" | "lengths" | "days" | "switch" | "word" | "text" | "url"} Kind */
-/** @typedef {{name: string, kind: Kind, words?: string[]}} Figure */
+/** @typedef {"currency" | "money" | "percent" | "minutes" | "lengths" | "days" | "switch" | "word" | "packages" | "text" | "url"} Kind */
+/** `only`: where alone it says something. @typedef {{name: string, kind: Kind, words?: string[], only?: "default"}} Figure */
+/** @typedef {{price_minor: number, credit_minor: number, currency: string}} Package */
 /** @typedef {{title: string, figures: Figure[]}} Group */
 
 /** What the page knows how to write, in groups; `title` names them in the strings. @type {Group[]} */
@@ -11,9 +12,11 @@ export const GROUPS = [
   { title: "price", figures: [
     { name: "currency", kind: "currency" }, { name: "rate_minor_per_min", kind: "money" }, { name: "price_minor", kind: "money" },
     { name: "presets_s", kind: "lengths" }, { name: "window_s", kind: "minutes" },
-    { name: "free_seconds", kind: "minutes" },
+    { name: "free_seconds", kind: "minutes" }, { name: "minimum", kind: "word", words: ["waive_first", "charge"] },
   ] },
+  { title: "credits", figures: [{ name: "packages", kind: "packages", only: "default" }, { name: "balance_low_minor", kind: "money" }] },
   { title: "fee", figures: [{ name: "fee_percent_bp", kind: "percent" }, { name: "fee_fixed_minor", kind: "money" }, { name: "fee_on_top", kind: "switch" }] },
+  { title: "tax", figures: [{ name: "automatic_tax", kind: "switch" }] },
   { title: "terms", figures: [{ name: "terms_url", kind: "url" }, { name: "terms_version", kind: "text" }] },
   { title: "refunds", figures: [
     { name: "refund_no_show", kind: "switch" }, { name: "refund_host_left", kind: "switch" }, { name: "refund_technical", kind: "switch" },
@@ -40,6 +43,7 @@ export function figureText({ kind }, value, currency) {
   if (kind === "minutes") return String(value / 60);
   if (kind === "lengths") return value.map((/** @type {number} */ seconds) => String(seconds / 60)).join(", ");
   if (kind === "switch") return value ? "yes" : "no";
+  if (kind === "packages") return value.map((/** @type {Package} */ one) => packageText(one, currency)).join("; ");
   return String(value);
 }
 
@@ -53,6 +57,7 @@ export function readFigure({ name, kind }, text, currency) {
   if (kind === "lengths") return said.split(/[,;\s]+/).filter(Boolean).map((one) => Math.round(number(name, one) * 60));
   if (kind === "days") return whole(name, said);
   if (kind === "switch") return said === "yes";
+  if (kind === "packages") return said.split(";").filter((one) => one.trim()).map((one) => readPackage(name, one.trim(), currency));
   return said;
 }
 
@@ -67,6 +72,21 @@ export function readFigures(texts, before) {
     if (value !== null) read[figure.name] = value;
   }
   return read;
+}
+
+/** `10.00 = 11.00`, with its currency where that is another than the place's. @param {Package} one @param {string | undefined} currency */
+function packageText(one, currency) {
+  const digits = exponent(one.currency);
+  const credits = one.credit_minor === one.price_minor ? "" : ` = ${amountText(one.credit_minor, digits)}`;
+  return `${amountText(one.price_minor, digits)}${credits}${one.currency === currency ? "" : ` ${one.currency.toUpperCase()}`}`;
+}
+
+/** A price alone buys as much. @param {string} name @param {string} text @param {string | undefined} currency @returns {Package} */
+function readPackage(name, text, currency) {
+  const [, price = "", credits = price, code] = /^([\d.,]+)(?:\s*=\s*([\d.,]+))?(?:\s+([a-z]{3}))?$/i.exec(text) ?? [];
+  if (!price) throw new FigureError(name, "packages");
+  const own = code?.toLowerCase() ?? currency;
+  return { price_minor: amount(name, price, own), credit_minor: amount(name, credits, own), currency: own ?? "" };
 }
 
 /** @param {string} name @param {string} text @param {string | undefined} currency */

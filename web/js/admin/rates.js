@@ -134,14 +134,14 @@ async function showForm(body, facts, { scope, subject, label }) {
 
 /** @param {Place} place @param {Facts} facts @returns {Field[]} */
 function makeFields(place, facts) {
-  return GROUPS.flatMap((group) => group.figures).filter(({ name }) => facts.settable.includes(name)).map((figure) => {
+  return GROUPS.flatMap((group) => group.figures).filter(({ name, only }) => facts.settable.includes(name) && (!only || only === place.scope)).map((figure) => {
     const id = `figure-${figure.name}`;
     const described = { id, name: figure.name, "aria-describedby": `${id}-help ${id}-error` };
     const value = figureText(figure, place.figures[figure.name], place.figures.currency);
     const options = optionsOf(figure, facts);
     const input = options
       ? h("select", { class: "field__input", ...described }, h("option", { value: "" }, t.otherwise), options.map(([one, text]) => h("option", { value: one, selected: one === value }, text)))
-      : h("input", { class: "field__input", ...described, value, autocomplete: "off", inputmode: figure.kind === "text" || figure.kind === "url" ? "text" : "decimal", maxlength: 500 });
+      : h("input", { class: "field__input", ...described, value, autocomplete: "off", inputmode: ["text", "url", "packages"].includes(figure.kind) ? "text" : "decimal", maxlength: 500 });
     const error = h("p", { class: "field__error", id: `${id}-error`, hidden: true });
     const otherwise = elsewhere(figure, place, facts);
     const element = h("div", { class: "field" }, h("label", { class: "field__label", for: id }, figureLabel(figure)), input,

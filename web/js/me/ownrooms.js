@@ -1,7 +1,8 @@
 /** The rooms that were opened while signed in: the way into the studio, and what was sold there to whom. */
 
-import { badge, banner, h, linkButton, replace } from "../dom.js";
-import { getOwnRooms, getRoomSales } from "../api.js";
+import { badge, banner, button, copyBox, h, linkButton, openDialog, replace, setBusy, toast } from "../dom.js";
+import { getOwnRooms, getRoomSales, rotateHostKey } from "../api.js";
+import { forgetHostKey } from "../hostkeys.js";
 import { formatDateTime, formatMoney } from "../format.js";
 import { icon } from "../icons.js";
 import { en, errorText } from "../strings/en.js";
@@ -32,8 +33,28 @@ function room(one) {
   const row = h("div", { class: "history__row", dataset: { roomId: one.id } },
     h("div", { class: "history__what" }, h("p", { class: "history__title" }, one.title), h("p", { class: "small muted" }, notes)),
     h("p", { class: "history__amount numbers" }, t.gross(formatMoney(gross)), one.live ? badge("live", t.live) : one.state === "closed" && badge("", t.closed)),
-    h("div", { class: "row" }, studio, linkButton(t.publicPage, `/r/${encodeURIComponent(one.slug)}`, { kind: "small" })));
+    h("div", { class: "row" }, studio, linkButton(t.publicPage, `/r/${encodeURIComponent(one.slug)}`, { kind: "small" }), one.state !== "closed" && newLink(one)));
   return h("div", null, row, sales(one));
+}
+
+/** For who lost the host link, or showed it to somebody. @param {OwnRoom} one */
+function newLink(one) {
+  const ask = button(t.newLink, { kind: "small quiet", icon: "key", "aria-label": `${t.newLink}: ${one.title}`, onClick: async () => {
+    const sure = await openDialog({ title: t.newLinkTitle, body: h("p", null, t.newLinkText), closeLabel: en.close,
+      actions: [{ text: en.cancel, value: false, kind: "quiet" }, { text: t.newLinkSure, value: true, kind: "danger" }] }).closed;
+    if (!sure) return;
+    setBusy(ask, true);
+    try {
+      const { host_url } = await rotateHostKey(one.id, null);
+      forgetHostKey(one.id);
+      openDialog({ title: t.newLinkMade, closeLabel: en.close,
+        body: [h("p", null, t.newLinkMadeText), copyBox(host_url, { label: t.newLinkLabel, copy: en.copy, copied: en.copied })] });
+    } catch (error) {
+      toast(errorText(error), { kind: "danger" });
+    }
+    setBusy(ask, false);
+  } });
+  return ask;
 }
 
 /** Folded, and fetched when it is opened: anew each time. @param {OwnRoom} one */

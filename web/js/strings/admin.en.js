@@ -11,6 +11,7 @@ export const admin = {
     currency: "Choose the currency that amounts are in.",
     amount: "Write an amount, such as 5.00.",
     number: "Write a number, with up to two digits after the point.",
+    packages: "Write price = credits, such as 10.00 = 11.00; 25.00 = 28.00.",
   },
   rates: {
     title: "Rates, fees and terms",
@@ -39,7 +40,7 @@ export const admin = {
     holds: (value) => `otherwise ${value}`,
     yes: "Yes",
     no: "No",
-    groups: { price: "Price", fee: "The platform’s fee", terms: "Terms", refunds: "What goes back by itself", subscriptions: "Subscriptions", payout: "Earnings" },
+    groups: { price: "Price", credits: "Credits", tax: "Tax", fee: "The platform’s fee", terms: "Terms", refunds: "What goes back by itself", subscriptions: "Subscriptions", payout: "Earnings" },
     figures: {
       currency: "Currency of the amounts here",
       rate_minor_per_min: "Rate per minute",
@@ -47,6 +48,10 @@ export const admin = {
       presets_s: "Lengths to choose from, in minutes",
       window_s: "Minutes held at a time, where use is paid for",
       free_seconds: "Free minutes before time is bought",
+      minimum: "A call below the smallest charge, where use is paid for",
+      packages: "Packages: price = credits, such as 10.00 = 11.00; 25.00 = 28.00",
+      balance_low_minor: "Tell the payer from this balance on",
+      automatic_tax: "Stripe computes the tax within what is paid in advance",
       fee_percent_bp: "Percent of the price",
       fee_fixed_minor: "Fixed amount for each sale",
       fee_on_top: "The guest pays it on top of the price",
@@ -59,7 +64,7 @@ export const admin = {
       grace_s: "Minutes that an unpaid one still lets in",
       earnings_days: "Days until earnings are due (up to 90)",
     },
-    words: { end: "ends", keep: "stays valid" },
+    words: { end: "ends", keep: "stays valid", waive_first: "is free once a day for each card", charge: "costs the smallest charge" },
   },
   codes: {
     title: "Promotion codes",

@@ -13,6 +13,7 @@ export const en = {
   share: "Share",
   optional: "optional",
   loading: "Loading",
+  show: "Show",
   unlimited: "unlimited",
 
   /** @type {Record<string, string>} What the API's codes mean to a person: what happened, and what to do now. */
@@ -63,6 +64,7 @@ export const en = {
     unknown_currency: "This currency is not offered here.",
     bad_tariff: "This price does not fit the room. Check the price and the lengths.",
     bad_host_key: "This host link is not valid. If a new one was made, use that.",
+    belongs_to_other: "This is kept in another account.",
     sign_in_required: "Sign in first.",
     bad_csrf: "You were signed in or out in another tab. Reload this page and try again.",
     bad_origin: "This request did not come from a page of this server. Reload the page and try again.",
@@ -81,7 +83,7 @@ export const en = {
     ready: "Everything is filled in.",
     /** @param {string[]} parts */
     missing: (parts) => `Still missing: ${new Intl.ListFormat("en", { type: "conjunction" }).format(parts)}.`,
-    parts: { title: "a title", description: "a description", host_name: "your name", price: "a price", lengths: "a length", terms: "a valid terms link", capacity: "a number of seats", invitation: "an invitation" },
+    parts: { title: "a title", description: "a description", host_name: "your name", price: "a price", lengths: "a length", terms: "a valid terms link", capacity: "a number of seats", free_minutes: "free minutes from 0 to 60", invitation: "an invitation" },
     titleEmpty: "Title of your room",
     descriptionEmpty: "What people get when they pay. This is also on their receipt.",
     hostEmpty: "Ana",
@@ -99,6 +101,7 @@ export const en = {
     meteredExample: /** @param {string} price @param {string} length @param {string} total */ (price, length, total) => `${price} a minute: ${length} cost ${total}`,
     walletExample: /** @param {string} price */ (price) => `${price} a minute from credits bought before`,
     subscriptionExample: /** @param {string} price */ (price) => `${price} a month, come whenever you are live`,
+    freeRange: /** @param {number} most */ (most) => `Whole minutes, from 0 to ${most}.`,
     trialRange: /** @param {number} most */ (most) => `Whole days, from 0 to ${most}.`,
     termsInvalid: "Use a full web address that starts with https://",
     needInvitation: "Rooms on this server open by invitation",
@@ -226,6 +229,7 @@ export const en = {
     useHold: /** @param {string} price @param {string} length */ (price, length) => `Your bank is asked to hold ${price}, enough for ${length}. It is not charged yet.`,
     useCharge: "When you leave, only what you used is charged. The rest of the hold is released at once; some banks take a few days to show it.",
     useLeast: /** @param {string} least */ (least) => `A call that costs less than ${least} is free, once a day with the same card. After that it costs ${least}.`,
+    useLeastAlways: /** @param {string} least */ (least) => `A call that costs less than ${least} costs ${least}.`,
     useEnd: /** @param {string} length */ (length) => `Without it the call ends after ${length}.`,
     goesOn: /** @param {string} price */ (price) => `Go on after that: a minute before the end, hold another ${price} on the same card. You can switch this off in the call.`,
     termsUse: "I accept that the time I use counts while the host and I are both connected.",
@@ -332,6 +336,11 @@ export const en = {
 
   receipt: {
     title: "Receipt",
+    keepTitle: "Find it again",
+    /** @param {string} name */
+    keepText: (name) => `You bought this without an account. Keep it in the history of ${name}, and you find it on every device where you are signed in.`,
+    keep: "Keep it in my history",
+    kept: "It is in your history now.",
     checking: "Asking the payment service…",
     checkingText: "This takes a few seconds. You need not do anything.",
     sending: "Paid. Taking you to the room…",

@@ -60,6 +60,13 @@ export const people = {
     gross: (gross) => `${gross} taken`,
     publicPage: "Public page",
     studio: "Open studio",
+    newLink: "New host link",
+    newLinkTitle: "Make a new host link?",
+    newLinkText: "The old link no longer opens the room, on any device. Who is live now stays live. You need no link where you are signed in.",
+    newLinkSure: "Make a new one",
+    newLinkMade: "The new host link",
+    newLinkMadeText: "It is shown once. Whoever has it can host this room: keep it to yourself.",
+    newLinkLabel: "Host link",
     sales: "Sales",
     noSales: "Nothing sold yet.",
     /** @param {string} amount */
