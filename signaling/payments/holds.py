@@ -108,22 +108,28 @@ async def apply_intent(
     ctx: Context, window_id: str, fact: IntentFact, call: calls.StripeCall | None = None
 ) -> None:
     """Moves a window to where its payment is; any number of times, in any order. `call`: the one that this answers."""
-    now_s, now_text = ctx.now_s(), ctx.now_text()
+    now = earnings.Now(ctx.now_s(), ctx.now_text())
 
     async def work(tx: Transaction) -> Sequence[Notice]:
-        window = await windows.get_window(tx, window_id)
-        stay = None if window is None else await find_stay(tx, window.pass_id)
-        assert window is not None, "windows are never deleted"
-        assert stay is not None, "the pass of a window is paid for by use"
         if call is not None:
             await calls.set_call(tx, call.idempotency_key, "done", result_id=fact.payment_intent_id)
-        days = ctx.settings.earnings_days
-        applying = _Applying(tx, stay, window, fact, now_s=now_s, now_text=now_text, holding_days=days)
-        await applying.run()
-        return applying.notices
+        return await apply_now(tx, ctx, window_id, fact, now)
 
     await ctx.write(work)
     ctx.step("window_applied")
+
+
+async def apply_now(
+    tx: Transaction, ctx: Context, window_id: str, fact: IntentFact, now: earnings.Now
+) -> Sequence[Notice]:
+    """The same, inside a transaction that does more."""
+    window = await windows.get_window(tx, window_id)
+    stay = None if window is None else await find_stay(tx, window.pass_id)
+    assert window is not None, "windows are never deleted"
+    assert stay is not None, "the pass of a window is paid for by use"
+    applying = _Applying(tx, stay, window, fact, now, holding_days=ctx.settings.earnings_days)
+    await applying.run()
+    return applying.notices
 
 
 @dataclass(slots=True)
@@ -134,14 +140,9 @@ class _Applying:
     stay: Stay
     window: Window
     fact: IntentFact
-    now_s: int
-    now_text: str
+    now: earnings.Now
     holding_days: int
     notices: list[Notice] = field(default_factory=list)
-
-    @property
-    def now(self) -> earnings.Now:
-        return earnings.Now(self.now_s, self.now_text)
 
     async def run(self) -> None:
         if self.window.payment_intent_id not in {None, self.fact.payment_intent_id}:
@@ -213,7 +214,7 @@ class _Applying:
     async def _taken_back(self) -> None:
         """Given back of what this window was charged, wherever that was done, or taken by the payer's bank."""
         window, order, fact = self.window, self.stay.order, self.fact
-        await note_refunds(self.tx, order.id, fact.refunds, self.now_text)
+        await note_refunds(self.tx, order.id, fact.refunds, self.now.text)
         decisions: list[Decision] = []
         seen_minor = 0 if fact.charge is None else fact.charge.refunded_minor
         refunds = to_book(
@@ -277,7 +278,7 @@ class _Applying:
     async def _let_go(self) -> None:
         """Too late to be of use: nothing of it is kept."""
         await self._move(self.window.state)
-        await ask_release(self.tx, self.window.id, now_s=self.now_s, created_at=self.now_text)
+        await ask_release(self.tx, self.window.id, now_s=self.now.s, created_at=self.now.text)
         self.notices.append(OutboxFilled())
 
     async def _move(self, state: Any, **values: Any) -> None:
@@ -293,7 +294,7 @@ class _Applying:
             reason=reason,
             subject_id=self.window.id,
             payload=payload,
-            created_at=self.now_text,
+            created_at=self.now.text,
         )
 
     def _tell(self, kind: Any, **about: Any) -> None:

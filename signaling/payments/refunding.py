@@ -2,9 +2,11 @@
 and with the same key until nothing can have come of it.
 
 A purchase may have been paid in several payments (windows of use); a refund of it is then one for each, the latest
-payment first. Of a subscription, which is paid invoice by invoice, a refund is of one of them. What the bank sends back (`refund.failed`) is asked for again under a new id, a bounded number of times.
+payment first. Of a subscription, which is paid invoice by invoice, a refund is of one of them. What the bank sends back
+(`refund.failed`) is asked for again under a new id, a bounded number of times.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +14,7 @@ from metering.errors import RefusedError
 from metering.policies import Amount, Sale, Seconds, Wanted, refund_minor
 from signaling.notices import Notice, PassChanged
 from signaling.payments import attempts, invoicerefunds, topuprefunds, walletrefunds
+from signaling.payments.attempts import Errand
 from signaling.payments.context import Context
 from signaling.payments.errors import ImpossibleError, LaterError
 from signaling.payments.port import PaymentService, RefundFact, RefusedByServiceError
@@ -251,36 +254,44 @@ async def _begin(tx: Transaction, refund: refunds.Refund, intent_id: str, now_s:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class _Asking(Errand[RefundFact]):
     """One refund as an errand."""
 
     operation: ClassVar[str] = OPERATION
     service: PaymentService
     refund_id: str
-    now_text: str
+
+    @property
+    def subject_id(self) -> str:
+        return self.refund_id
 
     async def make(self, params: dict[str, Any], key: str) -> RefundFact:
         return await self.service.refund(params, key)
 
-    async def find(self, call: refunds.StripeCall) -> RefundFact | None:
-        return await self.service.find_refund(str(call.params["payment_intent"]), self.refund_id)
+    async def find(self, first: refunds.StripeCall) -> Sequence[RefundFact]:
+        found = await self.service.find_refund(str(first.params["payment_intent"]), self.refund_id)
+        return () if found is None else (found,)
 
     def id_of(self, made: RefundFact) -> str:
         return made.refund_id
 
-    async def done(self, tx: Transaction, made: RefundFact) -> None:
+    async def done(self, tx: Transaction, made: RefundFact, _now: earnings.Now) -> Sequence[Notice]:
         state: refunds.RefundState = "succeeded" if made.status == "succeeded" else "asked"
         await refunds.set_refund(tx, self.refund_id, state, made.refund_id)
+        return ()
 
-    async def refused(self, tx: Transaction, _error: RefusedByServiceError) -> None:
+    async def refused(
+        self, tx: Transaction, _error: RefusedByServiceError, now: earnings.Now
+    ) -> Sequence[Notice]:
         await refunds.set_refund(tx, self.refund_id, "failed", None)
-        await topuprefunds.release(tx, self.refund_id, self.now_text)
+        await topuprefunds.release(tx, self.refund_id, now.text)
+        return ()
 
 
 async def _ask(ctx: Context, order: Order, call: refunds.StripeCall) -> None:
     """Raises OutcomeUnknownError; ImpossibleError where it is refused, for the operator to see."""
     try:
-        await attempts.carry_out(ctx, _Asking(ctx.service, call.subject_id, ctx.now_text()), call)
+        await attempts.carry_out(ctx, _Asking(ctx.service, call.subject_id), call)
     except RefusedByServiceError as error:
         await settle(ctx, order.id)  # a refund in the dashboard may have been quicker
         raise ImpossibleError(str(error)) from error

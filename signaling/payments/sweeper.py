@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from signaling.notices import Notice, OutboxFilled
 from signaling.payments import (
+    attempts,
     automatic,
     dues,
     funding,
@@ -108,10 +109,10 @@ async def _look_after(ctx: Context, call: calls.StripeCall) -> None:
     try:
         await _RECONCILERS[call.operation](ctx, call.subject_id)
     except OutcomeUnknownError as error:
-        await reconcile.postpone(ctx, call, str(error))
+        await attempts.postpone(ctx, call, str(error))
     except Exception as error:
         log.exception("reconciling_failed", subject_id=call.subject_id)
-        await reconcile.postpone(ctx, call, repr(error))
+        await attempts.postpone(ctx, call, repr(error))
 
 
 async def forget_waiting(ctx: Context) -> None:

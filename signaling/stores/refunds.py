@@ -205,10 +205,15 @@ async def set_call(
     await tx.execute(update(stripe_calls).where(stripe_calls.c.idempotency_key == key).values(values))
 
 
-async def close_open_calls(tx: Transaction, subject_id: str, result_id: str) -> None:
-    """What the calls about it were for has come about, whichever of them did it and whoever told us."""
+async def close_open_calls(
+    tx: Transaction, subject_id: str, result_id: str, *, operation: str | None = None
+) -> None:
+    """What the calls about it were for has come about, whichever of them did it and whoever told us. `operation`: only
+    those of one kind."""
     open_ones = stripe_calls.c.state.in_(["pending", "unknown"])
     change = update(stripe_calls).where(stripe_calls.c.subject_id == subject_id, open_ones)
+    if operation is not None:
+        change = change.where(stripe_calls.c.operation == operation)
     await tx.execute(change.values(state="done", result_id=result_id))
 
 
