@@ -1,7 +1,7 @@
 """What can go back of a subscription's invoices. Each invoice is a sale and a payment of its own; time has no price there."""
 
 from metering.policies import Sale
-from signaling.stores import earnings, ledger, refunds, subscriptions
+from signaling.stores import disputes, refunds, subscriptions
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
 from signaling.stores.subscriptions import Invoice
@@ -29,18 +29,11 @@ async def sale_of(tx: Transaction, order: Order, invoice: Invoice) -> Sale:
     if invoice.payment_intent_id is not None:
         asked_minor = await refunds.asked_of_payment(tx, order.id, invoice.payment_intent_id)
         gone_minor = max(gone_minor, asked_minor)
-    taken_minor = invoice.amount_minor if await is_disputed(tx, invoice) else await _lost_minor(tx, invoice)
+    lost_minor = sum(one.lost_minor for one in await disputes.disputes_of(tx, invoice.id))
+    taken_minor = invoice.amount_minor if await is_disputed(tx, invoice) else lost_minor
     return Sale(invoice.amount_minor, invoice.currency, None, gone_minor + taken_minor)
 
 
 async def is_disputed(tx: Transaction, invoice: Invoice) -> bool:
     """Whether a bank looks into its payment."""
-    earning = await earnings.get_earning(tx, invoice.id)
-    return earning is not None and earning.state == "disputed"
-
-
-async def _lost_minor(tx: Transaction, invoice: Invoice) -> int:
-    """What a bank has taken of it."""
-    ids = [f"dispute_lost{part}:{invoice.id}" for part in ("", "_debt", "_fee", "_tax")]
-    found = [await ledger.find(tx, one) for one in ids]
-    return sum(one.transfer.amount_minor for one in found if one is not None)
+    return any(one.state == "open" for one in await disputes.disputes_of(tx, invoice.id))
