@@ -113,6 +113,15 @@ async def void_hold(tx: Transaction, hold_id: str, created_at: str, *, transfer_
     return await post_transfer(tx, _like(hold, voiding(hold.transfer, transfer_id)), created_at)
 
 
+async def open_holds(tx: Transaction, subject_id: str, code: str) -> list[Entry]:
+    """Of one code about one subject, the oldest first."""
+    mine = select(transfers).where(
+        transfers.c.subject_id == subject_id, transfers.c.code == code, is_open_hold()
+    )
+    rows = await tx.execute(mine.order_by(transfers.c.created_at, transfers.c.id))
+    return [_entry(dict(row)) for row in rows.mappings()]
+
+
 async def lapsed_holds(tx: Transaction, now_s: int, limit: int = 100) -> list[Entry]:
     """Open holds whose time is over, the first to run out first."""
     due = select(transfers).where(transfers.c.expires_at_s <= now_s, is_open_hold())

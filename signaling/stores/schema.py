@@ -600,6 +600,7 @@ refunds = Table(
     Column("state", String(12), nullable=False),  # asked | succeeded | failed
     Column("stripe_refund_id", String(255), unique=True),
     Column("created_at", String(32), nullable=False),
+    Column("payment_intent_id", String(255)),  # which of the order's payments, where that was said
     Index("refunds_order", "order_id"),
     Index("refunds_state", "state"),
 )

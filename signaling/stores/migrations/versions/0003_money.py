@@ -413,6 +413,9 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.create_foreign_key("rooms_owner_id_fkey", "users", ["owner_id"], ["id"])
         batch_op.create_index("rooms_owner", ["owner_id"], unique=False)
 
+    with op.batch_alter_table("refunds") as batch_op:
+        batch_op.add_column(sa.Column("payment_intent_id", sa.String(length=255), nullable=True))
+
     with op.batch_alter_table("transfers") as batch_op:
         batch_op.add_column(sa.Column("kind", sa.String(length=8), server_default="single", nullable=False))
         batch_op.add_column(sa.Column("pending_id", sa.String(length=128), nullable=True))
