@@ -56,6 +56,7 @@ class RefundFact:
     status: str  # pending | requires_action | succeeded | failed | canceled
     created_s: int
     reference: str | None
+    payment_intent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,6 +229,7 @@ def refund(refund: Json) -> RefundFact:
         status=refund["status"] or "pending",
         created_s=refund["created"],
         reference=_reference(refund, "refund_id"),
+        payment_intent_id=id_of(refund.get("payment_intent")),
     )
 
 

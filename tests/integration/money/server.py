@@ -25,6 +25,11 @@ def _at_the_other_process(settings: Any, hands: Any) -> Any:
     return service, None
 
 
-if __name__ == "__main__":
+def use_the_other_process() -> None:
+    """For every server that this process builds from now on."""
     signaling.paymentparts._over_the_sandbox = _at_the_other_process  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    use_the_other_process()
     sys.exit(main())

@@ -50,5 +50,13 @@ export const getModes = () => callAs("GET", "/api/admin/modes");
 /** @param {Modes} modes */
 export const setModes = (modes) => callAs("PUT", "/api/admin/modes", { body: modes });
 
+/** @typedef {import("../api.js").RoomSale & {title: string, purpose: string, funding: string, refunds: {amount_minor: number, state: string, created_at: string}[]}} FoundPurchase */
+
+/** @param {string} order_id @returns {Promise<FoundPurchase>} */
+export const getPurchase = (order_id) => callAs("GET", `/api/admin/orders/${enc(order_id)}`);
+
+/** @param {string} order_id @param {Record<string, any>} body @returns {Promise<import("../giveback.js").Asked>} */
+export const askRefund = (order_id, body) => callAs("POST", `/api/admin/orders/${enc(order_id)}/refunds`, { body });
+
 /** @returns {Promise<{mode: string, account: string, public_url: string, room_creation: string, checkout_ui: string}>} */
 export const getSettings = () => callAs("GET", "/api/admin/settings");
