@@ -11,13 +11,9 @@ from metering import accounts
 from metering.errors import MeterError
 from metering.ledger import Transfer, posting
 
-Place = Literal["pending", "available", "disputed"]
+Place = Literal["pending", "available"]
 
-_PLACES = {
-    "pending": accounts.earned_pending,
-    "available": accounts.earned_available,
-    "disputed": accounts.dispute_reserve,
-}
+_PLACES = {"pending": accounts.earned_pending, "available": accounts.earned_available}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +42,32 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What is still there of a sale's `net_minor`, and in which of the payee's accounts."""
+    """What is still there of a sale's `net_minor`: in the payee's account of that name, and frozen by disputes."""
 
     place: Place
     left_minor: int
+    frozen_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Where the payee's part of what goes back comes from: their account, what is frozen, and their debt."""
+
+    own_minor: int
+    frozen_minor: int
+    debt_minor: int
+
+
+def taken(share: Share, net_minor: int, *, by_dispute: bool) -> Taken:
+    """A refund takes first what is not frozen, a lost dispute what is. What is not there is a debt."""
+    left_minor, frozen_minor = max(0, share.left_minor), share.frozen_minor
+    if by_dispute:
+        frozen_minor = min(frozen_minor, net_minor)
+        own_minor = min(left_minor, net_minor - frozen_minor)
+    else:
+        own_minor = min(left_minor, net_minor)
+        frozen_minor = min(frozen_minor, net_minor - own_minor)
+    return Taken(own_minor, frozen_minor, net_minor - own_minor - frozen_minor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +143,27 @@ def refund(
     return _given_back("refund", name, sale, parts, share)
 
 
-def dispute_lost(sale: Sale, gone_before_minor: int, share: Share) -> tuple[Transfer, ...]:
-    """The payer's bank took the rest of the sale back."""
-    parts = parts_of(sale, sale.amount_minor) - parts_of(sale, gone_before_minor)
-    return _given_back("dispute_lost", sale.sale_id, sale, parts, share)
+def dispute_lost(
+    loss_id: str, sale: Sale, gone_before_minor: int, amount_minor: int, share: Share
+) -> tuple[Transfer, ...]:
+    """The payer's bank took so much of the sale back."""
+    parts = parts_of(sale, gone_before_minor + amount_minor) - parts_of(sale, gone_before_minor)
+    return _given_back("dispute_lost", loss_id, sale, parts, share)
 
 
 def _given_back(code: str, name: str, sale: Sale, parts: Parts, share: Share) -> tuple[Transfer, ...]:
     """The payee's part out of what is left of the sale; what the payee no longer has is their debt."""
-    to, currency = sale.paid_by, sale.currency
-    own_minor = min(parts.net_minor, max(0, share.left_minor))
-    debt_minor = parts.net_minor - own_minor
-    place, debt = _PLACES[share.place](sale.payee), accounts.host_debt(sale.payee)
+    to, currency, payee = sale.paid_by, sale.currency, sale.payee
+    of = taken(share, parts.net_minor, by_dispute=code == "dispute_lost")
+    place, reserve, debt = (
+        _PLACES[share.place](payee),
+        accounts.dispute_reserve(payee),
+        accounts.host_debt(payee),
+    )
     return (
-        *_move(f"{code}:{name}", place, to, own_minor, currency, code),
-        *_move(f"{code}_debt:{name}", debt, to, debt_minor, currency, code),
+        *_move(f"{code}:{name}", place, to, of.own_minor, currency, code),
+        *_move(f"{code}_frozen:{name}", reserve, to, of.frozen_minor, currency, code),
+        *_move(f"{code}_debt:{name}", debt, to, of.debt_minor, currency, code),
         *_move(f"{code}_fee:{name}", accounts.PLATFORM_FEE, to, parts.fee_minor, currency, code),
         *_move(f"{code}_tax:{name}", accounts.TAX_PAYABLE, to, parts.tax_minor, currency, code),
     )
@@ -162,16 +186,15 @@ def refund_failed(  # noqa: PLR0917 - plain data of one event
     )
 
 
-def frozen(dispute_id: str, payee: str, share: Share, currency: str) -> tuple[Transfer, ...]:
-    """A dispute was opened: what is left of the sale waits for its outcome."""
-    place, reserve = _PLACES[share.place](payee), accounts.dispute_reserve(payee)
-    return _move(f"freeze:{dispute_id}", place, reserve, max(0, share.left_minor), currency, "freeze")
-
-
-def thawed(dispute_id: str, payee: str, share: Share, currency: str) -> tuple[Transfer, ...]:
-    """The dispute was won: what was frozen goes back to `share.place`."""
-    place, reserve = _PLACES[share.place](payee), accounts.dispute_reserve(payee)
-    return _move(f"unfreeze:{dispute_id}", reserve, place, max(0, share.left_minor), currency, "unfreeze")
+def frozen(
+    freeze_id: str, payee: str, place: Place, amount_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """A dispute was opened: what of the sale it is about waits for its outcome. Below zero: so much waits no more, and
+    goes back to its place."""
+    own, reserve = _PLACES[place](payee), accounts.dispute_reserve(payee)
+    if amount_minor < 0:
+        return _move(f"unfreeze:{freeze_id}", reserve, own, -amount_minor, currency, "unfreeze")
+    return _move(f"freeze:{freeze_id}", own, reserve, amount_minor, currency, "freeze")
 
 
 # --- wallets ----------------------------------------------------------------------------------------------

@@ -55,17 +55,23 @@ async def _ask_again(tx: Transaction, key: wallets.Key) -> list[Notice]:
 
 
 async def take_back(
-    tx: Transaction, order: Order, gone_minor: int, amount_minor: int, now_text: str, *, is_lost: bool = False
+    tx: Transaction,
+    order: Order,
+    gone_minor: int,
+    amount_minor: int,
+    now_text: str,
+    *,
+    loss_id: str | None = None,
 ) -> Sequence[Notice]:
-    """Of a top-up `amount_minor` went back to the payer, after `gone_minor`: its credits leave the wallet. What was spent is owed, and blocks
-    spending; a gift that was spent is let go."""
+    """Of a top-up `amount_minor` went back to the payer, after `gone_minor`: its credits leave the wallet. What was spent
+    is owed, and blocks spending; a gift that was spent is let go. `loss_id`: by that dispute, else by a refund."""
     key, package = key_of(order), package_of(order)
     back = back_for_refund(package, gone_minor, amount_minor)
     available_minor = (await credits_of(tx, key)).available_minor
     failed = len(await earnings.refunds_booked_back(tx, order.id))
     gone = chart.Gone(
-        name=order.id if is_lost else f"{order.id}:{gone_minor}" + (f":{failed}" if failed else ""),
-        code="dispute_lost" if is_lost else "refund",
+        name=loss_id or f"{order.id}:{gone_minor}" + (f":{failed}" if failed else ""),
+        code="dispute_lost" if loss_id else "refund",
         money_minor=back.money_minor,
         bonus_minor=back.bonus_minor,
         fee_minor=back.fee_minor,

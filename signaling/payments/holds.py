@@ -10,8 +10,9 @@ from typing import Any
 
 import structlog
 
+from metering.disputes import moved, to_move, worst_dispute
 from metering.funding import BACKED, PENDING
-from metering.orders import Decision, RecordDispute, after, is_later, worst_dispute
+from metering.orders import Decision, RecordDispute, after
 from metering.refunds import RecordRefund, Step, booked_after, to_book
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
@@ -20,7 +21,7 @@ from signaling.payments.context import Context
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.sales import about, sale_of_window
 from signaling.payments.seenrefunds import note_refunds
-from signaling.stores import earnings, inbox, outbox, passes, windows
+from signaling.stores import disputes, earnings, inbox, outbox, passes, windows
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, Order, orders_of_pass, update_order
@@ -219,7 +220,7 @@ class _Applying:
         seen_minor = 0 if fact.charge is None else fact.charge.refunded_minor
         refunds = to_book(
             window.refunded_minor,
-            window.charged_minor or 0,
+            (window.charged_minor or 0) - window.lost_minor,
             seen_minor,
             seenrefunds.plain(fact.refunds),
             await earnings.refunds_booked_back(self.tx, order.id),
@@ -230,11 +231,15 @@ class _Applying:
             refunded_minor = booked_after(refunded_minor, (step,))
         decisions.extend(refunds)
         dispute, lost_minor = window.dispute, window.lost_minor
-        if is_later(fact.dispute, window.dispute):
-            dispute = fact.dispute
-            lost_minor = await earnings.move_dispute(self.tx, window.id, dispute, refunded_minor, self.now)
+        known, gone_minor = await disputes.disputes_of(self.tx, window.id), refunded_minor + lost_minor
+        moves = to_move(known, fact.disputes, (window.charged_minor or 0) - gone_minor)
+        if moves:
+            await earnings.move_disputes(self.tx, window.id, moves, gone_minor, self.now)
+            dispute = worst_dispute(one.state for one in moved(known, moves))
+            taken_minor = sum(one.taken_minor for one in moves)
+            lost_minor += taken_minor
             others = [one.dispute for one in self.stay.windows if one.id != window.id]
-            decisions.append(RecordDispute(worst_dispute([dispute, *others]), lost_minor))
+            decisions.append(RecordDispute(worst_dispute([dispute, *others]), taken_minor))
         if not decisions:
             return
         await self._move("settled", refunded_minor=refunded_minor, dispute=dispute, lost_minor=lost_minor)
@@ -245,16 +250,16 @@ class _Applying:
             state=changed.state,
             refunded_minor=changed.refunded_minor,
             dispute=changed.dispute,
-            lost_minor=order.lost_minor + lost_minor - window.lost_minor,
+            lost_minor=changed.lost_minor,
         )
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
 
     async def _book_refund(self, step: Step, before_minor: int) -> None:
         tx, sale_id, now = self.tx, self.window.id, self.now
-        if isinstance(step, RecordRefund):
-            await earnings.book_refund(tx, sale_id, before_minor, step.amount_minor_delta, now)
-            return
         gone_minor = before_minor + self.window.lost_minor
+        if isinstance(step, RecordRefund):
+            await earnings.book_refund(tx, sale_id, gone_minor, step.amount_minor_delta, now)
+            return
         await earnings.book_failed_refund(tx, step.refund_id, sale_id, gone_minor, step.amount_minor, now)
 
     async def _settled(self, charged_minor: int) -> None:

@@ -12,7 +12,7 @@ from signaling.notices import Notice
 from signaling.payments import apply, freeminutes, holds, onfile, reconcile, seenrefunds, subscribing
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
-from signaling.stores import earnings, inbox
+from signaling.stores import disputes, earnings, inbox
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, UNPAID, Order, get_order, update_order
 
@@ -117,7 +117,8 @@ async def _apply(
                 await _close(tx, event_ids, "applied")
                 return told
         booked_back = await earnings.refunds_booked_back(tx, order_id)
-        known = replace(order.snapshot(), refunds_booked_back=booked_back)
+        disputed = await disputes.disputes_of(tx, order_id)
+        known = replace(order.snapshot(), refunds_booked_back=booked_back, disputes=disputed)
         fact = replace(shown.fact, refunds=seenrefunds.plain(shown.refunds))
         decisions = decide(known, fact)
         application = apply.Application(tx, order, shown, stamp)

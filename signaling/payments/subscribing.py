@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from metering.chart import Sale
+from metering.disputes import to_move
 from metering.price import fee_in_proportion
 from metering.refunds import RecordRefund, Step, booked_after, to_book
 from signaling.clock import rfc3339
@@ -30,7 +31,7 @@ from signaling.payments.port import (
 )
 from signaling.payments.recurring import period_minor
 from signaling.payments.sales import about
-from signaling.stores import earnings, inbox, outbox, passes, rates, rooms
+from signaling.stores import disputes, earnings, inbox, outbox, passes, rates, rooms
 from signaling.stores import subscriptions as store
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, get_order, update_order
@@ -198,42 +199,36 @@ class _Applying:
         row = await store.get_invoice(self.tx, invoice_id)
         assert row is not None, "inserted before"
         await seenrefunds.note_refunds(self.tx, self.order.id, payment.refunds, self.stamp.now_text)
+        known = await disputes.disputes_of(self.tx, row.id)
+        lost_minor = sum(one.lost_minor for one in known)
         steps = to_book(
             row.refunded_minor,
-            row.amount_minor,
+            row.amount_minor - lost_minor,
             payment.fact.refunded_minor,
             seenrefunds.plain(payment.refunds),
             await earnings.refunds_booked_back(self.tx, self.order.id),
         )
         refunded_minor = row.refunded_minor
         for step in steps:
-            await self._book_refund(row.id, step, refunded_minor)
+            await self._book_refund(row.id, step, refunded_minor + lost_minor)
             refunded_minor = booked_after(refunded_minor, (step,))
         if refunded_minor != row.refunded_minor:
             await store.add_refunded(self.tx, row.id, refunded_minor - row.refunded_minor)
             await self._add(refunded_minor=refunded_minor - row.refunded_minor)
-        await self._sync_dispute(row.id, refunded_minor, payment)
+        gone_minor = refunded_minor + lost_minor
+        moves = to_move(known, payment.fact.disputes, row.amount_minor - gone_minor)
+        await earnings.move_disputes(self.tx, row.id, moves, gone_minor, self.stamp.now)
+        if taken_minor := sum(one.taken_minor for one in moves):
+            await self._add(lost_minor=taken_minor)
 
-    async def _book_refund(self, invoice_id: str, step: Step, before_minor: int) -> None:
+    async def _book_refund(self, invoice_id: str, step: Step, gone_minor: int) -> None:
         now = self.stamp.now
         if isinstance(step, RecordRefund):
-            await earnings.book_refund(self.tx, invoice_id, before_minor, step.amount_minor_delta, now)
+            await earnings.book_refund(self.tx, invoice_id, gone_minor, step.amount_minor_delta, now)
             return
         await earnings.book_failed_refund(
-            self.tx, step.refund_id, invoice_id, before_minor, step.amount_minor, now
+            self.tx, step.refund_id, invoice_id, gone_minor, step.amount_minor, now
         )
-
-    async def _sync_dispute(self, invoice_id: str, gone_minor: int, payment: Checkout) -> None:
-        earning, dispute = await earnings.get_earning(self.tx, invoice_id), payment.fact.dispute
-        if earning is None or dispute == "none":
-            return
-        if dispute == "open":
-            await earnings.freeze(self.tx, invoice_id, self.stamp.now)
-        elif dispute == "won":
-            await earnings.thaw(self.tx, invoice_id, self.stamp.now)
-        elif earning.reversed_minor < earning.net_minor:
-            lost_minor = await earnings.book_dispute_lost(self.tx, invoice_id, gone_minor, self.stamp.now)
-            await self._add(lost_minor=lost_minor)
 
     async def _add(self, **more_minor: int) -> None:
         """The order's sums over its invoices."""

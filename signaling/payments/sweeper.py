@@ -11,6 +11,7 @@ from signaling.notices import Notice, OutboxFilled
 from signaling.payments import (
     attempts,
     automatic,
+    connect,
     dues,
     funding,
     gap,
@@ -116,11 +117,14 @@ async def _look_after(ctx: Context, call: calls.StripeCall) -> None:
 
 
 async def forget_waiting(ctx: Context) -> None:
-    """After a restart no call is in progress: all are looked at now."""
+    """After a restart no call is in progress: all are looked at now. A link into forms was for somebody who waited for it:
+    the next one is new."""
     now_s = ctx.now_s()
 
     async def work(tx: Transaction) -> Sequence[Notice]:
         open_states = stripe_calls.c.state.in_(["pending", "unknown"])
+        lost = update(stripe_calls).where(open_states, stripe_calls.c.operation == connect.LINK_OPERATION)
+        await tx.execute(lost.values(state="refused", note="nobody waits for this link any more"))
         await tx.execute(update(stripe_calls).where(open_states).values(next_at_s=now_s))
         return ()
 

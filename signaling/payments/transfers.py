@@ -221,7 +221,7 @@ async def _prepare(tx: Transaction, payout_id: str, now: Now) -> tuple[Payout, c
     if call.state != "refused":
         return payout, call
     host = await store.connected_of(tx, payout.payee, payout.mode, payout.account)
-    wanted = earning.state == "available" and earning.plain().debt_minor == 0
+    wanted = not earning.disputed_minor and earning.plain().debt_minor == 0
     if not wanted or host is None or not host.can_receive or host.connected_id != payout.connected_id:
         await _give_up(tx, payout, earning, now)
         return None
@@ -339,7 +339,6 @@ async def look(ctx: Context, payout_id: str) -> bool:
 async def _come_back(  # noqa: PLR0917 - what is booked
     tx: Transaction, payout: Payout, earning: Earning, amount_minor: int, debt_minor: int, now: Now
 ) -> None:
-    await earnings.set_earning(tx, earning.id, paid_minor=earning.paid_minor - amount_minor)
     moved = chart.payout_reversed(
         payout.id,
         payout.reversed_minor,
@@ -350,6 +349,7 @@ async def _come_back(  # noqa: PLR0917 - what is booked
         place=earning.state,
     )
     await _book(tx, earning, moved, now)
+    await earnings.came_back(tx, earning, amount_minor, now)
 
 
 async def _book(tx: Transaction, row: Earning, moved: Sequence[Any], now: Now) -> None:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
 
-from metering.orders import Dispute, Mode, OrderSnapshot, OrderState
+from metering.disputes import Dispute
+from metering.orders import Mode, OrderSnapshot, OrderState
 from signaling.ids import secret_matches
 from signaling.notices import RoomChanged
 from signaling.stores.database import Transaction
@@ -133,6 +134,7 @@ class Order:
             checkout_session_id=self.checkout_session_id,
             refunded_minor=self.refunded_minor,
             dispute=self.dispute,
+            lost_minor=self.lost_minor,
             granted=self.granted,
             granted_before_ms=self.granted_before_ms,
             paid_ms=None if self.paid_at_s is None else self.paid_at_s * 1000,

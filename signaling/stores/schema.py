@@ -430,7 +430,8 @@ earnings = Table(
     Column("paid_minor", BigInteger, nullable=False),  # of net, transferred or being transferred
     # Kept for a debt of another earning, or (below zero) its own debt that another earning paid.
     Column("withheld_minor", BigInteger, nullable=False, server_default="0"),
-    Column("state", String(12), nullable=False),  # pending | available | disputed
+    Column("disputed_minor", BigInteger, nullable=False, server_default="0"),  # of net, by open disputes
+    Column("state", String(12), nullable=False),  # pending | available
     Column("available_at_s", BigInteger, nullable=False),
     Column("charge_id", String(255)),  # the charge whose money it is, when it is one charge's
     Column("created_at", String(32), nullable=False),
@@ -440,6 +441,22 @@ earnings = Table(
     Index("earnings_order", "order_id"),
     # Those of which something is still to be sent, or to come back: few beside all that were ever sold.
     Index("earnings_open", "state", sqlite_where=text(OPEN_EARNING), postgresql_where=text(OPEN_EARNING)),
+)
+
+# What banks look into or have taken back of payments.
+disputes = Table(
+    "disputes",
+    metadata,
+    _id(),  # the payment service's
+    *_books(),
+    Column("subject_id", String(64), nullable=False),  # the sale (as of earnings), or the order of a top-up
+    Column("order_id", String(64), nullable=False),
+    Column("state", String(8), nullable=False),  # open | won | lost
+    Column("amount_minor", BigInteger, nullable=False),  # what it is about
+    Column("lost_minor", BigInteger, nullable=False),  # what was taken by it
+    Column("currency", String(3), nullable=False),
+    Column("updated_at", String(32), nullable=False),
+    Index("disputes_subject", "subject_id"),
 )
 
 payouts = Table(

@@ -149,7 +149,8 @@ def _dispute(tx: Transaction, body: Json) -> Json:
         )
     if action not in ("won", "lost"):
         raise StripeError("action is open, won or lost", param="action")
-    return refunds.close_dispute(tx, _dispute_named(tx, body), won=action == "won")
+    found = _dispute_named(tx, body)
+    return refunds.close_dispute(tx, found, won=action == "won", returned_minor=_optional_amount(body))
 
 
 def _dispute_named(tx: Transaction, body: Json) -> Json:
@@ -159,7 +160,7 @@ def _dispute_named(tx: Transaction, body: Json) -> Json:
     found = tx.find_by("dispute", "charge", charge["id"])
     if not found:
         raise missing("dispute", charge["id"])
-    return found[0]
+    return next((one for one in found if one["status"] == "needs_response"), found[0])
 
 
 def _expire(tx: Transaction, body: Json) -> Json:
