@@ -4,12 +4,13 @@ The chart of accounts is in the README; ids and accounts are those of `docs/mone
 event's `code`, so that the transfers of one code and subject add up to what moved. Amounts of zero are left out.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from metering import accounts
 from metering.errors import MeterError
-from metering.ledger import Transfer, posting
+from metering.ledger import Transfer, posting, voiding
 
 Place = Literal["pending", "available"]
 
@@ -224,19 +225,69 @@ class Gone:
     fee_minor: int
 
 
-def topup_gone(gone: Gone, user_id: str, available_minor: int, currency: str) -> tuple[Transfer, ...]:
-    """Out of what the wallet has available; what of the money is not there is owed by the person, what of the gift is not
-    there is let go."""
+REFUND_HOLD = "refund_hold"
+
+
+def refund_hold_ids(refund_id: str) -> tuple[str, str]:
+    """Of what is held for a refund of a top-up: the money's part, the gift's part."""
+    return f"{REFUND_HOLD}:{refund_id}", f"{REFUND_HOLD}_bonus:{refund_id}"
+
+
+def topup_refund_held(
+    refund_id: str, user_id: str, money_minor: int, bonus_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """A refund of a top-up is on its way: its credits cannot be spent. It never runs out by itself."""
+    wallet, (money, bonus) = accounts.wallet(user_id), refund_hold_ids(refund_id)
+    held = (
+        *_move(money, wallet, accounts.STRIPE_CLEARING, money_minor, currency, REFUND_HOLD),
+        *_move(bonus, wallet, accounts.PROMO, bonus_minor, currency, REFUND_HOLD),
+    )
+    return tuple(replace(one, kind="hold") for one in held)
+
+
+def topup_refund_released(held: Iterable[Transfer]) -> tuple[Transfer, ...]:
+    """Nothing came of it."""
+    return tuple(voiding(one, f"void:{one.id}") for one in held)
+
+
+def topup_gone(
+    gone: Gone, user_id: str, available_minor: int, currency: str, held: Iterable[Transfer] = ()
+) -> tuple[Transfer, ...]:
+    """Out of what was held for it, and then of what the wallet has available; what of the money is not there is owed by the
+    person, what of the gift is not there is let go. What is held beyond it is available again."""
     name, code, stripe = gone.name, gone.code, accounts.STRIPE_CLEARING
     wallet, owed = accounts.wallet(user_id), accounts.receivable(user_id)
-    own_minor = min(gone.money_minor, max(0, available_minor))
-    bonus_minor = min(gone.bonus_minor, max(0, available_minor) - own_minor)
+    holds = tuple(held)
+    of_money = _posted([one for one in holds if one.credit == stripe], gone.money_minor, code)
+    of_bonus = _posted([one for one in holds if one.credit != stripe], gone.bonus_minor, "unbonus")
+    posted_minor, posted_bonus_minor = _sum(of_money), _sum(of_bonus)
+    free_minor = max(0, available_minor) + _sum(holds) - posted_minor - posted_bonus_minor
+    own_minor = min(gone.money_minor - posted_minor, free_minor)
+    bonus_minor = min(gone.bonus_minor - posted_bonus_minor, free_minor - own_minor)
+    short_minor = gone.money_minor - posted_minor - own_minor
     return (
+        *of_money,
+        *of_bonus,
         *_move(f"{code}:{name}", wallet, stripe, own_minor, currency, code),
-        *_move(f"{code}_short:{name}", owed, stripe, gone.money_minor - own_minor, currency, code),
+        *_move(f"{code}_short:{name}", owed, stripe, short_minor, currency, code),
         *_move(f"{code}_fee:{name}", accounts.PLATFORM_FEE, stripe, gone.fee_minor, currency, code),
         *_move(f"unbonus:{name}", wallet, accounts.PROMO, bonus_minor, currency, "unbonus"),
     )
+
+
+def _posted(holds: Iterable[Transfer], minor: int, code: str) -> tuple[Transfer, ...]:
+    """So much out of the holds, one after the other; what is left of each is released."""
+    posts = []
+    for hold in holds:
+        taken_minor = min(hold.amount_minor, minor)
+        word = "post" if taken_minor else "void"
+        posts.append(replace(posting(hold, taken_minor, f"{word}:{hold.id}"), code=code))
+        minor -= taken_minor
+    return tuple(posts)
+
+
+def _sum(transfers: Iterable[Transfer]) -> int:
+    return sum(one.amount_minor for one in transfers)
 
 
 def topup_back(gone: Gone, user_id: str, owed_minor: int, currency: str) -> tuple[Transfer, ...]:

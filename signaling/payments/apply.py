@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metering.funding import Ask
+from metering.ledger import Transfer
 from metering.orders import (
     Decision,
     EndAccess,
@@ -23,7 +24,7 @@ from metering.orders import (
 from metering.payouts import HOLDING_DAYS
 from metering.refunds import RecordRefund, RefundFailed
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
-from signaling.payments import filling
+from signaling.payments import filling, topuprefunds
 from signaling.payments.port import Checkout
 from signaling.payments.sales import about, sale_of_order
 from signaling.payments.seenrefunds import note_refunds
@@ -203,8 +204,9 @@ class Application:
         gone_minor, delta_minor = self._gone_minor, decision.amount_minor_delta
         self._values["refunded_minor"] = self._refunded_minor + delta_minor
         if self._order.purpose == "topup":
+            held, now_text = await self._held_for_refunds(), self._stamp.now_text
             taken = await filling.take_back(
-                self._tx, self._order, gone_minor, delta_minor, self._stamp.now_text
+                self._tx, self._order, gone_minor, delta_minor, now_text, held=held
             )
             self.notices.extend(taken)
             return
@@ -256,6 +258,11 @@ class Application:
                 )
                 self.notices.extend(lost)
                 gone_minor += move.taken_minor
+
+    async def _held_for_refunds(self) -> list[Transfer]:
+        """For those of ours that the fact names; for all of them where it only says how much has gone back."""
+        named = [one.reference for one in self._checkout.refunds if one.reference is not None]
+        return await topuprefunds.holds_of(self._tx, self._order, named if self._checkout.refunds else None)
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""

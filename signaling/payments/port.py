@@ -56,6 +56,7 @@ class RefundFact:
     status: str  # pending | requires_action | succeeded | failed | canceled
     created_s: int
     reference: str | None
+    payment_intent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ class InvoiceFact:
 @dataclass(frozen=True, slots=True)
 class BalanceEntry:
     """One line of the service's own account of our money. `amount_minor` is signed, `net_minor` is what it did to the
-    balance. `payment_intent_id`: of the charge, refund or dispute behind it."""
+    balance. `payment_intent_id`: of the charge, refund or dispute behind it. `source_minor`, `source_currency`: what that
+    was itself, where the balance is kept in another currency. `transfer_id`: whose reversal it is."""
 
     id: str
     type: str  # charge | refund | refund_failure | adjustment | transfer | transfer_refund | …
@@ -171,6 +173,9 @@ class BalanceEntry:
     created_s: int
     available_on_s: int
     payment_intent_id: str | None
+    source_minor: int | None = None
+    source_currency: str | None = None
+    transfer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

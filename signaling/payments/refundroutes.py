@@ -20,6 +20,7 @@ class RefundRoutes(MoneyRoutes):
         return [
             web.get("/api/host/rooms/{id}/sales", self.sales),
             web.post("/api/host/rooms/{id}/refunds", self.by_host),
+            web.get("/api/admin/orders/{id}", self.purchase),
             web.post("/api/admin/orders/{id}/refunds", self.by_operator),
             web.get("/api/admin/attention", self.attention),
             web.post("/api/admin/attention/outbox/{id}/retry", self.retry),
@@ -37,6 +38,10 @@ class RefundRoutes(MoneyRoutes):
             self._payments.ctx, body.order_id, body, by=f"host of {room.id}", room_id=room.id
         )
         return answer(asked, 202)
+
+    async def purchase(self, request: web.Request) -> web.Response:
+        await require_operator(request)
+        return answer(await refunds.purchase(self._payments.ctx, request.match_info["id"]))
 
     async def by_operator(self, request: web.Request) -> web.Response:
         who = await require_operator(request)

@@ -229,6 +229,7 @@ def refund(refund: Json) -> RefundFact:
         status=refund["status"] or "pending",
         created_s=refund["created"],
         reference=_reference(refund, "refund_id"),
+        payment_intent_id=id_of(refund.get("payment_intent")),
     )
 
 
@@ -375,6 +376,7 @@ def reversal(reversal: Json) -> ReversalFact:
 
 def balance_entry(entry: Json) -> BalanceEntry:
     source = inner(entry, "source")
+    minor, currency = (None, None) if source is None else _of_source(entry, source)
     return BalanceEntry(
         id=entry["id"],
         type=entry["type"],
@@ -386,7 +388,19 @@ def balance_entry(entry: Json) -> BalanceEntry:
         created_s=entry["created"],
         available_on_s=entry["available_on"],
         payment_intent_id=None if source is None else id_of(source.get("payment_intent")),
+        source_minor=minor,
+        source_currency=currency,
+        transfer_id=None if source is None else id_of(source.get("transfer")),
     )
+
+
+def _of_source(entry: Json, source: Json) -> tuple[int | None, str | None]:
+    """What a charge or refund was in its own currency, where that is not the balance's. Disputes are not converted: what
+    is reinstated of one is not in its amount."""
+    if source.get("object") not in {"charge", "refund"} or source["currency"] == entry["currency"]:
+        return None, None
+    minor = source["amount_captured"] if source["object"] == "charge" else source["amount"]
+    return int(minor), str(source["currency"])
 
 
 def event(event: Json) -> ServiceEvent:

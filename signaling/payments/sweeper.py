@@ -22,9 +22,9 @@ from signaling.payments import (
     subscribing,
     transfers,
 )
-from signaling.payments.context import Context
+from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError, ServiceEvent
-from signaling.payments.settle import settle
+from signaling.payments.settle import bring_up_to_date, settle
 from signaling.payments.webhook import store_events
 from signaling.stores import orders, outbox
 from signaling.stores import refunds as calls
@@ -170,13 +170,21 @@ async def _set_cursor(ctx: Context, name: str, value_s: int) -> None:
 
 async def settle_open(ctx: Context) -> None:
     """Every order that may have been paid while nobody listened. Failures wait for the next event or round."""
-    async with ctx.db.read() as tx:
-        waiting = await orders.unsettled(tx, ctx.settings.mode, ctx.settings.account)
-    for order_id in waiting:
-        try:
-            await settle(ctx, order_id)
-        except OutcomeUnknownError as error:
-            log.warning("settling_postponed", order_id=order_id, error=str(error))
-        except Exception:
-            # One order that cannot be applied must not hold up the others.
-            log.exception("settling_failed", order_id=order_id)
+    last = (-1, "")
+    while True:
+        async with ctx.db.read() as tx:
+            waiting = await orders.unsettled(tx, ctx.settings.mode, ctx.settings.account, after=last)
+        if not waiting:
+            return
+        await side_by_side(_settle_one(ctx, order_id) for _, order_id in waiting)
+        last = waiting[-1]
+
+
+async def _settle_one(ctx: Context, order_id: str) -> None:
+    try:
+        await bring_up_to_date(ctx, order_id)
+    except OutcomeUnknownError as error:
+        log.warning("settling_postponed", order_id=order_id, error=str(error))
+    except Exception:
+        # One order that cannot be applied must not hold up the others.
+        log.exception("settling_failed", order_id=order_id)

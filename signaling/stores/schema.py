@@ -228,6 +228,7 @@ orders = Table(
     Index("orders_payment_intent", "payment_intent_id"),
     Index("orders_extends", "extends_pass_id"),
     Index("orders_user", "user_id"),
+    Index("orders_state", "state", "created_at_s"),
 )
 
 passes = Table(
@@ -254,6 +255,7 @@ passes = Table(
     Column("settled", Boolean, nullable=False, server_default=false()),
     Index("passes_room_state", "room_id", "state"),
     Index("passes_funding", "funding", "settled"),
+    Index("passes_state", "state"),
 )
 
 # Stretches of a pass that are backed by a hold: on a card (metered) or on a wallet. Window 1 begins at 0.
@@ -566,6 +568,7 @@ outbox = Table(
     Column("note", Text),
     Column("created_at", String(32), nullable=False),
     Index("outbox_state", "state", "next_at_s"),
+    Index("outbox_subject", "subject_id"),
 )
 
 # Every call to Stripe that creates something: stored with its exact parameters before it is made.
@@ -597,7 +600,9 @@ refunds = Table(
     Column("state", String(12), nullable=False),  # asked | succeeded | failed
     Column("stripe_refund_id", String(255), unique=True),
     Column("created_at", String(32), nullable=False),
+    Column("payment_intent_id", String(255)),  # which of the order's payments, where that was said
     Index("refunds_order", "order_id"),
+    Index("refunds_state", "state"),
 )
 
 quarantine = Table(
@@ -648,6 +653,7 @@ transfers = Table(
     Column("pending_id", String(128), unique=True),
     Column("expires_at_s", BigInteger),  # of a hold
     Index("transfers_subject", "subject_id"),
+    Index("transfers_expires", "expires_at_s"),
     Index("transfers_debit", "debit", "currency"),
     Index("transfers_credit", "credit", "currency"),
 )

@@ -206,11 +206,15 @@ class ProcessDatabase(Database):
         self._process = process
         self._engine = _engine(url)
 
-    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[Transaction], Awaitable[T]], *, ahead: bool = False) -> T:
         await self._process.step("before a write")
-        done = await super().write(work)
+        done = await super().write(work, ahead=ahead)
         await self._process.step("after a write")
         return done
+
+    def _in_turn(self, work: Callable[[Transaction], Awaitable[T]], *, ahead: bool) -> asyncio.Future[T]:
+        """One by one: each may be the last."""
+        return asyncio.create_task(self._write_alone(work))
 
     async def _write_alone(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         self._check()

@@ -10,7 +10,7 @@ import pytest
 import stripe
 from stripe import StripeObject, WebhookSignature
 
-from signaling.payments import eventtypes
+from signaling.payments import eventtypes, stripeparse
 from signaling.payments import stripe as adapter
 from signaling.payments.port import BadWebhookError, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.stripe import StripePayments
@@ -355,3 +355,21 @@ def test_the_document_names_every_event_that_stripe_must_send():
     told = text.split("add the endpoint")[1].split("Nothing is lost")[0]
     kinds = [word for word in re.findall(r"`([^`]+)`", told) if re.match(r"[a-z0-9_]+\.[a-z_]", word)]
     assert [kind for kind in kinds if "://" not in kind] == list(eventtypes.EVENT_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("source", "currency", "expected"),
+    [
+        (CHARGE, "eur", (None, None)),
+        (CHARGE, "usd", (1500, "eur")),
+        ({"id": "re_1", "object": "refund", "amount": 400, "currency": "eur"}, "usd", (400, "eur")),
+        ({"id": "dp_1", "object": "dispute", "amount": 400, "currency": "eur"}, "usd", (None, None)),
+    ],
+)
+def test_what_is_booked_in_another_currency_says_its_own_amount(
+    source: dict[str, Any], currency: str, expected: tuple[int | None, str | None]
+):
+    entry = {"id": "txn_1", "type": "charge", "amount": 1620, "fee": 50, "net": 1570, "currency": currency}
+    found = stripeparse.balance_entry(entry | {"source": source, "created": 1, "available_on": 2})
+    assert (found.source_minor, found.source_currency) == expected
+    assert (found.amount_minor, found.currency) == (1620, currency)

@@ -394,6 +394,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.add_column(sa.Column("fingerprint", sa.String(length=64), nullable=True))
         batch_op.alter_column("room_id", existing_type=sa.VARCHAR(length=64), nullable=True)
         batch_op.create_index("orders_user", ["user_id"], unique=False)
+        batch_op.create_index("orders_state", ["state", "created_at_s"], unique=False)
         batch_op.create_foreign_key("orders_user_id_fkey", "users", ["user_id"], ["id"])
 
     with op.batch_alter_table("passes") as batch_op:
@@ -403,6 +404,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.add_column(sa.Column("user_id", sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column("settled", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.create_index("passes_funding", ["funding", "settled"], unique=False)
+        batch_op.create_index("passes_state", ["state"], unique=False)
         batch_op.create_foreign_key("passes_user_id_fkey", "users", ["user_id"], ["id"])
 
     with op.batch_alter_table("rooms") as batch_op:
@@ -411,13 +413,20 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.create_foreign_key("rooms_owner_id_fkey", "users", ["owner_id"], ["id"])
         batch_op.create_index("rooms_owner", ["owner_id"], unique=False)
 
+    with op.batch_alter_table("refunds") as batch_op:
+        batch_op.add_column(sa.Column("payment_intent_id", sa.String(length=255), nullable=True))
+
     with op.batch_alter_table("transfers") as batch_op:
         batch_op.add_column(sa.Column("kind", sa.String(length=8), server_default="single", nullable=False))
         batch_op.add_column(sa.Column("pending_id", sa.String(length=128), nullable=True))
         batch_op.add_column(sa.Column("expires_at_s", sa.BigInteger(), nullable=True))
         batch_op.create_index("transfers_credit", ["credit", "currency"], unique=False)
         batch_op.create_index("transfers_debit", ["debit", "currency"], unique=False)
+        batch_op.create_index("transfers_expires", ["expires_at_s"], unique=False)
         batch_op.create_unique_constraint("transfers_pending_id_key", ["pending_id"])
+
+    op.create_index("outbox_subject", "outbox", ["subject_id"], unique=False)
+    op.create_index("refunds_state", "refunds", ["state"], unique=False)
 
     with op.batch_alter_table("inbox") as batch_op:
         batch_op.alter_column(
