@@ -4,20 +4,17 @@ The chart of accounts is in the README; ids and accounts are those of `docs/mone
 event's `code`, so that the transfers of one code and subject add up to what moved. Amounts of zero are left out.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from metering import accounts
 from metering.errors import MeterError
-from metering.ledger import Transfer, posting
+from metering.ledger import Transfer, posting, voiding
 
-Place = Literal["pending", "available", "disputed"]
+Place = Literal["pending", "available"]
 
-_PLACES = {
-    "pending": accounts.earned_pending,
-    "available": accounts.earned_available,
-    "disputed": accounts.dispute_reserve,
-}
+_PLACES = {"pending": accounts.earned_pending, "available": accounts.earned_available}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +43,32 @@ class Sale:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What is still there of a sale's `net_minor`, and in which of the payee's accounts."""
+    """What is still there of a sale's `net_minor`: in the payee's account of that name, and frozen by disputes."""
 
     place: Place
     left_minor: int
+    frozen_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Where the payee's part of what goes back comes from: their account, what is frozen, and their debt."""
+
+    own_minor: int
+    frozen_minor: int
+    debt_minor: int
+
+
+def taken(share: Share, net_minor: int, *, by_dispute: bool) -> Taken:
+    """A refund takes first what is not frozen, a lost dispute what is. What is not there is a debt."""
+    left_minor, frozen_minor = max(0, share.left_minor), share.frozen_minor
+    if by_dispute:
+        frozen_minor = min(frozen_minor, net_minor)
+        own_minor = min(left_minor, net_minor - frozen_minor)
+    else:
+        own_minor = min(left_minor, net_minor)
+        frozen_minor = min(frozen_minor, net_minor - own_minor)
+    return Taken(own_minor, frozen_minor, net_minor - own_minor - frozen_minor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +144,27 @@ def refund(
     return _given_back("refund", name, sale, parts, share)
 
 
-def dispute_lost(sale: Sale, gone_before_minor: int, share: Share) -> tuple[Transfer, ...]:
-    """The payer's bank took the rest of the sale back."""
-    parts = parts_of(sale, sale.amount_minor) - parts_of(sale, gone_before_minor)
-    return _given_back("dispute_lost", sale.sale_id, sale, parts, share)
+def dispute_lost(
+    loss_id: str, sale: Sale, gone_before_minor: int, amount_minor: int, share: Share
+) -> tuple[Transfer, ...]:
+    """The payer's bank took so much of the sale back."""
+    parts = parts_of(sale, gone_before_minor + amount_minor) - parts_of(sale, gone_before_minor)
+    return _given_back("dispute_lost", loss_id, sale, parts, share)
 
 
 def _given_back(code: str, name: str, sale: Sale, parts: Parts, share: Share) -> tuple[Transfer, ...]:
     """The payee's part out of what is left of the sale; what the payee no longer has is their debt."""
-    to, currency = sale.paid_by, sale.currency
-    own_minor = min(parts.net_minor, max(0, share.left_minor))
-    debt_minor = parts.net_minor - own_minor
-    place, debt = _PLACES[share.place](sale.payee), accounts.host_debt(sale.payee)
+    to, currency, payee = sale.paid_by, sale.currency, sale.payee
+    of = taken(share, parts.net_minor, by_dispute=code == "dispute_lost")
+    place, reserve, debt = (
+        _PLACES[share.place](payee),
+        accounts.dispute_reserve(payee),
+        accounts.host_debt(payee),
+    )
     return (
-        *_move(f"{code}:{name}", place, to, own_minor, currency, code),
-        *_move(f"{code}_debt:{name}", debt, to, debt_minor, currency, code),
+        *_move(f"{code}:{name}", place, to, of.own_minor, currency, code),
+        *_move(f"{code}_frozen:{name}", reserve, to, of.frozen_minor, currency, code),
+        *_move(f"{code}_debt:{name}", debt, to, of.debt_minor, currency, code),
         *_move(f"{code}_fee:{name}", accounts.PLATFORM_FEE, to, parts.fee_minor, currency, code),
         *_move(f"{code}_tax:{name}", accounts.TAX_PAYABLE, to, parts.tax_minor, currency, code),
     )
@@ -162,16 +187,15 @@ def refund_failed(  # noqa: PLR0917 - plain data of one event
     )
 
 
-def frozen(dispute_id: str, payee: str, share: Share, currency: str) -> tuple[Transfer, ...]:
-    """A dispute was opened: what is left of the sale waits for its outcome."""
-    place, reserve = _PLACES[share.place](payee), accounts.dispute_reserve(payee)
-    return _move(f"freeze:{dispute_id}", place, reserve, max(0, share.left_minor), currency, "freeze")
-
-
-def thawed(dispute_id: str, payee: str, share: Share, currency: str) -> tuple[Transfer, ...]:
-    """The dispute was won: what was frozen goes back to `share.place`."""
-    place, reserve = _PLACES[share.place](payee), accounts.dispute_reserve(payee)
-    return _move(f"unfreeze:{dispute_id}", reserve, place, max(0, share.left_minor), currency, "unfreeze")
+def frozen(
+    freeze_id: str, payee: str, place: Place, amount_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """A dispute was opened: what of the sale it is about waits for its outcome. Below zero: so much waits no more, and
+    goes back to its place."""
+    own, reserve = _PLACES[place](payee), accounts.dispute_reserve(payee)
+    if amount_minor < 0:
+        return _move(f"unfreeze:{freeze_id}", reserve, own, -amount_minor, currency, "unfreeze")
+    return _move(f"freeze:{freeze_id}", own, reserve, amount_minor, currency, "freeze")
 
 
 # --- wallets ----------------------------------------------------------------------------------------------
@@ -201,19 +225,69 @@ class Gone:
     fee_minor: int
 
 
-def topup_gone(gone: Gone, user_id: str, available_minor: int, currency: str) -> tuple[Transfer, ...]:
-    """Out of what the wallet has available; what of the money is not there is owed by the person, what of the gift is not
-    there is let go."""
+REFUND_HOLD = "refund_hold"
+
+
+def refund_hold_ids(refund_id: str) -> tuple[str, str]:
+    """Of what is held for a refund of a top-up: the money's part, the gift's part."""
+    return f"{REFUND_HOLD}:{refund_id}", f"{REFUND_HOLD}_bonus:{refund_id}"
+
+
+def topup_refund_held(
+    refund_id: str, user_id: str, money_minor: int, bonus_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """A refund of a top-up is on its way: its credits cannot be spent. It never runs out by itself."""
+    wallet, (money, bonus) = accounts.wallet(user_id), refund_hold_ids(refund_id)
+    held = (
+        *_move(money, wallet, accounts.STRIPE_CLEARING, money_minor, currency, REFUND_HOLD),
+        *_move(bonus, wallet, accounts.PROMO, bonus_minor, currency, REFUND_HOLD),
+    )
+    return tuple(replace(one, kind="hold") for one in held)
+
+
+def topup_refund_released(held: Iterable[Transfer]) -> tuple[Transfer, ...]:
+    """Nothing came of it."""
+    return tuple(voiding(one, f"void:{one.id}") for one in held)
+
+
+def topup_gone(
+    gone: Gone, user_id: str, available_minor: int, currency: str, held: Iterable[Transfer] = ()
+) -> tuple[Transfer, ...]:
+    """Out of what was held for it, and then of what the wallet has available; what of the money is not there is owed by the
+    person, what of the gift is not there is let go. What is held beyond it is available again."""
     name, code, stripe = gone.name, gone.code, accounts.STRIPE_CLEARING
     wallet, owed = accounts.wallet(user_id), accounts.receivable(user_id)
-    own_minor = min(gone.money_minor, max(0, available_minor))
-    bonus_minor = min(gone.bonus_minor, max(0, available_minor) - own_minor)
+    holds = tuple(held)
+    of_money = _posted([one for one in holds if one.credit == stripe], gone.money_minor, code)
+    of_bonus = _posted([one for one in holds if one.credit != stripe], gone.bonus_minor, "unbonus")
+    posted_minor, posted_bonus_minor = _sum(of_money), _sum(of_bonus)
+    free_minor = max(0, available_minor) + _sum(holds) - posted_minor - posted_bonus_minor
+    own_minor = min(gone.money_minor - posted_minor, free_minor)
+    bonus_minor = min(gone.bonus_minor - posted_bonus_minor, free_minor - own_minor)
+    short_minor = gone.money_minor - posted_minor - own_minor
     return (
+        *of_money,
+        *of_bonus,
         *_move(f"{code}:{name}", wallet, stripe, own_minor, currency, code),
-        *_move(f"{code}_short:{name}", owed, stripe, gone.money_minor - own_minor, currency, code),
+        *_move(f"{code}_short:{name}", owed, stripe, short_minor, currency, code),
         *_move(f"{code}_fee:{name}", accounts.PLATFORM_FEE, stripe, gone.fee_minor, currency, code),
         *_move(f"unbonus:{name}", wallet, accounts.PROMO, bonus_minor, currency, "unbonus"),
     )
+
+
+def _posted(holds: Iterable[Transfer], minor: int, code: str) -> tuple[Transfer, ...]:
+    """So much out of the holds, one after the other; what is left of each is released."""
+    posts = []
+    for hold in holds:
+        taken_minor = min(hold.amount_minor, minor)
+        word = "post" if taken_minor else "void"
+        posts.append(replace(posting(hold, taken_minor, f"{word}:{hold.id}"), code=code))
+        minor -= taken_minor
+    return tuple(posts)
+
+
+def _sum(transfers: Iterable[Transfer]) -> int:
+    return sum(one.amount_minor for one in transfers)
 
 
 def topup_back(gone: Gone, user_id: str, owed_minor: int, currency: str) -> tuple[Transfer, ...]:

@@ -79,10 +79,12 @@ class Refused:
 
 
 def price_of_use(tariff: Windowed, used_ms: int) -> int:
-    """Minor units for so much use from the beginning (rounded down to the currency's step)."""
+    """Minor units for so much use from the beginning: of its whole seconds, so that who multiplies the time on a receipt
+    by the rate finds no more than that (rounded down to the currency's step)."""
     if used_ms < 0:
         raise MeterError(f"a use of {used_ms} ms")
-    return round_price_down(tariff.rate_minor_per_min * used_ms, 60_000, tariff.currency).amount_minor
+    used_s = used_ms // 1000
+    return round_price_down(tariff.rate_minor_per_min * used_s, 60, tariff.currency).amount_minor
 
 
 def window_price(tariff: Windowed, begins_ms: int, length_ms: int) -> int:

@@ -6,6 +6,8 @@ Rules:
 - Forward, never back: an order that was granted is never ungranted by an older fact; refunds and disputes only grow.
   The one exception has a name each time: a refund that failed is booked back, once (`metering.refunds`). The access that
   it ended stays ended: it is asked for again, and is the payer's money or nobody's.
+- A dispute takes what it is about, each by its own id (`metering.disputes`); while one is open, and once one is lost, the
+  access is ended, also where it is about a part.
 - The same fact again decides `Nothing`.
 - Money that arrives after the order expired, was canceled or failed still grants: it did arrive. When it cannot be
   served, `refund_due` gives it back.
@@ -21,16 +23,24 @@ Rules:
   operator has looked at it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from metering.disputes import (
+    Dispute,
+    KnownDispute,
+    MoveDispute,
+    SeenDispute,
+    moved,
+    to_move,
+    worst_dispute,
+)
 from metering.money import round_refund_up
 from metering.refunds import RecordRefund, RefundFailed, SeenRefund, to_book
 
 Mode = Literal["sandbox", "test", "live"]
-Dispute = Literal["none", "open", "won", "lost"]
 
 
 class OrderState(StrEnum):
@@ -52,7 +62,7 @@ class OrderSnapshot:
     `granted_before_ms`: what the pass had been granted when this order extended it (time is used in the order in
     which it was bought). `paid_ms`: when we first saw it paid (wall clock). `by_use`: `amount_minor` is only held;
     `charged_minor` is what was taken of it in the end (None: not settled). `refunds_booked_back`: ids of those that
-    failed after they were booked."""
+    failed after they were booked. `dispute`: the worst of `disputes`; `lost_minor`: what all of them took."""
 
     order_id: str
     state: OrderState
@@ -72,6 +82,8 @@ class OrderSnapshot:
     by_use: bool = False
     charged_minor: int | None = None
     refunds_booked_back: frozenset[str] = frozenset()
+    disputes: tuple[KnownDispute, ...] = ()
+    lost_minor: int = 0
 
     @property
     def paid_minor(self) -> int:
@@ -81,7 +93,8 @@ class OrderSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PaymentFact:
-    """What Stripe says now about one Checkout Session and its payment. `refunds`: each of them, where any are listed."""
+    """What Stripe says now about one Checkout Session and its payment. `refunds`, `disputes`: each of them, where any are
+    listed."""
 
     reference: str | None
     checkout_session_id: str
@@ -93,9 +106,9 @@ class PaymentFact:
     payment_status: Literal["paid", "unpaid", "no_payment_required"]
     intent_status: str | None = None
     refunded_minor: int = 0
-    dispute: Dispute = "none"
     payment_intent_id: str | None = None
     refunds: tuple[SeenRefund, ...] = ()
+    disputes: tuple[SeenDispute, ...] = ()
 
 
 # --- decisions --------------------------------------------------------------------------------------------
@@ -135,10 +148,11 @@ class MarkFailed:
 
 @dataclass(frozen=True, slots=True)
 class RecordDispute:
-    """The dispute moved on. When `lost`, book `lost_minor` as gone."""
+    """Disputes moved on: what the payment is by that, and how much of it more is lost."""
 
     dispute: Dispute
     lost_minor: int = 0
+    moves: tuple[MoveDispute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +164,7 @@ class EndAccess:
 
 @dataclass(frozen=True, slots=True)
 class RestoreAccess:
-    """The dispute was won: give back what EndAccess took."""
+    """The last open dispute was won: give back what EndAccess took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +196,6 @@ Decision = (
 
 
 _NOT_PAID_YET = (OrderState.NEW, OrderState.OPEN)
-_DISPUTE_RANK: Mapping[Dispute, int] = {"none": 0, "open": 1, "won": 2, "lost": 2}
-_WORST_FIRST: tuple[Dispute, ...] = ("lost", "open", "won")
 
 
 def decide(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
@@ -252,7 +264,7 @@ def _grant(order: OrderSnapshot) -> tuple[Decision, ...]:
 
 
 def _taken_back(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
-    """Refunds first: a lost dispute takes what they have left."""
+    """Refunds first: a lost dispute takes at most what they have left."""
     refunds = _refund(order, fact)
     return (*refunds, *_dispute(after(order, refunds), fact))
 
@@ -261,26 +273,23 @@ def _refund(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
     if order.by_use:
         return ()
     known, booked_back = order.refunded_minor, order.refunds_booked_back
-    return to_book(known, order.amount_minor, fact.refunded_minor, fact.refunds, booked_back)
+    return to_book(
+        known, order.amount_minor - order.lost_minor, fact.refunded_minor, fact.refunds, booked_back
+    )
 
 
 def _dispute(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
-    if order.by_use or not is_later(fact.dispute, order.dispute):
+    if order.by_use:
         return ()
-    if fact.dispute != "lost":
-        return (RecordDispute(fact.dispute),)
-    return (RecordDispute("lost", order.paid_minor - order.refunded_minor),)
+    left_minor = order.paid_minor - order.refunded_minor - order.lost_minor
+    moves = to_move(order.disputes, fact.disputes, left_minor)
+    return (recorded(order.disputes, moves),) if moves else ()
 
 
-def is_later(dispute: Dispute, known: Dispute) -> bool:
-    """Whether a payment's dispute has moved on from what is known: it never goes back."""
-    return _DISPUTE_RANK[dispute] > _DISPUTE_RANK[known]
-
-
-def worst_dispute(disputes: Iterable[Dispute]) -> Dispute:
-    """Of several payments, what their order is."""
-    found = set(disputes)
-    return next((one for one in _WORST_FIRST if one in found), "none")
+def recorded(known: tuple[KnownDispute, ...], moves: tuple[MoveDispute, ...]) -> RecordDispute:
+    """One payment's disputes after those steps."""
+    state = worst_dispute(one.state for one in moved(known, moves))
+    return RecordDispute(state, sum(one.taken_minor for one in moves), moves)
 
 
 def _access(order: OrderSnapshot, moved: OrderSnapshot) -> tuple[Decision, ...]:
@@ -327,7 +336,14 @@ def _after_failed(order: OrderSnapshot, decision: RefundFailed) -> OrderSnapshot
 
 
 def _after_dispute(order: OrderSnapshot, decision: RecordDispute) -> OrderSnapshot:
-    return _with_state(replace(order, dispute=decision.dispute))
+    return _with_state(
+        replace(
+            order,
+            dispute=decision.dispute,
+            disputes=moved(order.disputes, decision.moves),
+            lost_minor=order.lost_minor + decision.lost_minor,
+        )
+    )
 
 
 def _after_quarantine(order: OrderSnapshot, decision: Quarantine) -> OrderSnapshot:

@@ -8,8 +8,8 @@ from another, so that over all earnings of a payee it adds up to zero, and
 
 holds for each earning and for all of them together. Earnings of different currencies never meet.
 
-Nothing is sent before the holding time is over, while a dispute is open, or while an earlier sending of the same
-earning is on its way; `paid` counts a sending from the moment it is asked for.
+What an open dispute is about is frozen, as far as it is still there; the rest goes on. Nothing is sent before the
+holding time is over, of what is frozen, or while an earlier sending of the same earning is on its way; `paid` counts a sending from the moment it is asked for.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,12 +22,13 @@ DAY_S = 86_400
 HOLDING_DAYS = 15
 HOLDING_DAYS_MAX = 90
 
-EarningState = Literal["pending", "available", "disputed"]
+EarningState = Literal["pending", "available"]
 
 
 @dataclass(frozen=True, slots=True)
 class Earning:
-    """The payee's part of one sale, in minor units of its currency. `available_at_s`: wall clock."""
+    """The payee's part of one sale, in minor units of its currency. `available_at_s`: wall clock. `disputed_minor`: the
+    payee's part of what open disputes are about."""
 
     earning_id: str
     net_minor: int
@@ -36,6 +37,7 @@ class Earning:
     paid_minor: int = 0
     withheld_minor: int = 0
     state: EarningState = "pending"
+    disputed_minor: int = 0
 
     @property
     def position_minor(self) -> int:
@@ -45,6 +47,16 @@ class Earning:
     def owed_minor(self) -> int:
         """What the payee has still to get of it."""
         return max(0, self.position_minor)
+
+    @property
+    def frozen_minor(self) -> int:
+        """What of it waits for the outcome of disputes."""
+        return min(self.owed_minor, self.disputed_minor)
+
+    @property
+    def free_minor(self) -> int:
+        """What of it does not."""
+        return self.owed_minor - self.frozen_minor
 
     @property
     def debt_minor(self) -> int:
@@ -93,7 +105,7 @@ def is_due(earning: Earning, now_s: int) -> bool:
 
 def payable_minor(earning: Earning) -> int:
     """What may be sent of it now, once its payee's debts were withheld."""
-    return earning.owed_minor if earning.state == "available" else 0
+    return earning.free_minor if earning.state == "available" else 0
 
 
 def withhold(earning: Earning, debtors: Iterable[Earning]) -> tuple[Part, ...]:

@@ -59,6 +59,9 @@ def to_book(
     steps: list[Step] = []
     for one in failed:
         unseen_minor = min(max(0, one.amount_minor - booked_minor), rest_minor)
+        if unseen_minor > paid_minor - booked_minor:
+            rest_minor -= one.amount_minor  # a dispute has taken by now what it would have been of
+            continue
         if unseen_minor:
             steps.append(RecordRefund(unseen_minor))
             booked_minor, rest_minor = booked_minor + unseen_minor, rest_minor - unseen_minor

@@ -4,8 +4,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Protocol
 
+from aiohttp import web
+
 from signaling.clock import Clock
 from signaling.errors import ApiError
+from signaling.http import Network, client_address
 
 KEYS_MAX = 20_000
 
@@ -58,3 +61,18 @@ async def require(limiter: RateLimiter, key: str, rule: Rule) -> None:
     wait_s = await limiter.take(key, rule)
     if wait_s > 0:
         raise ApiError(429, "rate_limited", f"too many requests: try again in {int(wait_s) + 1} s")
+
+
+class LimitedRoutes:
+    """Handlers that slow their callers down by address, so that nothing is guessed and no script crowds others out."""
+
+    def __init__(self, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> None:
+        self._limiter = limiter
+        self._trusted = trusted
+
+    async def _limit(self, request: web.Request, what: str, rule: Rule) -> None:
+        """Raises ApiError 429 `rate_limited` when this address has used up its calls."""
+        await require(self._limiter, f"{what}:{self._address(request)}", rule)
+
+    def _address(self, request: web.Request) -> str:
+        return client_address(request, self._trusted)

@@ -8,15 +8,15 @@ from aiohttp import web
 from signaling.admin.codes import Codes, NewCode
 from signaling.admin.ratesdesk import At, Find, NewFigures, RatesDesk, read_place
 from signaling.hosting import Caller, caller
-from signaling.http import Network, answer, client_address, parse_body
+from signaling.http import Network, answer, parse_body
 from signaling.identity import require_operator
-from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.ratelimit import LimitedRoutes, RateLimiter, Rule
 
 HOST_RULE = Rule(burst=60, refill_s=2.0)
 OPERATOR_RULE = Rule(burst=120, refill_s=0.5)
 
 
-class AdminRoutes:
+class AdminRoutes(LimitedRoutes):
     """Handlers of the operator's calls; every decision is made in `RatesDesk` and `Codes`. `settings`: what of the
     server's own settings concerns money, without any secret."""
 
@@ -29,11 +29,10 @@ class AdminRoutes:
         limiter: RateLimiter,
         trusted: tuple[Network, ...],
     ) -> None:
+        super().__init__(limiter, trusted)
         self._desk = desk
         self._codes = codes
         self._settings = dict(settings)
-        self._limiter = limiter
-        self._trusted = trusted
 
     def routes(self) -> list[web.RouteDef]:
         place = "/api/admin/rates/{scope}/{subject}"
@@ -128,11 +127,11 @@ class AdminRoutes:
 
     async def _operator(self, request: web.Request) -> str:
         """Guessing tokens is slowed down by address."""
-        await require(self._limiter, f"operator:{client_address(request, self._trusted)}", OPERATOR_RULE)
+        await self._limit(request, "operator", OPERATOR_RULE)
         return await require_operator(request)
 
     async def _host(self, request: web.Request) -> tuple[str, Caller]:
-        await require(self._limiter, f"host-rates:{client_address(request, self._trusted)}", HOST_RULE)
+        await self._limit(request, "host-rates", HOST_RULE)
         return request.match_info["id"], await caller(request)
 
 

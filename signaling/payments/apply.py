@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metering.funding import Ask
+from metering.ledger import Transfer
 from metering.orders import (
     Decision,
     EndAccess,
@@ -23,12 +24,12 @@ from metering.orders import (
 from metering.payouts import HOLDING_DAYS
 from metering.refunds import RecordRefund, RefundFailed
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
-from signaling.payments import filling
+from signaling.payments import filling, topuprefunds
 from signaling.payments.port import Checkout
 from signaling.payments.sales import about, sale_of_order
 from signaling.payments.seenrefunds import note_refunds
 from signaling.payments.wallets import topup_ended
-from signaling.stores import earnings, outbox, passes, promotions, rates, rooms, windows
+from signaling.stores import disputes, earnings, outbox, passes, promotions, rates, rooms, windows
 from signaling.stores.database import Transaction
 from signaling.stores.orders import UNPAID, Order, later_orders, update_order
 
@@ -200,25 +201,29 @@ class Application:
         }
 
     async def record_refund(self, decision: RecordRefund) -> None:
-        before_minor, delta_minor = self._refunded_minor, decision.amount_minor_delta
-        self._values["refunded_minor"] = before_minor + delta_minor
+        gone_minor, delta_minor = self._gone_minor, decision.amount_minor_delta
+        self._values["refunded_minor"] = self._refunded_minor + delta_minor
         if self._order.purpose == "topup":
-            await self._take_credits(before_minor, delta_minor)
+            held, now_text = await self._held_for_refunds(), self._stamp.now_text
+            taken = await filling.take_back(
+                self._tx, self._order, gone_minor, delta_minor, now_text, held=held
+            )
+            self.notices.extend(taken)
             return
-        await earnings.book_refund(self._tx, self._order.id, before_minor, delta_minor, self._stamp.now)
+        await earnings.book_refund(self._tx, self._order.id, gone_minor, delta_minor, self._stamp.now)
 
     async def refund_failed(self, decision: RefundFailed) -> None:
-        order, before_minor = self._order, self._refunded_minor
-        self._values["refunded_minor"] = before_minor - decision.amount_minor
+        order, gone_minor = self._order, self._gone_minor
+        self._values["refunded_minor"] = self._refunded_minor - decision.amount_minor
         if order.purpose == "topup":
-            back = filling.SentBack(decision.refund_id, before_minor, decision.amount_minor)
+            back = filling.SentBack(decision.refund_id, gone_minor, decision.amount_minor)
             self.notices.extend(await filling.give_again(self._tx, order, back, self._stamp.now_text))
             return
         await earnings.book_failed_refund(
             self._tx,
             decision.refund_id,
             order.id,
-            before_minor + order.lost_minor,
+            gone_minor,
             decision.amount_minor,
             self._stamp.now,
         )
@@ -228,23 +233,36 @@ class Application:
         """By now, of what is being applied too."""
         return int(self._values.get("refunded_minor", self._order.refunded_minor))
 
-    async def record_dispute(self, decision: RecordDispute) -> None:
-        order, dispute = self._order, decision.dispute
-        gone_minor = order.amount_minor - decision.lost_minor
-        if order.purpose == "topup":
-            self._values |= {"dispute": dispute, "lost_minor": decision.lost_minor}
-            await self._take_credits(gone_minor, decision.lost_minor, is_lost=True)
-            return
-        lost_minor = await earnings.move_dispute(self._tx, order.id, dispute, gone_minor, self._stamp.now)
-        self._values |= {"dispute": dispute, "lost_minor": lost_minor}
+    @property
+    def _gone_minor(self) -> int:
+        """Refunds and lost disputes, of what is being applied too."""
+        return self._refunded_minor + int(self._values.get("lost_minor", self._order.lost_minor))
 
-    async def _take_credits(self, gone_minor: int, minor: int, *, is_lost: bool = False) -> None:
-        if minor > 0:
-            now_text = self._stamp.now_text
-            notices = await filling.take_back(
-                self._tx, self._order, gone_minor, minor, now_text, is_lost=is_lost
-            )
-            self.notices.extend(notices)
+    async def record_dispute(self, decision: RecordDispute) -> None:
+        order, gone_minor = self._order, self._gone_minor
+        lost_minor = order.lost_minor + decision.lost_minor
+        self._values |= {"dispute": decision.dispute, "lost_minor": lost_minor}
+        if order.purpose == "topup":
+            await self._take_credits(decision, gone_minor)
+            return
+        await earnings.move_disputes(self._tx, order.id, decision.moves, gone_minor, self._stamp.now)
+
+    async def _take_credits(self, decision: RecordDispute, gone_minor: int) -> None:
+        tx, order, now_text = self._tx, self._order, self._stamp.now_text
+        about = disputes.Disputed(order.id, order.id, order.mode, order.account, order.currency)
+        await disputes.keep(tx, about, decision.moves, now_text)
+        for move in decision.moves:
+            if move.taken_minor:
+                lost = await filling.take_back(
+                    tx, order, gone_minor, move.taken_minor, now_text, loss_id=move.loss_id
+                )
+                self.notices.extend(lost)
+                gone_minor += move.taken_minor
+
+    async def _held_for_refunds(self) -> list[Transfer]:
+        """For those of ours that the fact names; for all of them where it only says how much has gone back."""
+        named = [one.reference for one in self._checkout.refunds if one.reference is not None]
+        return await topuprefunds.holds_of(self._tx, self._order, named if self._checkout.refunds else None)
 
     async def end_access(self, decision: EndAccess) -> None:
         """An order's own pass ends; where other orders have put time on that pass too, theirs stays."""

@@ -11,6 +11,7 @@ from signaling.payments.context import Context
 from signaling.payments.refunding import RETRIES_MAX, attempt_of
 from signaling.stores import outbox as outbox_store
 from signaling.stores.database import Transaction
+from signaling.stores.refunds import is_of_topup
 from signaling.stores.schema import differences, outbox, payouts, quarantine, refunds
 
 log = structlog.get_logger()
@@ -23,7 +24,7 @@ async def attention(ctx: Context) -> Json:
     """Each list up to 200 rows, the newest first; empty lists: all is well."""
     async with ctx.db.read() as tx:
         return {
-            "refunds": [one for one in await _failed_refunds(tx) if _is_final(one)],
+            "refunds": await _failed_refunds(tx),
             "outbox": await _rows(
                 tx, outbox, ("id", "kind", "subject_id", "note", "created_at"), outbox.c.state == "failed"
             ),
@@ -58,7 +59,11 @@ def _is_final(refund: Json) -> bool:
 
 async def _failed_refunds(tx: Transaction) -> list[Json]:
     columns = ("id", "order_id", "amount_minor", "currency", "reason", "stripe_refund_id", "created_at")
-    return await _rows(tx, refunds, columns, refunds.c.state == "failed")
+    failed = refunds.c.state == "failed"
+    of_topups = await _rows(tx, refunds, columns, failed, is_of_topup())
+    others = [one for one in await _rows(tx, refunds, columns, failed, ~is_of_topup()) if _is_final(one)]
+    found = sorted([*of_topups, *others], key=lambda one: str(one["created_at"]), reverse=True)
+    return found[:ROWS_MAX]
 
 
 async def _differences(tx: Transaction) -> list[Json]:

@@ -4,8 +4,8 @@ Its fees are booked (`stripe_fee:{entry}`). What does not match is a row of `dif
 the operator, never mended; it is looked at again each round and goes when it no longer differs. An entry is judged
 when it is ten minutes old: what it is about is on its way to us until then.
 
-Not compared: money taken back from hosts (the service names the reversal, our row the transfer), payouts to the
-operator's bank (not in our books), and amounts in another currency than the sale's.
+Charges and refunds that the service books in another currency are compared by their own amount. Not compared: payouts
+to the operator's bank (not in our books), and transfers and disputes in another currency than the balance's.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 GRACE_S = 600
 FIRST_S = 86_400  # the first round looks so far back
 BATCH = 100
+REVERSED = "transfer_refund"
+REINSTATED = "reinstated"  # an adjustment that gives back what a dispute withdrew
 
 
 async def compare(ctx: Context) -> int:
@@ -102,16 +104,18 @@ async def _book_fee(ctx: Context, tx: Transaction, entry: BalanceEntry, now_text
 
 def _about(ctx: Context, entry: BalanceEntry) -> store.Difference:
     """The row that it would be, were it to differ."""
-    subject = entry.source_id or entry.id
+    subject, behind = entry.source_id or entry.id, entry.payment_intent_id or entry.transfer_id
+    minor = abs(entry.amount_minor) if entry.source_minor is None else entry.source_minor
+    is_back = entry.type == "adjustment" and entry.amount_minor > 0
     return store.Difference(
         id=f"balance:{entry.id}"[:64],
         mode=ctx.settings.mode,
         account=ctx.settings.account,
-        kind=entry.type[:32],
-        subject_id=f"{subject}/{entry.payment_intent_id}" if entry.payment_intent_id else subject,
+        kind=REINSTATED if is_back else entry.type[:32],
+        subject_id=f"{subject}/{behind}" if behind else subject,
         ours_minor=None,
-        theirs_minor=abs(entry.amount_minor),
-        currency=entry.currency,
+        theirs_minor=minor,
+        currency=entry.source_currency or entry.currency,
         note=f"entry {entry.id} of the service's balance",
     )
 
@@ -121,8 +125,10 @@ async def _differs(tx: Transaction, row: store.Difference) -> store.Difference |
     ours = _OURS.get(row.kind)
     if ours is None:
         return None
-    source, _, intent = row.subject_id.partition("/")
-    held = await ours(tx, source, intent)
+    source, _, behind = row.subject_id.partition("/")
+    held = await ours(tx, source, behind)
+    if row.kind == REVERSED and held is not None and (held.amount_minor or 0) >= (row.theirs_minor or 0):
+        return None  # ours is the sum of all reversals of that transfer
     if held is not None and (held.currency != row.currency or held.amount_minor in {None, row.theirs_minor}):
         return None
     return replace(row, ours_minor=None if held is None else held.amount_minor)
@@ -140,9 +146,17 @@ async def _refund_failure(tx: Transaction, source: str, _intent: str) -> store.H
     return await store.booked_back(tx, source)
 
 
-async def _adjustment(tx: Transaction, _source: str, intent: str) -> store.Held | None:
-    """A bank took a payment, or gave it back: known or not."""
-    return await store.disputed(tx, intent) if intent else None
+async def _adjustment(tx: Transaction, source: str, intent: str) -> store.Held | None:
+    """A bank withdrew what a dispute is about."""
+    return await store.withdrawn(tx, source) or (await store.disputed(tx, intent) if intent else None)
+
+
+async def _reinstated(tx: Transaction, source: str, intent: str) -> store.Held | None:
+    return await store.reinstated(tx, source) or (await store.disputed(tx, intent) if intent else None)
+
+
+async def _reversal(tx: Transaction, _source: str, transfer: str) -> store.Held | None:
+    return await store.taken_back(tx, transfer)
 
 
 async def _transfer(tx: Transaction, source: str, _intent: str) -> store.Held | None:
@@ -157,5 +171,7 @@ _OURS: Mapping[str, Callable[[Transaction, str, str], Awaitable[store.Held | Non
     "refund_failure": _refund_failure,
     "payment_failure_refund": _refund_failure,
     "adjustment": _adjustment,
+    REINSTATED: _reinstated,
     "transfer": _transfer,
+    REVERSED: _reversal,
 }

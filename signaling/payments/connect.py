@@ -13,11 +13,13 @@ import structlog
 from signaling.errors import ApiError
 from signaling.notices import Notice
 from signaling.payments import attempts
+from signaling.payments.attempts import Errand
 from signaling.payments.context import Context
 from signaling.payments.port import ConnectedAccount, OutcomeUnknownError, RefusedByServiceError
 from signaling.stores import payouts as store
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
+from signaling.stores.earnings import Now
 
 log = structlog.get_logger()
 
@@ -82,7 +84,7 @@ async def _account(ctx: Context, host: Host, country: str) -> str:
     that asking again after a lost answer finds the account of before."""
     now_s, now_text = ctx.now_s(), ctx.now_text()
     mode, account = ctx.settings.mode, ctx.settings.account
-    subject = f"connect:{host.user_id}"
+    subject = _subject(host.user_id)
 
     async def work(tx: Transaction) -> store.Connected | calls.StripeCall:
         fresh = store.Connected(host.user_id, mode, account, None, NONE, [], now_text)
@@ -102,7 +104,11 @@ async def _account(ctx: Context, host: Host, country: str) -> str:
         assert found.connected_id is not None, "checked in the transaction"
         return found.connected_id
     ctx.step("account_prepared")
-    return (await attempts.carry_out(ctx, _Opening(ctx, host.user_id, now_text), found)).account_id
+    return (await attempts.carry_out(ctx, _Opening(ctx, host.user_id), found)).account_id
+
+
+def _subject(user_id: str) -> str:
+    return f"connect:{user_id}"
 
 
 def account_params(host: Host, country: str) -> dict[str, Any]:
@@ -124,29 +130,34 @@ def account_params(host: Host, country: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opening:
-    """The account of a host as an errand. Accounts cannot be looked for by our reference: the same key is asked again
-    until it answers."""
+class _Opening(Errand[ConnectedAccount]):
+    """The account of a host as an errand. Accounts cannot be looked for by our reference: what the same key answers is
+    all there is to go by."""
 
     operation: ClassVar[str] = ACCOUNT_OPERATION
     ctx: Context
     user_id: str
-    now_text: str
+
+    @property
+    def subject_id(self) -> str:
+        return _subject(self.user_id)
 
     async def make(self, params: dict[str, Any], key: str) -> ConnectedAccount:
         return await self.ctx.service.create_account(params, key)
 
-    async def find(self, _call: calls.StripeCall) -> ConnectedAccount | None:
-        return None
+    async def find(self, _first: calls.StripeCall) -> Sequence[ConnectedAccount]:
+        return ()
 
     def id_of(self, made: ConnectedAccount) -> str:
         return made.account_id
 
-    async def done(self, tx: Transaction, made: ConnectedAccount) -> None:
-        await _store(tx, self.ctx, self.user_id, made, self.now_text)
+    async def done(self, tx: Transaction, made: ConnectedAccount, now: Now) -> Sequence[Notice]:
+        await _store(tx, self.ctx, self.user_id, made, now.text)
+        return ()
 
-    async def refused(self, _tx: Transaction, _error: RefusedByServiceError) -> None:
+    async def refused(self, _tx: Transaction, _error: RefusedByServiceError, _now: Now) -> Sequence[Notice]:
         """The host asks again, with what is then known of them."""
+        return ()
 
 
 async def _link(ctx: Context, user_id: str, connected_id: str) -> str:
@@ -167,7 +178,7 @@ async def _link(ctx: Context, user_id: str, connected_id: str) -> str:
             tx,
             key=key,
             operation=LINK_OPERATION,
-            subject_id=f"connect:{user_id}",
+            subject_id=_subject(user_id),
             params=params,
             now_s=now_s,
             retry_at_s=now_s,

@@ -7,6 +7,7 @@ from metering import chart
 from metering.ledger import Transfer
 from metering.wallet import back_for_refund
 from signaling.notices import Notice, StayLow
+from signaling.payments import topuprefunds
 from signaling.payments.customers import keep_card
 from signaling.payments.port import Checkout
 from signaling.payments.wallets import credits_of, key_of, package_of, tell_inside
@@ -55,22 +56,35 @@ async def _ask_again(tx: Transaction, key: wallets.Key) -> list[Notice]:
 
 
 async def take_back(
-    tx: Transaction, order: Order, gone_minor: int, amount_minor: int, now_text: str, *, is_lost: bool = False
+    tx: Transaction,
+    order: Order,
+    gone_minor: int,
+    amount_minor: int,
+    now_text: str,
+    *,
+    held: Sequence[Transfer] = (),
+    loss_id: str | None = None,
 ) -> Sequence[Notice]:
-    """Of a top-up `amount_minor` went back to the payer, after `gone_minor`: its credits leave the wallet. What was spent is owed, and blocks
-    spending; a gift that was spent is let go."""
+    """Of a top-up `amount_minor` went back to the payer, after `gone_minor`: its credits leave the wallet, those first that
+    were `held` for it. What was spent is owed, and blocks spending; a gift that was spent is let go. `loss_id`: by that
+    dispute, else by a refund."""
     key, package = key_of(order), package_of(order)
     back = back_for_refund(package, gone_minor, amount_minor)
     available_minor = (await credits_of(tx, key)).available_minor
     failed = len(await earnings.refunds_booked_back(tx, order.id))
     gone = chart.Gone(
-        name=order.id if is_lost else f"{order.id}:{gone_minor}" + (f":{failed}" if failed else ""),
-        code="dispute_lost" if is_lost else "refund",
+        name=loss_id or f"{order.id}:{gone_minor}" + (f":{failed}" if failed else ""),
+        code="dispute_lost" if loss_id else "refund",
         money_minor=back.money_minor,
         bonus_minor=back.bonus_minor,
         fee_minor=back.fee_minor,
     )
-    await _book(tx, order, chart.topup_gone(gone, key.user_id, available_minor, key.currency), now_text)
+    moved = chart.topup_gone(gone, key.user_id, available_minor, key.currency, held)
+    await _book(tx, order, moved, now_text)
+    if held:
+        await topuprefunds.repay(
+            tx, order, f"{gone.code}:{gone.name}", sum(one.amount_minor for one in held), now_text
+        )
     found = await credits_of(tx, key)
     return await tell_inside(tx, key, "balance_low", balance_minor=found.spendable_minor)
 

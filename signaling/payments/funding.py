@@ -5,30 +5,30 @@ A window's row and its call are stored together, then the call is made; what bec
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import structlog
+from typing import Any, ClassVar
 
 from metering.funding import PENDING, Ask, Refused, next_window
 from signaling.notices import Notice
-from signaling.payments import walletstays
+from signaling.payments import attempts, holds, walletstays
 from signaling.payments.apply import Stamp
+from signaling.payments.attempts import WatchedErrand, Wish
 from signaling.payments.context import Context
-from signaling.payments.holds import OPEN_STATES, Stay, apply_intent, find_stay, funding_failed, look
-from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
-from signaling.payments.reconcile import CLOCK_SKEW_S, FIRST_LOOK_S, IN_FLIGHT_S, KEYS_MAX, postpone
+from signaling.payments.holds import OPEN_STATES, Stay, find_stay, funding_failed, look
+from signaling.payments.orderpayments import FAILURE_CHARS_MAX, UNAVAILABLE
+from signaling.payments.port import IntentFact, RefusedByServiceError
 from signaling.payments.settings import PaymentsSettings
 from signaling.stores import passes, windows
-from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
+from signaling.stores.earnings import Now
 from signaling.stores.orders import Order
+from signaling.stores.refunds import StripeCall
 from signaling.stores.windows import Window
-
-log = structlog.get_logger()
 
 OPERATION = "payment_intents.create"
 # So many declines in one call, then no further card is asked.
 FAILURES_MAX = 5
+# The hold that matters, when two came of one window.
+_RANK = {"succeeded": 0, "requires_capture": 1, "requires_action": 2, "processing": 3}
 
 
 def intent_params(settings: PaymentsSettings, order: Order, window: Window) -> dict[str, Any]:
@@ -73,7 +73,8 @@ async def place(ctx: Context, pass_id: str, granted_ms: int | None = None) -> st
     for notice in placing.notices:
         ctx.notices.publish(notice)
     if placing.window_id is not None:
-        await _attempt(ctx, placing.window_id)
+        await attempts.attempt(ctx, _Holding(ctx, placing.window_id))
+        ctx.step("window_placed")
     return placing.refused
 
 
@@ -106,7 +107,8 @@ async def _prepare(
         return _Placing(refused=reason, notices=(funding_failed(stay.pass_, str(reason)),) if told else ())
     window = _asked(stay, asked, now_text)
     await windows.insert_window(tx, window)
-    await _begin(tx, settings, stay.order, window, now_s, attempt=1)
+    params, first_key = intent_params(settings, stay.order, window), f"hold:{window.id}"
+    await attempts.begin(tx, OPERATION, window.id, params, first_key=first_key, now_s=now_s)
     return _Placing(window.id)
 
 
@@ -123,129 +125,80 @@ def _asked(stay: Stay, ask: Ask, now_text: str) -> Window:
     )
 
 
-async def _begin(
-    tx: Transaction, settings: PaymentsSettings, order: Order, window: Window, now_s: int, *, attempt: int
-) -> None:
-    await calls.begin_call(
-        tx,
-        key=f"hold:{window.id}" if attempt == 1 else f"hold:{window.id}:{attempt}",
-        operation=OPERATION,
-        subject_id=window.id,
-        params=intent_params(settings, order, window),
-        now_s=now_s,
-        retry_at_s=now_s + FIRST_LOOK_S if attempt == 1 else now_s,
-    )
+@dataclass(frozen=True, slots=True)
+class _Holding(WatchedErrand[IntentFact]):
+    """The hold behind one window."""
 
+    operation: ClassVar[str] = OPERATION
+    ctx: Context
+    window_id: str
 
-async def _attempt(ctx: Context, window_id: str) -> None:
-    """Makes the newest call of a window. Raises nothing: unknown stays unknown, and is looked at again."""
-    async with ctx.db.read() as tx:
-        call = (await calls.calls_of(tx, window_id, OPERATION))[-1]
-    try:
-        fact = await ctx.service.create_intent(call.params, call.idempotency_key)
-    except RefusedByServiceError as error:
-        await _declined(ctx, window_id, call, error)
-    except OutcomeUnknownError as error:
-        log.warning("hold_outcome_unknown", window_id=window_id, error=str(error))
-        if error.answered and call.attempts > 0:
-            await _next_key(ctx, window_id, call)
-        else:
-            await postpone(ctx, call, str(error))
-    else:
-        ctx.step("window_created")
-        await apply_intent(ctx, window_id, fact, call)
+    @property
+    def subject_id(self) -> str:
+        return self.window_id
+
+    async def make(self, params: dict[str, Any], key: str) -> IntentFact:
+        return await self.ctx.service.create_intent(params, key)
+
+    async def find(self, first: StripeCall) -> Sequence[IntentFact]:
+        intents = await self.ctx.service.find_intents(self.window_id, attempts.since_s(first))
+        return sorted(intents, key=lambda one: _RANK.get(one.status, len(_RANK)))
+
+    async def spare(self, made: IntentFact) -> None:
+        if made.status not in {"canceled", "succeeded"}:
+            await self.ctx.service.cancel_intent(made.payment_intent_id, f"cancel:{made.payment_intent_id}")
+
+    def id_of(self, made: IntentFact) -> str:
+        return made.payment_intent_id
+
+    async def wish(self, tx: Transaction, _now_s: int) -> Wish:
+        window = await windows.get_window(tx, self.window_id)
+        stay = None if window is None else await find_stay(tx, window.pass_id)
+        if window is None or stay is None:
+            return "known"
+        return "wanted" if window.state == "asked" and not stay.pass_.settled else "dropped"
+
+    async def done(self, tx: Transaction, made: IntentFact, now: Now) -> Sequence[Notice]:
+        return await holds.apply_now(tx, self.ctx, self.window_id, made, now)
+
+    async def refused(self, tx: Transaction, error: RefusedByServiceError, _now: Now) -> Sequence[Notice]:
+        """The bank's no, or the service's: nothing is held, and the call ends at the end of what is. The declined payment
+        keeps its row's number: whoever looks for it finds why."""
+        failure = (error.decline_code or error.code)[:FAILURE_CHARS_MAX]
+        return await self._fail(tx, failure, error.payment_intent_id)
+
+    async def next_params(self, tx: Transaction, _call: StripeCall, _now: Now) -> dict[str, Any] | None:
+        window = await windows.get_window(tx, self.window_id)
+        stay = None if window is None else await find_stay(tx, window.pass_id)
+        if window is None or stay is None or window.state != "asked":
+            return None
+        return intent_params(self.ctx.settings, stay.order, window)
+
+    async def out_of_keys(self, tx: Transaction, _now: Now) -> Sequence[Notice]:
+        return await self._fail(tx, UNAVAILABLE, None)
+
+    async def dropped(self, tx: Transaction, _now: Now) -> Sequence[Notice]:
+        window = await windows.get_window(tx, self.window_id)
+        if window is not None and window.state in PENDING:
+            await windows.move_window(tx, window, "released")
+        return ()
+
+    async def _fail(self, tx: Transaction, failure: str, payment_intent_id: str | None) -> Sequence[Notice]:
+        window = await windows.get_window(tx, self.window_id)
+        assert window is not None, "windows are never deleted"
+        if window.state not in PENDING:
+            return ()
+        values = {} if payment_intent_id is None else {"payment_intent_id": payment_intent_id}
+        await windows.move_window(tx, window, "failed", failure=failure, **values)
+        found = await passes.get_pass(tx, window.pass_id)
+        assert found is not None, "windows refer to their pass"
+        return (funding_failed(found, failure),)
 
 
 async def reconcile(ctx: Context, window_id: str) -> None:
     """Finds out what came of a window's call, and makes it again where nothing did. Raises OutcomeUnknownError when the
     service cannot be asked."""
-    async with ctx.db.read() as tx:
-        window = await windows.get_window(tx, window_id)
-        made = await calls.calls_of(tx, window_id, OPERATION)
-        stay = None if window is None else await find_stay(tx, window.pass_id)
-    if window is None or stay is None or not made:
-        return
-    found = await ctx.service.find_intents(window_id, made[0].created_at_s - CLOCK_SKEW_S)
-    ctx.step("listed")
-    if found:
-        await _adopt(ctx, window_id, found, made[-1])
-    elif window.state == "asked" and not stay.pass_.settled:
-        await _attempt(ctx, window_id)
-    elif ctx.now_s() - made[-1].created_at_s < IN_FLIGHT_S:
-        await postpone(ctx, made[-1], "given up; waiting to be sure that nothing comes of it")
-    else:
-        await _drop(ctx, window, made[-1])
-
-
-async def _adopt(ctx: Context, window_id: str, found: Sequence[IntentFact], call: calls.StripeCall) -> None:
-    """Two keys may have made two holds: the best is kept, the others are let go."""
-    rank = {"succeeded": 0, "requires_capture": 1, "requires_action": 2, "processing": 3}
-    first, *others = sorted(found, key=lambda one: rank.get(one.status, 9))
-    await apply_intent(ctx, window_id, first, call)
-    for other in others:
-        if other.status not in {"canceled", "succeeded"}:
-            await ctx.service.cancel_intent(other.payment_intent_id, f"cancel:{other.payment_intent_id}")
-
-
-async def _next_key(ctx: Context, window_id: str, call: calls.StripeCall) -> None:
-    """The key answers a failure for ever. A listing that finds nothing allows the next key."""
-    found = await ctx.service.find_intents(window_id, call.created_at_s - CLOCK_SKEW_S)
-    if found:
-        await _adopt(ctx, window_id, found, call)
-        return
-    now_s = ctx.now_s()
-
-    async def work(tx: Transaction) -> Sequence[Notice]:
-        window = await windows.get_window(tx, window_id)
-        stay = None if window is None else await find_stay(tx, window.pass_id)
-        made = await calls.calls_of(tx, window_id, OPERATION)
-        if window is None or stay is None or window.state != "asked":
-            return ()
-        await calls.set_call(tx, call.idempotency_key, "refused", note="nothing came of it")
-        if len(made) < KEYS_MAX:
-            await _begin(tx, ctx.settings, stay.order, window, now_s, attempt=len(made) + 1)
-            return ()
-        await windows.move_window(tx, window, "failed", failure="unavailable")
-        return (funding_failed(stay.pass_, "unavailable"),)
-
-    await ctx.write(work)
-
-
-async def _declined(
-    ctx: Context, window_id: str, call: calls.StripeCall, error: RefusedByServiceError
-) -> None:
-    """The bank's no, or the service's: nothing is held, and the call ends at the end of what is."""
-    failure = (error.decline_code or error.code)[:64]
-    log.info("hold_declined", window_id=window_id, failure=failure)
-
-    async def work(tx: Transaction) -> Sequence[Notice]:
-        await calls.set_call(tx, call.idempotency_key, "refused", note=str(error))
-        window = await windows.get_window(tx, window_id)
-        assert window is not None, "windows are never deleted"
-        if window.state not in PENDING:
-            return ()
-        # The declined payment keeps its row's number: whoever looks for it finds why.
-        await windows.move_window(
-            tx, window, "failed", failure=failure, payment_intent_id=error.payment_intent_id
-        )
-        found = await passes.get_pass(tx, window.pass_id)
-        assert found is not None, "windows refer to their pass"
-        return (funding_failed(found, failure),)
-
-    await ctx.write(work)
-
-
-async def _drop(ctx: Context, window: Window, call: calls.StripeCall) -> None:
-    """It is proved that no hold exists, and none is wanted any more."""
-
-    async def work(tx: Transaction) -> Sequence[Notice]:
-        await calls.set_call(tx, call.idempotency_key, "refused", note="nothing came of it")
-        now = await windows.get_window(tx, window.id)
-        if now is not None and now.state in PENDING:
-            await windows.move_window(tx, now, "released")
-        return ()
-
-    await ctx.write(work)
+    await attempts.reconcile(ctx, _Holding(ctx, window_id))
 
 
 async def look_at_intent(ctx: Context, payment_intent_id: str, reference: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import structlog
 
+from metering.disputes import moved, to_move, worst_dispute
 from metering.funding import BACKED, PENDING
-from metering.orders import Decision, RecordDispute, after, is_later, worst_dispute
+from metering.orders import Decision, RecordDispute, after
 from metering.refunds import RecordRefund, Step, booked_after, to_book
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
@@ -20,7 +21,7 @@ from signaling.payments.context import Context
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.sales import about, sale_of_window
 from signaling.payments.seenrefunds import note_refunds
-from signaling.stores import earnings, inbox, outbox, passes, windows
+from signaling.stores import disputes, earnings, inbox, outbox, passes, windows
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, Order, orders_of_pass, update_order
@@ -108,22 +109,28 @@ async def apply_intent(
     ctx: Context, window_id: str, fact: IntentFact, call: calls.StripeCall | None = None
 ) -> None:
     """Moves a window to where its payment is; any number of times, in any order. `call`: the one that this answers."""
-    now_s, now_text = ctx.now_s(), ctx.now_text()
+    now = earnings.Now(ctx.now_s(), ctx.now_text())
 
     async def work(tx: Transaction) -> Sequence[Notice]:
-        window = await windows.get_window(tx, window_id)
-        stay = None if window is None else await find_stay(tx, window.pass_id)
-        assert window is not None, "windows are never deleted"
-        assert stay is not None, "the pass of a window is paid for by use"
         if call is not None:
             await calls.set_call(tx, call.idempotency_key, "done", result_id=fact.payment_intent_id)
-        days = ctx.settings.earnings_days
-        applying = _Applying(tx, stay, window, fact, now_s=now_s, now_text=now_text, holding_days=days)
-        await applying.run()
-        return applying.notices
+        return await apply_now(tx, ctx, window_id, fact, now)
 
     await ctx.write(work)
     ctx.step("window_applied")
+
+
+async def apply_now(
+    tx: Transaction, ctx: Context, window_id: str, fact: IntentFact, now: earnings.Now
+) -> Sequence[Notice]:
+    """The same, inside a transaction that does more."""
+    window = await windows.get_window(tx, window_id)
+    stay = None if window is None else await find_stay(tx, window.pass_id)
+    assert window is not None, "windows are never deleted"
+    assert stay is not None, "the pass of a window is paid for by use"
+    applying = _Applying(tx, stay, window, fact, now, holding_days=ctx.settings.earnings_days)
+    await applying.run()
+    return applying.notices
 
 
 @dataclass(slots=True)
@@ -134,14 +141,9 @@ class _Applying:
     stay: Stay
     window: Window
     fact: IntentFact
-    now_s: int
-    now_text: str
+    now: earnings.Now
     holding_days: int
     notices: list[Notice] = field(default_factory=list)
-
-    @property
-    def now(self) -> earnings.Now:
-        return earnings.Now(self.now_s, self.now_text)
 
     async def run(self) -> None:
         if self.window.payment_intent_id not in {None, self.fact.payment_intent_id}:
@@ -213,12 +215,12 @@ class _Applying:
     async def _taken_back(self) -> None:
         """Given back of what this window was charged, wherever that was done, or taken by the payer's bank."""
         window, order, fact = self.window, self.stay.order, self.fact
-        await note_refunds(self.tx, order.id, fact.refunds, self.now_text)
+        await note_refunds(self.tx, order.id, fact.refunds, self.now.text)
         decisions: list[Decision] = []
         seen_minor = 0 if fact.charge is None else fact.charge.refunded_minor
         refunds = to_book(
             window.refunded_minor,
-            window.charged_minor or 0,
+            (window.charged_minor or 0) - window.lost_minor,
             seen_minor,
             seenrefunds.plain(fact.refunds),
             await earnings.refunds_booked_back(self.tx, order.id),
@@ -229,11 +231,15 @@ class _Applying:
             refunded_minor = booked_after(refunded_minor, (step,))
         decisions.extend(refunds)
         dispute, lost_minor = window.dispute, window.lost_minor
-        if is_later(fact.dispute, window.dispute):
-            dispute = fact.dispute
-            lost_minor = await earnings.move_dispute(self.tx, window.id, dispute, refunded_minor, self.now)
+        known, gone_minor = await disputes.disputes_of(self.tx, window.id), refunded_minor + lost_minor
+        moves = to_move(known, fact.disputes, (window.charged_minor or 0) - gone_minor)
+        if moves:
+            await earnings.move_disputes(self.tx, window.id, moves, gone_minor, self.now)
+            dispute = worst_dispute(one.state for one in moved(known, moves))
+            taken_minor = sum(one.taken_minor for one in moves)
+            lost_minor += taken_minor
             others = [one.dispute for one in self.stay.windows if one.id != window.id]
-            decisions.append(RecordDispute(worst_dispute([dispute, *others]), lost_minor))
+            decisions.append(RecordDispute(worst_dispute([dispute, *others]), taken_minor))
         if not decisions:
             return
         await self._move("settled", refunded_minor=refunded_minor, dispute=dispute, lost_minor=lost_minor)
@@ -244,16 +250,16 @@ class _Applying:
             state=changed.state,
             refunded_minor=changed.refunded_minor,
             dispute=changed.dispute,
-            lost_minor=order.lost_minor + lost_minor - window.lost_minor,
+            lost_minor=changed.lost_minor,
         )
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
 
     async def _book_refund(self, step: Step, before_minor: int) -> None:
         tx, sale_id, now = self.tx, self.window.id, self.now
-        if isinstance(step, RecordRefund):
-            await earnings.book_refund(tx, sale_id, before_minor, step.amount_minor_delta, now)
-            return
         gone_minor = before_minor + self.window.lost_minor
+        if isinstance(step, RecordRefund):
+            await earnings.book_refund(tx, sale_id, gone_minor, step.amount_minor_delta, now)
+            return
         await earnings.book_failed_refund(tx, step.refund_id, sale_id, gone_minor, step.amount_minor, now)
 
     async def _settled(self, charged_minor: int) -> None:
@@ -277,7 +283,7 @@ class _Applying:
     async def _let_go(self) -> None:
         """Too late to be of use: nothing of it is kept."""
         await self._move(self.window.state)
-        await ask_release(self.tx, self.window.id, now_s=self.now_s, created_at=self.now_text)
+        await ask_release(self.tx, self.window.id, now_s=self.now.s, created_at=self.now.text)
         self.notices.append(OutboxFilled())
 
     async def _move(self, state: Any, **values: Any) -> None:
@@ -293,7 +299,7 @@ class _Applying:
             reason=reason,
             subject_id=self.window.id,
             payload=payload,
-            created_at=self.now_text,
+            created_at=self.now.text,
         )
 
     def _tell(self, kind: Any, **about: Any) -> None:

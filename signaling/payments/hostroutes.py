@@ -9,9 +9,9 @@ from signaling.errors import ApiError
 from signaling.http import answer, parse_body
 from signaling.identity import require_person
 from signaling.payments import connect, hostviews
+from signaling.payments.moneyroutes import MoneyRoutes
 from signaling.payments.port import OutcomeUnknownError
-from signaling.payments.service import Payments
-from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.ratelimit import Rule, require
 
 CURSOR_CHARS_MAX = 120
 # Each costs a call to the payment service.
@@ -26,12 +26,8 @@ class Begin(BaseModel):
     country: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2}$")] | None = None
 
 
-class HostRoutes:
+class HostRoutes(MoneyRoutes):
     """Everything here is about who is signed in."""
-
-    def __init__(self, payments: Payments, limiter: RateLimiter) -> None:
-        self._payments = payments
-        self._limiter = limiter
 
     def routes(self) -> list[web.RouteDef]:
         return [

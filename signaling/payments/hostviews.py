@@ -40,7 +40,7 @@ COLUMNS = (
 
 def standing(sale: Sale) -> Standing:
     earning, plain = sale.earning, sale.earning.plain()
-    if earning.state == "disputed":
+    if earning.disputed_minor:
         return "disputed"
     if plain.debt_minor:
         return "debt"

@@ -140,6 +140,7 @@ _KINDS: Mapping[str, Callable[[Context, OutboxRow], Awaitable[None]]] = {
     "expire_checkout": _expire,
     "refund": refunding.refund,
     subscribing.CANCEL: subscribing.cancel,
+    subscribing.CANCEL_AT_END: subscribing.cancel_at_end,
     transfers.REVERSE: transfers.reverse,
     transfers.SEND: transfers.send,
 }

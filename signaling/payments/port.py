@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from metering.orders import Dispute, Mode, PaymentFact
+from metering.disputes import SeenDispute
+from metering.orders import Mode, PaymentFact
 
 
 class OutcomeUnknownError(Exception):
@@ -55,6 +56,7 @@ class RefundFact:
     status: str  # pending | requires_action | succeeded | failed | canceled
     created_s: int
     reference: str | None
+    payment_intent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class ChargeFact:
 class IntentFact:
     """A PaymentIntent. `status` is the service's word: requires_payment_method, requires_confirmation,
     requires_action, processing, requires_capture, succeeded, canceled. `reference`: `metadata.reference`.
-    `action_url`: where the payer confirms with the bank, when a `return_url` was given. `dispute` and `refunds` are there
+    `action_url`: where the payer confirms with the bank, when a `return_url` was given. `disputes` and `refunds` are there
     after `fetch_intent`."""
 
     payment_intent_id: str
@@ -107,7 +109,7 @@ class IntentFact:
     failure: str | None  # why the last card was declined
     charge: ChargeFact | None
     action_url: str | None = None
-    dispute: Dispute = "none"
+    disputes: tuple[SeenDispute, ...] = ()
     refunds: tuple[RefundFact, ...] = ()
 
 
@@ -158,7 +160,8 @@ class InvoiceFact:
 @dataclass(frozen=True, slots=True)
 class BalanceEntry:
     """One line of the service's own account of our money. `amount_minor` is signed, `net_minor` is what it did to the
-    balance. `payment_intent_id`: of the charge, refund or dispute behind it."""
+    balance. `payment_intent_id`: of the charge, refund or dispute behind it. `source_minor`, `source_currency`: what that
+    was itself, where the balance is kept in another currency. `transfer_id`: whose reversal it is."""
 
     id: str
     type: str  # charge | refund | refund_failure | adjustment | transfer | transfer_refund | …
@@ -170,6 +173,9 @@ class BalanceEntry:
     created_s: int
     available_on_s: int
     payment_intent_id: str | None
+    source_minor: int | None = None
+    source_currency: str | None = None
+    transfer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +216,7 @@ class ReversalFact:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A Checkout Session, with its payment, refunds and dispute, as the service holds it now.
+    """A Checkout Session, with its payment, refunds and disputes, as the service holds it now.
 
     `intent` is there after `fetch_checkout` once the payer has tried to pay; `setup` in mode setup;
     `subscription_id` in mode subscription once it is complete.
@@ -284,7 +290,7 @@ class PaymentService(Protocol):
     async def fetch_intent(self, payment_intent_id: str) -> IntentFact: ...
 
     async def fetch_payment(self, payment_intent_id: str) -> Checkout:
-        """A payment that was made without a Checkout Session, with its refunds and dispute, told as if it had one: its
+        """A payment that was made without a Checkout Session, with its refunds and disputes, told as if it had one: its
         session's id is the PaymentIntent's."""
         ...
 

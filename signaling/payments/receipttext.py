@@ -50,6 +50,8 @@ def lines(receipt: Json) -> list[str]:
 def _price(receipt: Json) -> list[str]:
     if receipt["use"] is not None:
         return [_use(receipt), _extras(receipt)] if _extras(receipt) else [_use(receipt)]
+    if receipt["invoices"]:
+        return [f"Subscription, {one['created_at'][:10]}: {_money(one)}" for one in receipt["invoices"]]
     rate = receipt["computation"].get("rate_minor_per_min")
     seconds = receipt["seconds"]
     of = receipt["list"] or receipt["price"]

@@ -2,16 +2,19 @@
 and with the same key until nothing can have come of it.
 
 A purchase may have been paid in several payments (windows of use); a refund of it is then one for each, the latest
-payment first. What the bank sends back (`refund.failed`) is asked for again under a new id, a bounded number of times.
+payment first. Of a subscription, which is paid invoice by invoice, a refund is of one of them. What the bank sends back
+(`refund.failed`) is asked for again under a new id, a bounded number of times.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from metering.errors import RefusedError
 from metering.policies import Amount, Sale, Seconds, Wanted, refund_minor
 from signaling.notices import Notice, PassChanged
-from signaling.payments import attempts, walletrefunds
+from signaling.payments import attempts, invoicerefunds, topuprefunds, walletrefunds
+from signaling.payments.attempts import Errand
 from signaling.payments.context import Context
 from signaling.payments.errors import ImpossibleError, LaterError
 from signaling.payments.port import PaymentService, RefundFact, RefusedByServiceError
@@ -20,13 +23,16 @@ from signaling.stores import earnings, outbox, passes, refunds, windows
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, Order, get_order
 from signaling.stores.outbox import OutboxRow
+from signaling.stores.subscriptions import Invoice
 
 OPERATION = "refunds.create"
 ID_CHARS_MAX = 64
 MS_PER_S = 1000
 RETRIES_MAX = 3  # of a refund that the bank sent back, the first included
 RETRY_AFTER_S = 3600
-REFUNDABLE = frozenset({"payment", "metered", "wallet"})
+REFUNDABLE = frozenset({"payment", "metered", "wallet", "subscription"})
+# Only what was used is ever taken, or time is not what was bought.
+NOTHING_UNUSED = frozenset({"wallet", "subscription"})
 
 
 def wanted_of(payload: dict[str, Any]) -> Wanted:
@@ -53,8 +59,12 @@ async def sale_of(tx: Transaction, order: Order, found: passes.Pass | None) -> S
     return Sale(amount_minor, order.currency, seconds, gone_minor + order.lost_minor, used_ms)
 
 
-async def amount_of(tx: Transaction, order: Order, found: passes.Pass | None, wanted: Wanted) -> int:
+async def amount_of(tx: Transaction, order: Order, found: passes.Pass | None, payload: dict[str, Any]) -> int:
     """Minor units to give back. Raises RefusedError for time of a purchase without a length."""
+    wanted = wanted_of(payload)
+    if order.funding == "subscription":
+        invoice = await _invoice(tx, order, payload)
+        return refund_minor(await invoicerefunds.sale_of(tx, order, invoice), wanted)
     asked_minor = refund_minor(await sale_of(tx, order, found), wanted)
     if order.funding not in BY_USE:
         return 0 if order.dispute in {"open", "lost"} else asked_minor  # the bank has taken it already
@@ -62,7 +72,17 @@ async def amount_of(tx: Transaction, order: Order, found: passes.Pass | None, wa
         return 0  # only what was used is ever charged
     if order.funding == "wallet":
         return asked_minor  # by our own books
-    return min(asked_minor, sum(left_minor for _, left_minor in await _payments(tx, order)))
+    return min(asked_minor, sum(left_minor for _, left_minor in await _payments(tx, order, payload)))
+
+
+async def _invoice(tx: Transaction, order: Order, payload: dict[str, Any]) -> Invoice:
+    """The one that was chosen when it was asked for. Raises ImpossibleError."""
+    invoice = await invoicerefunds.invoice_of(
+        tx, order, payment_intent_id=str(payload.get("payment_intent_id"))
+    )
+    if invoice is None:
+        raise ImpossibleError("no such invoice")
+    return invoice
 
 
 # --- one refund -------------------------------------------------------------------------------------------
@@ -104,24 +124,35 @@ async def _prepare(tx: Transaction, row: OutboxRow, now: earnings.Now) -> _Ready
     made = await _newest_calls(tx, row.id[:ID_CHARS_MAX])
     if made:
         return _Ready(order, made)
+    if order.purpose == "topup":
+        return _Ready(order, (await _begin_held(tx, order, row, now),))
     notices = await _end_pass(tx, order, row)
-    if order.funding not in REFUNDABLE or (order.funding == "wallet" and wanted_of(row.payload) == "unused"):
-        return _Ready(
-            order, notices=notices
-        )  # nothing was paid by itself, or only what was used is ever taken
+    is_unused = wanted_of(row.payload) == "unused"
+    if order.funding not in REFUNDABLE or (is_unused and order.funding in NOTHING_UNUSED):
+        return _Ready(order, notices=notices)  # nothing was paid by itself, or nothing of it can be unused
     found = await passes.pass_of_order(tx, order)
-    if found is not None and await passes.has_open_segment(tx, found.id):
-        return _Ready(order, notices=notices, waits_for="the meter still counts")
-    if order.funding in BY_USE and found is not None and not await _is_charged(tx, found):
-        return _Ready(order, notices=notices, waits_for="what was used is not charged yet")
+    waits_for = await _waits_for(tx, order, found)
+    if waits_for is not None:
+        return _Ready(order, notices=notices, waits_for=waits_for)
     try:
-        amount_minor = await amount_of(tx, order, found, wanted_of(row.payload))
+        amount_minor = await amount_of(tx, order, found, row.payload)
     except RefusedError as error:
         raise ImpossibleError(str(error)) from error
     if order.funding == "wallet":
         back = walletrefunds.Back(row.id[:ID_CHARS_MAX], str(row.payload["reason"]), amount_minor)
         return _Ready(order, notices=(*notices, *await _into_the_wallet(tx, order, found, back, now)))
     return _Ready(order, await _record(tx, order, row, amount_minor, now), notices)
+
+
+async def _waits_for(tx: Transaction, order: Order, found: passes.Pass | None) -> str | None:
+    """Why it is not known yet how much goes back; None: it is."""
+    if found is None or order.funding == "subscription":
+        return None
+    if await passes.has_open_segment(tx, found.id):
+        return "the meter still counts"
+    if order.funding in BY_USE and not await _is_charged(tx, found):
+        return "what was used is not charged yet"
+    return None
 
 
 async def _into_the_wallet(
@@ -164,7 +195,7 @@ async def _record(
     tx: Transaction, order: Order, row: OutboxRow, amount_minor: int, now: earnings.Now
 ) -> tuple[refunds.StripeCall, ...]:
     made: list[refunds.StripeCall] = []
-    for intent_id, left_minor in await _payments(tx, order):
+    for intent_id, left_minor in await _payments(tx, order, row.payload):
         part_minor = min(amount_minor, left_minor)
         if part_minor <= 0:
             continue
@@ -177,6 +208,7 @@ async def _record(
             state="asked",
             stripe_refund_id=None,
             created_at=now.text,
+            payment_intent_id=intent_id,
         )
         await refunds.insert_refund(tx, piece)
         made.append(await _begin(tx, piece, intent_id, now.s))
@@ -184,8 +216,12 @@ async def _record(
     return tuple(made)
 
 
-async def _payments(tx: Transaction, order: Order) -> list[tuple[str, int]]:
+async def _payments(tx: Transaction, order: Order, payload: dict[str, Any]) -> list[tuple[str, int]]:
     """The payments of an order with what can still go back of each, the latest first."""
+    if order.funding == "subscription":
+        invoice = await _invoice(tx, order, payload)
+        left_minor = (await invoicerefunds.sale_of(tx, order, invoice)).left_minor
+        return [(str(invoice.payment_intent_id), left_minor)]
     if order.funding not in BY_USE:
         return [(str(order.payment_intent_id), order.amount_minor)]
     found = await passes.pass_of_order(tx, order)
@@ -195,6 +231,14 @@ async def _payments(tx: Transaction, order: Order) -> list[tuple[str, int]]:
         for one in reversed(known)
         if one.payment_intent_id is not None and one.refundable_minor > 0
     ]
+
+
+async def _begin_held(tx: Transaction, order: Order, row: OutboxRow, now: earnings.Now) -> refunds.StripeCall:
+    """Of a top-up: how much goes back was settled when it was asked for, and is held."""
+    held = await refunds.get_refund(tx, row.id[:ID_CHARS_MAX])
+    if held is None or order.payment_intent_id is None:
+        raise ImpossibleError("nothing is held for it")
+    return await _begin(tx, held, order.payment_intent_id, now.s)
 
 
 async def _begin(tx: Transaction, refund: refunds.Refund, intent_id: str, now_s: int) -> refunds.StripeCall:
@@ -210,28 +254,38 @@ async def _begin(tx: Transaction, refund: refunds.Refund, intent_id: str, now_s:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asking:
+class _Asking(Errand[RefundFact]):
     """One refund as an errand."""
 
     operation: ClassVar[str] = OPERATION
     service: PaymentService
     refund_id: str
 
+    @property
+    def subject_id(self) -> str:
+        return self.refund_id
+
     async def make(self, params: dict[str, Any], key: str) -> RefundFact:
         return await self.service.refund(params, key)
 
-    async def find(self, call: refunds.StripeCall) -> RefundFact | None:
-        return await self.service.find_refund(str(call.params["payment_intent"]), self.refund_id)
+    async def find(self, first: refunds.StripeCall) -> Sequence[RefundFact]:
+        found = await self.service.find_refund(str(first.params["payment_intent"]), self.refund_id)
+        return () if found is None else (found,)
 
     def id_of(self, made: RefundFact) -> str:
         return made.refund_id
 
-    async def done(self, tx: Transaction, made: RefundFact) -> None:
+    async def done(self, tx: Transaction, made: RefundFact, _now: earnings.Now) -> Sequence[Notice]:
         state: refunds.RefundState = "succeeded" if made.status == "succeeded" else "asked"
         await refunds.set_refund(tx, self.refund_id, state, made.refund_id)
+        return ()
 
-    async def refused(self, tx: Transaction, _error: RefusedByServiceError) -> None:
+    async def refused(
+        self, tx: Transaction, _error: RefusedByServiceError, now: earnings.Now
+    ) -> Sequence[Notice]:
         await refunds.set_refund(tx, self.refund_id, "failed", None)
+        await topuprefunds.release(tx, self.refund_id, now.text)
+        return ()
 
 
 async def _ask(ctx: Context, order: Order, call: refunds.StripeCall) -> None:
@@ -264,6 +318,7 @@ async def retry_failed(ctx: Context) -> int:
                     "order_id": failed.order_id,
                     "amount_minor": failed.amount_minor,
                     "reason": failed.reason,
+                    "payment_intent_id": failed.payment_intent_id,
                 },
                 now_s=now_s + RETRY_AFTER_S,
                 created_at=now_text,

@@ -3,28 +3,24 @@
 from aiohttp import web
 
 from signaling.hosting import caller
-from signaling.http import Network, answer, client_address, parse_body
+from signaling.http import answer, parse_body
 from signaling.identity import require_operator
 from signaling.payments import attention, refunds
-from signaling.payments.service import Payments
-from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.payments.moneyroutes import MoneyRoutes
+from signaling.ratelimit import Rule
 from signaling.stores.rooms import Room
 
 HOST_RULE = Rule(burst=30, refill_s=2.0)
 
 
-class RefundRoutes:
+class RefundRoutes(MoneyRoutes):
     """A host proves itself by the room's key or as its signed-in owner, the operator by a session or ADMIN_TOKEN."""
-
-    def __init__(self, payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> None:
-        self._payments = payments
-        self._limiter = limiter
-        self._trusted = trusted
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/api/host/rooms/{id}/sales", self.sales),
             web.post("/api/host/rooms/{id}/refunds", self.by_host),
+            web.get("/api/admin/orders/{id}", self.purchase),
             web.post("/api/admin/orders/{id}/refunds", self.by_operator),
             web.get("/api/admin/attention", self.attention),
             web.post("/api/admin/attention/outbox/{id}/retry", self.retry),
@@ -43,6 +39,10 @@ class RefundRoutes:
         )
         return answer(asked, 202)
 
+    async def purchase(self, request: web.Request) -> web.Response:
+        await require_operator(request)
+        return answer(await refunds.purchase(self._payments.ctx, request.match_info["id"]))
+
     async def by_operator(self, request: web.Request) -> web.Response:
         who = await require_operator(request)
         body = await parse_body(request, refunds.NewRefund)
@@ -59,7 +59,7 @@ class RefundRoutes:
 
     async def _hosted(self, request: web.Request) -> Room:
         """The caller's own room; guessing keys is slowed down by address."""
-        await require(self._limiter, f"host-refunds:{client_address(request, self._trusted)}", HOST_RULE)
+        await self._limit(request, "host-refunds", HOST_RULE)
         who = await caller(request)
         async with self._payments.ctx.db.read() as tx:
             return await who.room(tx, request.match_info["id"])

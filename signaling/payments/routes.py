@@ -3,13 +3,14 @@
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
-from signaling.http import Network, answer, bearer, client_address, parse_body, read_body
+from signaling.http import Network, answer, bearer, parse_body, read_body
 from signaling.identity import person
 from signaling.payments import views
 from signaling.payments.checkout import NewOrder, NewQuote
+from signaling.payments.moneyroutes import MoneyRoutes
 from signaling.payments.service import Payments
 from signaling.payments.webhook import BODY_BYTES_MAX
-from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.ratelimit import RateLimiter, Rule
 from signaling.stores.orders import Order
 
 # A room fills quickly when its host goes live, and people share addresses; a script is slowed down all the same.
@@ -34,13 +35,8 @@ class GoesOn(BaseModel):
     goes_on: bool
 
 
-class PaymentRoutes:
+class PaymentRoutes(MoneyRoutes):
     """Handlers; each finds the caller's own order first, by its secret or as the person who was signed in for it."""
-
-    def __init__(self, payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> None:
-        self._payments = payments
-        self._limiter = limiter
-        self._trusted = trusted
 
     def routes(self) -> list[web.RouteDef]:
         order = "/api/orders/{id}"
@@ -58,7 +54,7 @@ class PaymentRoutes:
         ]
 
     async def make(self, request: web.Request) -> web.Response:
-        await require(self._limiter, f"orders:{self._address(request)}", ORDERS_RULE)
+        await self._limit(request, "orders", ORDERS_RULE)
         body = await parse_body(request, NewOrder)
         payer = await person(request)
         made = await self._payments.make_order(
@@ -70,7 +66,7 @@ class PaymentRoutes:
 
     async def quote(self, request: web.Request) -> web.Response:
         """Trying codes is slowed down like ordering."""
-        await require(self._limiter, f"quotes:{self._address(request)}", ORDERS_RULE)
+        await self._limit(request, "quotes", ORDERS_RULE)
         body, who = await parse_body(request, NewQuote), await person(request)
         slug = request.match_info["slug"]
         return answer(await self._payments.quote(slug, body, None if who is None else who.id))
@@ -114,7 +110,7 @@ class PaymentRoutes:
 
     async def _own(self, request: web.Request) -> Order:
         """Guessing is slowed down by address."""
-        await require(self._limiter, f"lookups:{self._address(request)}", LOOKUPS_RULE)
+        await self._limit(request, "lookups", LOOKUPS_RULE)
         order_id, secret = request.match_info["id"], bearer(request)
         payer = None if secret is not None else await person(request)
         if payer is not None:
@@ -123,9 +119,6 @@ class PaymentRoutes:
 
     async def _shown(self, order: Order) -> web.Response:
         return answer(await self._payments.show(order.id))
-
-    def _address(self, request: web.Request) -> str:
-        return client_address(request, self._trusted)
 
 
 def routes(payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> list[web.RouteDef]:

@@ -41,6 +41,7 @@ async def _note(tx: Transaction, order_id: str, fact: RefundFact, now_text: str)
         state=state,
         stripe_refund_id=fact.refund_id,
         created_at=now_text,
+        payment_intent_id=fact.payment_intent_id,
     )
     if not await refunds.insert_refund(tx, row):
         await refunds.set_refund(tx, row.id, state, fact.refund_id)

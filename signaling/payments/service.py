@@ -107,12 +107,21 @@ class Payments:
 
     async def work_once(self) -> int:
         """One round of the worker; how much there was to do."""
-        await self._fund()
+        done = await self._hurry()
         await sweeper.sweep(self.ctx)
-        done = await worker.apply_inbox(self.ctx)
         done += await outbox.empty_outbox(self.ctx)
         await self._ask_receipts()
         return done + await sweeper.look_after_calls(self.ctx)
+
+    async def _hurry(self) -> int:
+        """What somebody waits for: calls for their next hold, payers for their token."""
+        await self._fund()
+        return await worker.apply_inbox(self.ctx)
+
+    async def _work_when_woken(self) -> None:
+        """What time brings about is left to the next full round."""
+        await self._hurry()
+        await outbox.empty_outbox(self.ctx)
 
     async def _ask_receipts(self) -> None:
         """Once a minute: nobody waits for a receipt."""
@@ -134,11 +143,16 @@ class Payments:
         await autotopup.consider(self.ctx, pass_id)
 
     async def _apply_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        sweep_at_s = loop.time()
         while True:
             self._woken.clear()
-            await _surviving("payments_round_failed", self.work_once)
+            is_due = loop.time() >= sweep_at_s
+            await _surviving("payments_round_failed", self.work_once if is_due else self._work_when_woken)
+            if is_due:
+                sweep_at_s = loop.time() + self.settings.sweep_every_s
             try:
-                async with asyncio.timeout(self.settings.sweep_every_s):
+                async with asyncio.timeout_at(sweep_at_s):
                     await self._woken.wait()
             except TimeoutError:
                 continue

@@ -12,7 +12,7 @@ from signaling.notices import Notice
 from signaling.payments import apply, freeminutes, holds, onfile, reconcile, seenrefunds, subscribing
 from signaling.payments.context import Context
 from signaling.payments.port import Checkout, OutcomeUnknownError, RefusedByServiceError
-from signaling.stores import earnings, inbox
+from signaling.stores import disputes, earnings, inbox
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, UNPAID, Order, get_order, update_order
 
@@ -20,7 +20,13 @@ UNKNOWN_OBJECT = "resource_missing"
 
 
 async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> Order:
-    """The order after what the payment service knows now was applied; `event_ids` of the inbox are then applied.
+    """The order after `bring_up_to_date`, which see."""
+    await bring_up_to_date(ctx, order_id, event_ids)
+    return await _read(ctx, order_id)
+
+
+async def bring_up_to_date(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> None:
+    """Applies what the payment service knows now; `event_ids` of the inbox are then applied.
 
     Raises LookupError for an unknown order, OutcomeUnknownError when the service could not be asked.
     """
@@ -30,7 +36,7 @@ async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> 
         order = await _read(ctx, order_id)
     if order.payment_ref is None:
         await _close_events(ctx, event_ids)
-        return order
+        return
     if order.funding in BY_USE:
         await holds.look_at_charged(ctx, order)
     checkout = await _fetch(ctx, order, order.payment_ref)
@@ -42,7 +48,6 @@ async def settle(ctx: Context, order_id: str, event_ids: Sequence[str] = ()) -> 
         await _apply(ctx, order_id, checkout, event_ids, seen)
     else:
         await _close_events(ctx, event_ids)
-    return await _read(ctx, order_id)
 
 
 async def _read(ctx: Context, order_id: str) -> Order:
@@ -68,6 +73,8 @@ async def _fetch(ctx: Context, order: Order, payment_ref: str) -> Checkout | Non
 
 async def _with_sent_back(ctx: Context, order: Order, checkout: Checkout) -> Checkout:
     """With the refunds that a bank sent back, where the charge does not show them. Raises OutcomeUnknownError."""
+    if order.state in UNPAID:
+        return checkout
     async with ctx.db.read() as tx:
         expected = await seenrefunds.expected(tx, order.id)
     intent_id = checkout.fact.payment_intent_id
@@ -117,7 +124,8 @@ async def _apply(
                 await _close(tx, event_ids, "applied")
                 return told
         booked_back = await earnings.refunds_booked_back(tx, order_id)
-        known = replace(order.snapshot(), refunds_booked_back=booked_back)
+        disputed = await disputes.disputes_of(tx, order_id)
+        known = replace(order.snapshot(), refunds_booked_back=booked_back, disputes=disputed)
         fact = replace(shown.fact, refunds=seenrefunds.plain(shown.refunds))
         decisions = decide(known, fact)
         application = apply.Application(tx, order, shown, stamp)

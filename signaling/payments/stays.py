@@ -14,7 +14,7 @@ from metering.funding import PENDING, settle
 from metering.money import currency
 from metering.tariff import Metered
 from signaling.notices import Notice, OutboxFilled, PassChanged
-from signaling.payments import funding, holds, walletstays
+from signaling.payments import attempts, funding, holds, walletstays
 from signaling.payments.apply import Stamp
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.holds import Stay, find_stay
@@ -33,7 +33,8 @@ ABSENT_S = 300
 # A hold that lapses within this time is charged now, not when the payer comes back.
 LAPSES_WITHIN_S = 3600
 CHARGE = "charge_window"
-OPERATIONS = ("payment_intents.capture", "payment_intents.cancel")
+CAPTURE = "payment_intents.capture"
+CANCEL = "payment_intents.cancel"
 
 
 class NotYetError(Exception):
@@ -148,7 +149,7 @@ class _Closing:
 
     async def _charge(self, window: Window, amount_minor: int) -> None:
         await windows.move_window(self.tx, window, "settling", charged_minor=amount_minor)
-        await _begin(self.tx, window.id, amount_minor, self.now_s, attempt=1)
+        await _begin(self.tx, window.id, amount_minor, self.now_s)
         await outbox.add(
             self.tx,
             outbox_id=f"charge:{window.id}",
@@ -160,18 +161,12 @@ class _Closing:
         )
 
 
-async def _begin(tx: Transaction, window_id: str, amount_minor: int, now_s: int, *, attempt: int) -> None:
+async def _begin(tx: Transaction, window_id: str, amount_minor: int, now_s: int) -> calls.StripeCall:
     """The call that charges a hold, or cancels it where nothing is charged."""
-    verb = "capture" if amount_minor else "cancel"
-    await calls.begin_call(
-        tx,
-        key=f"{verb}:{window_id}" if attempt == 1 else f"{verb}:{window_id}:{attempt}",
-        operation=f"payment_intents.{verb}",
-        subject_id=window_id,
-        params={"amount_to_capture": amount_minor} if amount_minor else {},
-        now_s=now_s,
-        retry_at_s=now_s,
-    )
+    operation, verb = (CAPTURE, "capture") if amount_minor else (CANCEL, "cancel")
+    params = {"amount_to_capture": amount_minor} if amount_minor else {}
+    first_key = f"{verb}:{window_id}"
+    return await attempts.begin(tx, operation, window_id, params, first_key=first_key, now_s=now_s)
 
 
 # --- carrying it out --------------------------------------------------------------------------------------
@@ -199,7 +194,7 @@ async def charge_window(ctx: Context, row: OutboxRow) -> None:
 
 
 async def _make(ctx: Context, payment_intent_id: str, call: calls.StripeCall) -> IntentFact:
-    if call.operation == "payment_intents.capture":
+    if call.operation == CAPTURE:
         return await ctx.service.capture_intent(payment_intent_id, call.params, call.idempotency_key)
     return await ctx.service.cancel_intent(payment_intent_id, call.idempotency_key)
 
@@ -221,15 +216,14 @@ async def _call_of(ctx: Context, window: Window, *, is_repeat: bool) -> calls.St
     """The stored call; for a repeat after a look that found nothing done, one with the next key: the old one may answer
     its failure for ever. Twice cannot be charged, a payment is captured once."""
     now_s, amount_minor = ctx.now_s(), window.charged_minor or 0
-    operation = OPERATIONS[0] if amount_minor else OPERATIONS[1]
+    operation = CAPTURE if amount_minor else CANCEL
 
     async def work(tx: Transaction) -> calls.StripeCall:
-        made = await calls.calls_of(tx, window.id, operation)
-        if is_repeat:
-            await calls.set_call(tx, made[-1].idempotency_key, "refused", note="nothing came of it")
-            await _begin(tx, window.id, amount_minor, now_s, attempt=len(made) + 1)
-            made = await calls.calls_of(tx, window.id, operation)
-        return made[-1]
+        newest = (await calls.calls_of(tx, window.id, operation))[-1]
+        if not is_repeat:
+            return newest
+        await calls.set_call(tx, newest.idempotency_key, "refused", note=attempts.NOTHING)
+        return await _begin(tx, window.id, amount_minor, now_s)
 
     return await ctx.db.write(work)
 

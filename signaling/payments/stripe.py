@@ -14,7 +14,8 @@ import aiohttp
 import stripe
 from stripe import AIOHTTPClient, StripeClient, WebhookSignature
 
-from metering.orders import Dispute, Mode
+from metering.disputes import SeenDispute
+from metering.orders import Mode
 from signaling.payments import stripeparse as parse
 from signaling.payments.eventtypes import ACCOUNT_EVENTS, EVENT_LISTINGS
 from signaling.payments.port import (
@@ -95,8 +96,8 @@ class StripePayments:
         call = self._client.v1.checkout.sessions.retrieve_async(checkout_session_id, {"expand": EXPAND})
         session = _plain(await _answer(call))
         intent_id = parse.id_of(session.get("payment_intent")) or ""
-        dispute, refunds = await self._taken_back(parse.charge_of(session), intent_id)
-        return _read(lambda: self._read.checkout(session, dispute, refunds))
+        disputes, refunds = await self._taken_back(parse.charge_of(session), intent_id)
+        return _read(lambda: self._read.checkout(session, disputes, refunds))
 
     async def expire_checkout(self, checkout_session_id: str) -> None:
         await _answer(self._client.v1.checkout.sessions.expire_async(checkout_session_id))
@@ -134,14 +135,14 @@ class StripePayments:
     async def fetch_intent(self, payment_intent_id: str) -> IntentFact:
         call = self._client.v1.payment_intents.retrieve_async(payment_intent_id, {"expand": EXPAND_INTENT})
         intent = _plain(await _answer(call))
-        dispute, refunds = await self._taken_back(parse.inner(intent, "latest_charge"), payment_intent_id)
-        return _read(lambda: self._read.intent(intent, dispute, refunds))
+        disputes, refunds = await self._taken_back(parse.inner(intent, "latest_charge"), payment_intent_id)
+        return _read(lambda: self._read.intent(intent, disputes, refunds))
 
     async def fetch_payment(self, payment_intent_id: str) -> Checkout:
         call = self._client.v1.payment_intents.retrieve_async(payment_intent_id, {"expand": EXPAND_INTENT})
         intent = _plain(await _answer(call))
-        dispute, refunds = await self._taken_back(parse.inner(intent, "latest_charge"), payment_intent_id)
-        return _read(lambda: self._read.payment(intent, dispute, refunds))
+        disputes, refunds = await self._taken_back(parse.inner(intent, "latest_charge"), payment_intent_id)
+        return _read(lambda: self._read.payment(intent, disputes, refunds))
 
     async def confirm_intent(
         self, payment_intent_id: str, params: dict[str, Any], idempotency_key: str
@@ -190,17 +191,17 @@ class StripePayments:
 
     async def _taken_back(
         self, charge: Json | None, payment_intent_id: str
-    ) -> tuple[Dispute, tuple[RefundFact, ...]]:
-        """How a charge is disputed, and its refunds: asked for only where the charge says that there are any."""
+    ) -> tuple[tuple[SeenDispute, ...], tuple[RefundFact, ...]]:
+        """A charge's disputes and refunds: asked for only where the charge says that there are any."""
         if charge is None:
-            return "none", ()
+            return (), ()
         is_refunded = charge.get("amount_refunded") or charge.get("refunded")
-        dispute = await self._dispute(payment_intent_id) if charge.get("disputed") else "none"
-        return dispute, await self.list_refunds(payment_intent_id) if is_refunded else ()
+        disputes = await self._disputes(payment_intent_id, charge) if charge.get("disputed") else ()
+        return disputes, await self.list_refunds(payment_intent_id) if is_refunded else ()
 
-    async def _dispute(self, payment_intent_id: str) -> Dispute:
+    async def _disputes(self, payment_intent_id: str, charge: Json) -> tuple[SeenDispute, ...]:
         call = self._client.v1.disputes.list_async({"payment_intent": payment_intent_id, "limit": PAGE})
-        return _parsed(lambda page: parse.disputed(page["data"]), await _answer(call))
+        return _parsed(lambda page: parse.disputes(page["data"], charge), await _answer(call))
 
     # --- subscriptions ------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from metering.orders import Dispute, Mode, PaymentFact, worst_dispute
+from metering.disputes import DisputeState, SeenDispute
+from metering.orders import Mode, PaymentFact
 from signaling.payments.port import (
     BalanceEntry,
     CardFact,
@@ -28,7 +29,7 @@ from signaling.payments.port import (
 Json = dict[str, Any]
 
 # An inquiry (`warning_*`) takes no money; the rest does until it is won.
-DISPUTES: dict[str, Dispute] = {
+DISPUTES: dict[str, DisputeState] = {
     "needs_response": "open",
     "under_review": "open",
     "lost": "lost",
@@ -58,11 +59,11 @@ class Reader:
         return "test" if self._mode == "live" else self._mode
 
     def checkout(
-        self, session: Json, dispute: Dispute = "none", refunds: tuple[RefundFact, ...] = ()
+        self, session: Json, disputes: tuple[SeenDispute, ...] = (), refunds: tuple[RefundFact, ...] = ()
     ) -> Checkout:
         intent = inner(session, "payment_intent")
         return Checkout(
-            fact=self._fact(session, dispute),
+            fact=self._fact(session, disputes),
             url=session.get("url"),
             client_secret=session.get("client_secret"),
             failure=None if intent is None else failure(intent),
@@ -74,7 +75,7 @@ class Reader:
             tax_minor=int((session.get("total_details") or {}).get("amount_tax") or 0),
         )
 
-    def _fact(self, session: Json, dispute: Dispute) -> PaymentFact:
+    def _fact(self, session: Json, disputes: tuple[SeenDispute, ...]) -> PaymentFact:
         intent, charge = inner(session, "payment_intent"), charge_of(session)
         return PaymentFact(
             reference=session["client_reference_id"],
@@ -87,11 +88,13 @@ class Reader:
             payment_status=session["payment_status"],
             intent_status=None if intent is None else intent["status"],
             refunded_minor=0 if charge is None else charge["amount_refunded"],
-            dispute=dispute,
+            disputes=disputes,
             payment_intent_id=id_of(session.get("payment_intent")),
         )
 
-    def payment(self, intent: Json, dispute: Dispute, refunds: tuple[RefundFact, ...]) -> Checkout:
+    def payment(
+        self, intent: Json, disputes: tuple[SeenDispute, ...], refunds: tuple[RefundFact, ...]
+    ) -> Checkout:
         """A PaymentIntent of its own, told as a Checkout Session would be."""
         fact, latest = self.intent(intent), inner(intent, "latest_charge")
         is_paid = fact.status == "succeeded"
@@ -107,7 +110,7 @@ class Reader:
                 payment_status="paid" if is_paid else "unpaid",
                 intent_status=fact.status,
                 refunded_minor=0 if latest is None else latest["amount_refunded"],
-                dispute=dispute,
+                disputes=disputes,
                 payment_intent_id=fact.payment_intent_id,
             ),
             url=fact.action_url,
@@ -118,7 +121,7 @@ class Reader:
         )
 
     def intent(
-        self, intent: Json, dispute: Dispute = "none", refunds: tuple[RefundFact, ...] = ()
+        self, intent: Json, disputes: tuple[SeenDispute, ...] = (), refunds: tuple[RefundFact, ...] = ()
     ) -> IntentFact:
         latest = inner(intent, "latest_charge")
         action = intent.get("next_action") or {}
@@ -136,7 +139,7 @@ class Reader:
             failure=failure(intent),
             charge=None if latest is None else charge(latest),
             action_url=(action.get("redirect_to_url") or {}).get("url"),
-            dispute=dispute,
+            disputes=disputes,
             refunds=refunds,
         )
 
@@ -226,11 +229,30 @@ def refund(refund: Json) -> RefundFact:
         status=refund["status"] or "pending",
         created_s=refund["created"],
         reference=_reference(refund, "refund_id"),
+        payment_intent_id=id_of(refund.get("payment_intent")),
     )
 
 
-def disputed(disputes: list[Json]) -> Dispute:
-    return worst_dispute(DISPUTES.get(one["status"], "none") for one in disputes)
+def disputes(found: list[Json], charge: Json) -> tuple[SeenDispute, ...]:
+    """Those of a charge that take money, in the charge's currency. One in another currency is about the whole of it."""
+    return tuple(_dispute(one, charge) for one in found if one["status"] in DISPUTES)
+
+
+def _dispute(dispute: Json, charge: Json) -> SeenDispute:
+    is_alike = dispute["currency"] == charge["currency"]
+    amount_minor = int(dispute["amount"] if is_alike else charge["amount_captured"])
+    state = DISPUTES[dispute["status"]]
+    lost_minor = _kept(dispute, charge, amount_minor) if state == "lost" else 0
+    return SeenDispute(dispute["id"], state, amount_minor, lost_minor)
+
+
+def _kept(dispute: Json, charge: Json, amount_minor: int) -> int:
+    """What was withdrawn and not reinstated: a lost dispute may be won in part, and its amount does not say so. Unless
+    the account's balance is in another currency."""
+    booked = dispute.get("balance_transactions") or []
+    if not booked or any(entry["currency"] != charge["currency"] for entry in booked):
+        return amount_minor
+    return max(0, -sum(int(entry["amount"]) for entry in booked))
 
 
 def _session_setup(session: Json) -> SetupFact:
@@ -354,6 +376,7 @@ def reversal(reversal: Json) -> ReversalFact:
 
 def balance_entry(entry: Json) -> BalanceEntry:
     source = inner(entry, "source")
+    minor, currency = (None, None) if source is None else _of_source(entry, source)
     return BalanceEntry(
         id=entry["id"],
         type=entry["type"],
@@ -365,7 +388,19 @@ def balance_entry(entry: Json) -> BalanceEntry:
         created_s=entry["created"],
         available_on_s=entry["available_on"],
         payment_intent_id=None if source is None else id_of(source.get("payment_intent")),
+        source_minor=minor,
+        source_currency=currency,
+        transfer_id=None if source is None else id_of(source.get("transfer")),
     )
+
+
+def _of_source(entry: Json, source: Json) -> tuple[int | None, str | None]:
+    """What a charge or refund was in its own currency, where that is not the balance's. Disputes are not converted: what
+    is reinstated of one is not in its amount."""
+    if source.get("object") not in {"charge", "refund"} or source["currency"] == entry["currency"]:
+        return None, None
+    minor = source["amount_captured"] if source["object"] == "charge" else source["amount"]
+    return int(minor), str(source["currency"])
 
 
 def event(event: Json) -> ServiceEvent:

@@ -13,6 +13,8 @@ from typing import Any
 import structlog
 
 from metering.chart import Sale
+from metering.disputes import to_move
+from metering.orders import OrderState
 from metering.price import fee_in_proportion
 from metering.refunds import RecordRefund, Step, booked_after, to_book
 from signaling.clock import rfc3339
@@ -30,7 +32,7 @@ from signaling.payments.port import (
 )
 from signaling.payments.recurring import period_minor
 from signaling.payments.sales import about
-from signaling.stores import earnings, inbox, outbox, passes, rates, rooms
+from signaling.stores import disputes, earnings, inbox, outbox, passes, rates, refunds, rooms
 from signaling.stores import subscriptions as store
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, get_order, update_order
@@ -40,10 +42,12 @@ from signaling.stores.subscriptions import GOOD, Invoice, Subscription
 log = structlog.get_logger()
 
 CANCEL = "cancel_subscription"
-# Payments that are looked at for refunds and disputes: those of the newest invoices.
+CANCEL_AT_END = "cancel_at_period_end"
+# Payments that are looked at for refunds and disputes: those of the newest invoices, and of every one that was given back.
 INVOICES_LOOKED_AT = 6
 UNHEARD_S = 120
 ALIVE = ("waiting", "active")
+_BY_REFUNDS = frozenset({OrderState.PAID, OrderState.PARTLY_REFUNDED, OrderState.REFUNDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,12 @@ async def look(ctx: Context, subscription_id: str) -> Seen:
         paid = tuple(one for one in listed if one.status == "paid" and one.amount_paid_minor > 0)
         async with ctx.db.read() as tx:
             is_refunded = bool(await seenrefunds.expected(tx, fact.reference or ""))
+            asked = await refunds.payments_of(tx, fact.reference or "")
+        newest = {one.payment_intent_id for one in paid[:INVOICES_LOOKED_AT]}
         payments = {
             one.payment_intent_id: await _payment(ctx, one.payment_intent_id, also_sent_back=is_refunded)
-            for one in paid[:INVOICES_LOOKED_AT]
-            if one.payment_intent_id is not None
+            for one in paid
+            if one.payment_intent_id is not None and one.payment_intent_id in newest | asked
         }
     except RefusedByServiceError as error:
         raise OutcomeUnknownError(str(error)) from error
@@ -151,6 +157,7 @@ class _Applying:
         await store.put_subscription(self.tx, row)
         for invoice in reversed(self.seen.invoices):
             await self._sync_invoice(invoice)
+        await self._move_order()
         return await self._access(row, was_good=before is None or before.lapsed_at_s is None)
 
     async def _access(self, row: Subscription, *, was_good: bool) -> list[Notice]:
@@ -198,42 +205,47 @@ class _Applying:
         row = await store.get_invoice(self.tx, invoice_id)
         assert row is not None, "inserted before"
         await seenrefunds.note_refunds(self.tx, self.order.id, payment.refunds, self.stamp.now_text)
+        known = await disputes.disputes_of(self.tx, row.id)
+        lost_minor = sum(one.lost_minor for one in known)
         steps = to_book(
             row.refunded_minor,
-            row.amount_minor,
+            row.amount_minor - lost_minor,
             payment.fact.refunded_minor,
             seenrefunds.plain(payment.refunds),
             await earnings.refunds_booked_back(self.tx, self.order.id),
         )
         refunded_minor = row.refunded_minor
         for step in steps:
-            await self._book_refund(row.id, step, refunded_minor)
+            await self._book_refund(row.id, step, refunded_minor + lost_minor)
             refunded_minor = booked_after(refunded_minor, (step,))
         if refunded_minor != row.refunded_minor:
             await store.add_refunded(self.tx, row.id, refunded_minor - row.refunded_minor)
             await self._add(refunded_minor=refunded_minor - row.refunded_minor)
-        await self._sync_dispute(row.id, refunded_minor, payment)
+        gone_minor = refunded_minor + lost_minor
+        moves = to_move(known, payment.fact.disputes, row.amount_minor - gone_minor)
+        await earnings.move_disputes(self.tx, row.id, moves, gone_minor, self.stamp.now)
+        if taken_minor := sum(one.taken_minor for one in moves):
+            await self._add(lost_minor=taken_minor)
 
-    async def _book_refund(self, invoice_id: str, step: Step, before_minor: int) -> None:
+    async def _book_refund(self, invoice_id: str, step: Step, gone_minor: int) -> None:
         now = self.stamp.now
         if isinstance(step, RecordRefund):
-            await earnings.book_refund(self.tx, invoice_id, before_minor, step.amount_minor_delta, now)
+            await earnings.book_refund(self.tx, invoice_id, gone_minor, step.amount_minor_delta, now)
             return
         await earnings.book_failed_refund(
-            self.tx, step.refund_id, invoice_id, before_minor, step.amount_minor, now
+            self.tx, step.refund_id, invoice_id, gone_minor, step.amount_minor, now
         )
 
-    async def _sync_dispute(self, invoice_id: str, gone_minor: int, payment: Checkout) -> None:
-        earning, dispute = await earnings.get_earning(self.tx, invoice_id), payment.fact.dispute
-        if earning is None or dispute == "none":
+    async def _move_order(self) -> None:
+        """By what has gone back of all that was billed. While a bank looks, or somebody has put it aside, it stays."""
+        order = await get_order(self.tx, self.order.id)
+        assert order is not None, "orders are never deleted"
+        billed = await store.invoices_of(self.tx, self.seen.fact.subscription_id)
+        if order.state not in _BY_REFUNDS or not billed:
             return
-        if dispute == "open":
-            await earnings.freeze(self.tx, invoice_id, self.stamp.now)
-        elif dispute == "won":
-            await earnings.thaw(self.tx, invoice_id, self.stamp.now)
-        elif earning.reversed_minor < earning.net_minor:
-            lost_minor = await earnings.book_dispute_lost(self.tx, invoice_id, gone_minor, self.stamp.now)
-            await self._add(lost_minor=lost_minor)
+        is_all = order.refunded_minor >= sum(one.amount_minor for one in billed)
+        state = OrderState.REFUNDED if is_all else OrderState.PARTLY_REFUNDED
+        await update_order(self.tx, order.id, state=state if order.refunded_minor else OrderState.PAID)
 
     async def _add(self, **more_minor: int) -> None:
         """The order's sums over its invoices."""
@@ -283,15 +295,7 @@ async def sweep(ctx: Context) -> int:
                 await passes.end_pass(tx, row.pass_id, "used_up")
                 notices.append(PassChanged(row.pass_id, row.room_id))
         for row in await store.without_use(tx, *books):
-            await outbox.add(
-                tx,
-                outbox_id=f"cancel:{row.order_id}",
-                kind=CANCEL,
-                subject_id=row.order_id,
-                payload={"subscription_id": row.id},
-                now_s=now_s,
-                created_at=now_text,
-            )
+            await ask_cancel(tx, row, now_s=now_s, created_at=now_text)
             notices.append(OutboxFilled())
         return notices
 
@@ -299,6 +303,33 @@ async def sweep(ctx: Context) -> int:
     for notice in notices:
         ctx.notices.publish(notice)
     return len(notices)
+
+
+async def ask_cancel(
+    tx: Transaction, row: Subscription, *, now_s: int, created_at: str, at_end_by: str | None = None
+) -> None:
+    """At once, or (`at_end_by`: who asks) at the end of its period. Publish `OutboxFilled` after the commit."""
+    await outbox.add(
+        tx,
+        outbox_id=f"cancel:{row.order_id}" if at_end_by is None else f"cancel_at_end:{at_end_by}",
+        kind=CANCEL if at_end_by is None else CANCEL_AT_END,
+        subject_id=row.order_id,
+        payload={"subscription_id": row.id},
+        now_s=now_s,
+        created_at=created_at,
+    )
+
+
+async def cancel_at_end(ctx: Context, row: OutboxRow) -> None:
+    """It is not renewed, and lets in until its period is over. Raises OutcomeUnknownError."""
+    subscription_id = str(row.payload["subscription_id"])
+    # A repeat changes nothing, so that each attempt may have a key of its own: an answer that failed is not repeated to us.
+    key = f"{row.id}:{row.attempts}"
+    try:
+        await ctx.service.update_subscription(subscription_id, {"cancel_at_period_end": True}, key)
+    except RefusedByServiceError as error:
+        log.info("cancelling_refused", subscription_id=subscription_id, error=str(error))
+    await refresh(ctx, subscription_id)
 
 
 async def cancel(ctx: Context, row: OutboxRow) -> None:

@@ -2,22 +2,17 @@
 
 from aiohttp import web
 
-from signaling.http import Network, answer, client_address
+from signaling.http import answer
 from signaling.identity import require_person
 from signaling.payments import subscribing
-from signaling.payments.service import Payments
-from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.payments.moneyroutes import MoneyRoutes
+from signaling.ratelimit import Rule
 
 RULE = Rule(burst=30, refill_s=2.0)
 
 
-class SubscriptionRoutes:
+class SubscriptionRoutes(MoneyRoutes):
     """For who is signed in."""
-
-    def __init__(self, payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> None:
-        self._payments = payments
-        self._limiter = limiter
-        self._trusted = trusted
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -42,5 +37,5 @@ class SubscriptionRoutes:
         return answer({"subscriptions": await subscribing.mine(self._payments.ctx, user_id)})
 
     async def _who(self, request: web.Request) -> str:
-        await require(self._limiter, f"subscriptions:{client_address(request, self._trusted)}", RULE)
+        await self._limit(request, "subscriptions", RULE)
         return (await require_person(request)).id

@@ -9,7 +9,9 @@ from sqlalchemy import select, update
 
 from signaling.notices import Notice, OutboxFilled
 from signaling.payments import (
+    attempts,
     automatic,
+    connect,
     dues,
     funding,
     gap,
@@ -20,9 +22,9 @@ from signaling.payments import (
     subscribing,
     transfers,
 )
-from signaling.payments.context import Context
+from signaling.payments.context import Context, side_by_side
 from signaling.payments.port import OutcomeUnknownError, ServiceEvent
-from signaling.payments.settle import settle
+from signaling.payments.settle import bring_up_to_date, settle
 from signaling.payments.webhook import store_events
 from signaling.stores import orders, outbox
 from signaling.stores import refunds as calls
@@ -108,18 +110,21 @@ async def _look_after(ctx: Context, call: calls.StripeCall) -> None:
     try:
         await _RECONCILERS[call.operation](ctx, call.subject_id)
     except OutcomeUnknownError as error:
-        await reconcile.postpone(ctx, call, str(error))
+        await attempts.postpone(ctx, call, str(error))
     except Exception as error:
         log.exception("reconciling_failed", subject_id=call.subject_id)
-        await reconcile.postpone(ctx, call, repr(error))
+        await attempts.postpone(ctx, call, repr(error))
 
 
 async def forget_waiting(ctx: Context) -> None:
-    """After a restart no call is in progress: all are looked at now."""
+    """After a restart no call is in progress: all are looked at now. A link into forms was for somebody who waited for it:
+    the next one is new."""
     now_s = ctx.now_s()
 
     async def work(tx: Transaction) -> Sequence[Notice]:
         open_states = stripe_calls.c.state.in_(["pending", "unknown"])
+        lost = update(stripe_calls).where(open_states, stripe_calls.c.operation == connect.LINK_OPERATION)
+        await tx.execute(lost.values(state="refused", note="nobody waits for this link any more"))
         await tx.execute(update(stripe_calls).where(open_states).values(next_at_s=now_s))
         return ()
 
@@ -165,13 +170,21 @@ async def _set_cursor(ctx: Context, name: str, value_s: int) -> None:
 
 async def settle_open(ctx: Context) -> None:
     """Every order that may have been paid while nobody listened. Failures wait for the next event or round."""
-    async with ctx.db.read() as tx:
-        waiting = await orders.unsettled(tx, ctx.settings.mode, ctx.settings.account)
-    for order_id in waiting:
-        try:
-            await settle(ctx, order_id)
-        except OutcomeUnknownError as error:
-            log.warning("settling_postponed", order_id=order_id, error=str(error))
-        except Exception:
-            # One order that cannot be applied must not hold up the others.
-            log.exception("settling_failed", order_id=order_id)
+    last = (-1, "")
+    while True:
+        async with ctx.db.read() as tx:
+            waiting = await orders.unsettled(tx, ctx.settings.mode, ctx.settings.account, after=last)
+        if not waiting:
+            return
+        await side_by_side(_settle_one(ctx, order_id) for _, order_id in waiting)
+        last = waiting[-1]
+
+
+async def _settle_one(ctx: Context, order_id: str) -> None:
+    try:
+        await bring_up_to_date(ctx, order_id)
+    except OutcomeUnknownError as error:
+        log.warning("settling_postponed", order_id=order_id, error=str(error))
+    except Exception:
+        # One order that cannot be applied must not hold up the others.
+        log.exception("settling_failed", order_id=order_id)

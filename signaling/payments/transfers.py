@@ -16,6 +16,7 @@ from metering import chart
 from metering import payouts as rules
 from signaling.notices import Notice, OutboxFilled
 from signaling.payments import attempts, connect
+from signaling.payments.attempts import Errand
 from signaling.payments.context import Context
 from signaling.payments.errors import ImpossibleError, LaterError
 from signaling.payments.port import PaymentService, RefusedByServiceError, ReversalFact, TransferFact
@@ -160,29 +161,34 @@ async def _ask_back(tx: Transaction, earning_id: str, now: Now) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sending:
+class _Sending(Errand[TransferFact]):
     """One transfer as an errand."""
 
     operation: ClassVar[str] = SENDING
     service: PaymentService
     payout_id: str
 
+    @property
+    def subject_id(self) -> str:
+        return self.payout_id
+
     async def make(self, params: dict[str, Any], key: str) -> TransferFact:
         return await self.service.create_transfer(params, key)
 
-    async def find(self, call: calls.StripeCall) -> TransferFact | None:
-        since_s = call.created_at_s - attempts.CLOCK_SKEW_S
-        found = await self.service.find_transfers(self.payout_id, since_s, call.params.get("transfer_group"))
-        return found[0] if found else None
+    async def find(self, first: calls.StripeCall) -> Sequence[TransferFact]:
+        group = first.params.get("transfer_group")
+        return await self.service.find_transfers(self.payout_id, attempts.since_s(first), group)
 
     def id_of(self, made: TransferFact) -> str:
         return made.transfer_id
 
-    async def done(self, tx: Transaction, made: TransferFact) -> None:
+    async def done(self, tx: Transaction, made: TransferFact, _now: Now) -> Sequence[Notice]:
         await store.set_payout(tx, self.payout_id, state="sent", transfer_id=made.transfer_id, failure=None)
+        return ()
 
-    async def refused(self, tx: Transaction, error: RefusedByServiceError) -> None:
+    async def refused(self, tx: Transaction, error: RefusedByServiceError, _now: Now) -> Sequence[Notice]:
         await store.set_payout(tx, self.payout_id, failure=error.code[:FAILURE_CHARS_MAX])
+        return ()
 
 
 async def send(ctx: Context, row: OutboxRow) -> None:
@@ -215,7 +221,7 @@ async def _prepare(tx: Transaction, payout_id: str, now: Now) -> tuple[Payout, c
     if call.state != "refused":
         return payout, call
     host = await store.connected_of(tx, payout.payee, payout.mode, payout.account)
-    wanted = earning.state == "available" and earning.plain().debt_minor == 0
+    wanted = not earning.disputed_minor and earning.plain().debt_minor == 0
     if not wanted or host is None or not host.can_receive or host.connected_id != payout.connected_id:
         await _give_up(tx, payout, earning, now)
         return None
@@ -246,7 +252,7 @@ async def _give_up(tx: Transaction, payout: Payout, earning: Earning, now: Now) 
 
 
 @dataclass(frozen=True, slots=True)
-class _Reversing:
+class _Reversing(Errand[ReversalFact]):
     """One reversal as an errand."""
 
     operation: ClassVar[str] = REVERSING
@@ -254,21 +260,27 @@ class _Reversing:
     transfer_id: str
     reference: str
 
+    @property
+    def subject_id(self) -> str:
+        return self.reference
+
     async def make(self, params: dict[str, Any], key: str) -> ReversalFact:
         return await self.service.reverse_transfer(self.transfer_id, params, key)
 
-    async def find(self, _call: calls.StripeCall) -> ReversalFact | None:
+    async def find(self, _first: calls.StripeCall) -> Sequence[ReversalFact]:
         made = await self.service.list_reversals(self.transfer_id)
-        return next((one for one in made if one.reference == self.reference), None)
+        return [one for one in made if one.reference == self.reference]
 
     def id_of(self, made: ReversalFact) -> str:
         return made.reversal_id
 
-    async def done(self, tx: Transaction, made: ReversalFact) -> None:
+    async def done(self, _tx: Transaction, _made: ReversalFact, _now: Now) -> Sequence[Notice]:
         """Booked from what the transfer then shows."""
+        return ()
 
-    async def refused(self, tx: Transaction, error: RefusedByServiceError) -> None:
+    async def refused(self, _tx: Transaction, _error: RefusedByServiceError, _now: Now) -> Sequence[Notice]:
         """It stays a debt."""
+        return ()
 
 
 async def reverse(ctx: Context, row: OutboxRow) -> None:
@@ -327,7 +339,6 @@ async def look(ctx: Context, payout_id: str) -> bool:
 async def _come_back(  # noqa: PLR0917 - what is booked
     tx: Transaction, payout: Payout, earning: Earning, amount_minor: int, debt_minor: int, now: Now
 ) -> None:
-    await earnings.set_earning(tx, earning.id, paid_minor=earning.paid_minor - amount_minor)
     moved = chart.payout_reversed(
         payout.id,
         payout.reversed_minor,
@@ -338,6 +349,7 @@ async def _come_back(  # noqa: PLR0917 - what is booked
         place=earning.state,
     )
     await _book(tx, earning, moved, now)
+    await earnings.came_back(tx, earning, amount_minor, now)
 
 
 async def _book(tx: Transaction, row: Earning, moved: Sequence[Any], now: Now) -> None:

@@ -8,13 +8,14 @@ from sqlalchemy import select
 from metering.funding import BACKED
 from metering.money import Money
 from metering.orders import OrderState
-from signaling.payments import subscribing
+from signaling.payments import invoicerefunds, subscribing
 from signaling.payments.pricing import Quoted
 from signaling.payments.settings import PaymentsSettings
 from signaling.stores import passes, refunds, rooms, windows
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, UNPAID, Order
 from signaling.stores.schema import segments, sessions
+from signaling.stores.subscriptions import Invoice
 
 Json = dict[str, Any]
 
@@ -96,13 +97,23 @@ def pass_view(found: passes.Pass) -> Json:
     }
 
 
-def _refund_view(refund: refunds.Refund) -> Json:
+def refund_view(refund: refunds.Refund) -> Json:
     return {
         "amount_minor": refund.amount_minor,
         "currency": refund.currency,
         "reason": refund.reason,
         "state": refund.state,
         "created_at": refund.created_at,
+    }
+
+
+def invoice_view(invoice: Invoice) -> Json:
+    return {
+        "invoice_id": invoice.id,
+        "amount_minor": invoice.amount_minor,
+        "refunded_minor": invoice.refunded_minor,
+        "currency": invoice.currency,
+        "created_at": invoice.created_at,
     }
 
 
@@ -125,7 +136,7 @@ async def order_view(tx: Transaction, settings: PaymentsSettings, order: Order) 
         "checkout": checkout_view(settings, order),
         "failure": order.failure,
         "pass": pass_view(found) if found else None,
-        "refund": _refund_view(given_back[-1]) if given_back else None,
+        "refund": refund_view(given_back[-1]) if given_back else None,
         "use": await use_view(tx, order, found),
         "subscription": await subscribing.of_order(tx, order),
     }
@@ -169,7 +180,9 @@ async def receipt_view(tx: Transaction, order: Order) -> Json:
     given_back = await refunds.refunds_of(tx, order.id)
     paid_minor = order.paid_minor or 0
     price = Money(paid_minor, order.currency)
-    left_minor = max(0, paid_minor - order.refunded_minor - order.lost_minor)
+    billed = await invoicerefunds.paid_ones(tx, order) if order.funding == "subscription" else []
+    all_minor = sum(one.amount_minor for one in billed) if billed else paid_minor
+    left_minor = max(0, all_minor - order.refunded_minor - order.lost_minor)
     return {
         "order_id": order.id,
         "state": state_view(order),
@@ -192,7 +205,8 @@ async def receipt_view(tx: Transaction, order: Order) -> Json:
         "waits": order.waits,
         "pass": pass_view(found) if found else None,
         "stays": await _stays(tx, found.id) if found else [],
-        "refunds": [_refund_view(one) for one in given_back],
+        "refunds": [refund_view(one) for one in given_back],
+        "invoices": [invoice_view(one) for one in billed],
         "use": await use_view(tx, order, found),
         "purpose": order.purpose,
         "funding": order.funding,

@@ -2,23 +2,18 @@
 
 from aiohttp import web
 
-from signaling.http import Network, answer, bearer, client_address, parse_body
+from signaling.http import answer, bearer, parse_body
 from signaling.identity import require_operator, require_person
 from signaling.payments import autotopup, ownbalances, topups, views, walletviews
-from signaling.payments.service import Payments
-from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.payments.moneyroutes import MoneyRoutes
+from signaling.ratelimit import Rule
 from signaling.stores.wallets import Key
 
 TOPUPS_RULE = Rule(burst=20, refill_s=3.0)
 
 
-class WalletRoutes:
+class WalletRoutes(MoneyRoutes):
     """Each handler finds who is signed in first."""
-
-    def __init__(self, payments: Payments, limiter: RateLimiter, trusted: tuple[Network, ...] = ()) -> None:
-        self._payments = payments
-        self._limiter = limiter
-        self._trusted = trusted
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -44,7 +39,7 @@ class WalletRoutes:
 
     async def topup(self, request: web.Request) -> web.Response:
         person = await require_person(request)
-        await require(self._limiter, f"topups:{client_address(request, self._trusted)}", TOPUPS_RULE)
+        await self._limit(request, "topups", TOPUPS_RULE)
         body = await parse_body(request, topups.NewTopup)
         currency = request.match_info["currency"]
         made = await topups.make_topup(self._payments.ctx, person, currency, body, bearer(request))

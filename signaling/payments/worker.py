@@ -10,7 +10,7 @@ from signaling.payments import connect, funding, transfers
 from signaling.payments.context import Context, side_by_side
 from signaling.payments.holds import find_stay
 from signaling.payments.port import OutcomeUnknownError
-from signaling.payments.settle import settle
+from signaling.payments.settle import bring_up_to_date
 from signaling.stores import inbox, subscriptions, windows
 from signaling.stores.database import Transaction
 from signaling.stores.inbox import InboxEvent
@@ -19,6 +19,7 @@ from signaling.stores.orders import Order, find_by_checkout, find_by_payment_int
 log = structlog.get_logger()
 
 BACKOFF_MAX_S = 300
+AT_ONCE = 12  # orders that are looked at side by side; what is found of them is committed together
 
 
 async def apply_inbox(ctx: Context) -> int:
@@ -33,7 +34,7 @@ async def apply_inbox(ctx: Context) -> int:
         order = await _order_of(ctx, event)
         if order is not None:
             by_order.setdefault(order.id, []).append(event)
-    await side_by_side(_settle(ctx, order_id, events) for order_id, events in by_order.items())
+    await side_by_side((_settle(ctx, order_id, events) for order_id, events in by_order.items()), AT_ONCE)
     return len(due)
 
 
@@ -41,7 +42,7 @@ async def _settle(ctx: Context, order_id: str, events: Sequence[InboxEvent]) -> 
     try:
         for intent_id, reference in _intents(events):
             await funding.look_at_intent(ctx, intent_id, reference)
-        await settle(ctx, order_id, [event.event_id for event in events])
+        await bring_up_to_date(ctx, order_id, [event.event_id for event in events])
     except OutcomeUnknownError as error:
         log.warning("settling_postponed", order_id=order_id, error=str(error))
         await _retry(ctx, events, str(error))

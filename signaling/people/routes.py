@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from signaling.addresses import Email
 from signaling.clock import Clock
 from signaling.errors import ApiError
-from signaling.http import Line, Network, answer, client_address, error_response, parse_body
+from signaling.http import Line, Network, answer, error_response, parse_body
 from signaling.notices import Notices, RoomChanged
 from signaling.people.erasing import erase
 from signaling.people.sessions import Current, Sessions
 from signaling.people.signin import SignIn
-from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.ratelimit import LimitedRoutes, RateLimiter, Rule, require
 from signaling.stores import people
 from signaling.stores.database import Database, Transaction
 from signaling.stores.people import UserSession
@@ -57,7 +57,7 @@ class NewName(BaseModel):
     name: Name
 
 
-class PeopleRoutes:
+class PeopleRoutes(LimitedRoutes):
     """`can_mail` false: this server sends no mail, so nobody can be let in."""
 
     def __init__(
@@ -72,13 +72,12 @@ class PeopleRoutes:
         trusted: tuple[Network, ...] = (),
         can_mail: bool = True,
     ) -> None:
+        super().__init__(limiter, trusted)
         self._db = db
         self._sessions = sessions
         self._sign_in = sign_in
         self._clock = clock
         self._notices = notices
-        self._limiter = limiter
-        self._trusted = trusted
         self._can_mail = can_mail
 
     def routes(self) -> list[web.RouteDef]:
@@ -186,9 +185,6 @@ class PeopleRoutes:
         if current is None:
             raise ApiError(401, "sign_in_required", "sign in first")
         return current
-
-    async def _limit(self, request: web.Request, what: str, rule: Rule) -> None:
-        await require(self._limiter, f"{what}:{client_address(request, self._trusted)}", rule)
 
 
 def _me(current: Current) -> dict[str, Any]:

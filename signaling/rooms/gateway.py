@@ -9,8 +9,8 @@ from pydantic import BaseModel, StringConstraints
 
 from signaling.clock import Clock, rfc3339
 from signaling.hosting import Caller, caller
-from signaling.http import Network, answer, base_url, bearer, client_address, parse_body
-from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.http import Network, answer, base_url, bearer, parse_body
+from signaling.ratelimit import LimitedRoutes, RateLimiter, Rule
 from signaling.rooms import wire
 from signaling.rooms.commands import Commands
 from signaling.rooms.endings import Ending
@@ -33,7 +33,7 @@ class HostTokenBody(BaseModel):
     host_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
 
 
-class Gateway:
+class Gateway(LimitedRoutes):
     """Routes of joining; `origin` is PUBLIC_URL."""
 
     def __init__(
@@ -47,13 +47,12 @@ class Gateway:
         origin: str,
         trusted: tuple[Network, ...],
     ) -> None:
+        super().__init__(limiter, trusted)
         self._rooms = rooms
         self._joining = joining
         self._commands = commands
-        self._limiter = limiter
         self._clock = clock
         self._origin = urlsplit(origin)
-        self._trusted = trusted
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -65,12 +64,12 @@ class Gateway:
     # --- tokens -------------------------------------------------------------------------------------------
 
     async def payer_token(self, request: web.Request) -> web.Response:
-        await require(self._limiter, f"token:{self._address(request)}", TOKEN_RULE)
+        await self._limit(request, "token", TOKEN_RULE)
         ticket = await self._joining.payer_token(request.match_info["id"], bearer(request))
         return self._ticket(request, ticket)
 
     async def host_token(self, request: web.Request) -> web.Response:
-        await require(self._limiter, f"token:{self._address(request)}", TOKEN_RULE)
+        await self._limit(request, "token", TOKEN_RULE)
         body = await parse_body(request, HostTokenBody)
         who = Caller(body.host_key, None) if body.host_key is not None else await caller(request)
         return self._ticket(request, await self._joining.host_token(body.room_id, who))
@@ -85,9 +84,6 @@ class Gateway:
 
     def ws_url(self, request: web.Request) -> str:
         return "ws" + base_url(request, self._origin).removeprefix("http") + "/ws"
-
-    def _address(self, request: web.Request) -> str:
-        return client_address(request, self._trusted)
 
     # --- the WebSocket ------------------------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ class Heartbeat:
                 await set_started(tx, started)
             return is_ours
 
-        if not await self._db.write(work):
+        if not await self._db.write(work, ahead=True):
             self._stop()
             return
         self._beat_seq += 1

@@ -10,9 +10,9 @@ from aiohttp import web
 
 from metering.currencies import CURRENCIES
 from signaling.hosting import caller
-from signaling.http import Network, answer, bearer, client_address, parse_body
+from signaling.http import Network, answer, bearer, parse_body
 from signaling.identity import person
-from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.ratelimit import LimitedRoutes, RateLimiter, Rule
 from signaling.rooms.cards import Cards, room_by_slug
 from signaling.rooms.editing import Editing, RoomEdit
 from signaling.rooms.opening import NewRoom, Opening
@@ -35,7 +35,7 @@ class PublicFacts:
     sign_in: bool = True
 
 
-class RoomRoutes:
+class RoomRoutes(LimitedRoutes):
     """Handlers; every decision is made in `Opening` and `Cards`."""
 
     def __init__(
@@ -49,13 +49,12 @@ class RoomRoutes:
         facts: PublicFacts,
         trusted: tuple[Network, ...],
     ) -> None:
+        super().__init__(limiter, trusted)
         self._db = db
         self._opening = opening
         self._cards = cards
         self._editing = editing
-        self._limiter = limiter
         self._facts = facts
-        self._trusted = trusted
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -167,9 +166,6 @@ class RoomRoutes:
 
     def _host_url(self, room_id: str, host_key: str) -> str:
         return f"{self._facts.origin}/host/{room_id}#key={host_key}"
-
-    async def _limit(self, request: web.Request, what: str, rule: Rule) -> None:
-        await require(self._limiter, f"{what}:{client_address(request, self._trusted)}", rule)
 
 
 def earnings_json(earned: store.Earnings, currency: str) -> dict[str, Any]:

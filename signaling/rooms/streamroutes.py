@@ -16,12 +16,11 @@ from signaling.http import (
     answer,
     base_url,
     bearer,
-    client_address,
     error_response,
     private,
     read_body,
 )
-from signaling.ratelimit import RateLimiter, Rule, require
+from signaling.ratelimit import LimitedRoutes, RateLimiter, Rule
 from signaling.rooms.room import Participant
 from signaling.rooms.streamkeys import Kind, Owner, StreamKeys
 from signaling.rooms.streams import Streams
@@ -46,7 +45,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 OwnerOf = Callable[[web.Request], Awaitable[Owner]]
 
 
-class StreamRoutes:
+class StreamRoutes(LimitedRoutes):
     """`origin` is PUBLIC_URL."""
 
     def __init__(
@@ -59,12 +58,11 @@ class StreamRoutes:
         origin: str,
         trusted: tuple[Network, ...],
     ) -> None:
+        super().__init__(limiter, trusted)
         self._streams = streams
         self._keys = keys
         self._ice_servers = ice_servers
-        self._limiter = limiter
         self._origin = origin
-        self._trusted = trusted
 
     def routes(self) -> list[web.RouteDef]:
         kinds: tuple[Kind, ...] = ("whip", "whep")
@@ -100,7 +98,7 @@ class StreamRoutes:
         ]
 
     async def _begin(self, kind: Kind, request: web.Request) -> web.Response:
-        await require(self._limiter, f"stream:{self._address(request)}", BEGIN_RULE)
+        await self._limit(request, "stream", BEGIN_RULE)
         key = _key(request)
         await self._streams.authorize(kind, key)
         offer = await _read(request, SDP, OFFER_BYTES_MAX)
@@ -125,14 +123,14 @@ class StreamRoutes:
         )
 
     async def _session(self, kind: Kind, request: web.Request) -> Participant:
-        await require(self._limiter, f"session:{self._address(request)}", SESSION_RULE)
+        await self._limit(request, "session", SESSION_RULE)
         return self._streams.find(kind, request.match_info["id"], _key(request))
 
     # --- keys ---------------------------------------------------------------------------------------------
 
     def _key_routes(self, path: str, owner_of: OwnerOf) -> list[web.RouteDef]:
         async def owner(request: web.Request) -> Owner:
-            await require(self._limiter, f"stream-key:{self._address(request)}", KEY_RULE)
+            await self._limit(request, "stream-key", KEY_RULE)
             return await owner_of(request)
 
         async def show(request: web.Request) -> web.Response:
@@ -161,9 +159,6 @@ class StreamRoutes:
 
     def _url(self, owner: Owner) -> str:
         return f"{self._origin}/{owner.kind}"
-
-    def _address(self, request: web.Request) -> str:
-        return client_address(request, self._trusted)
 
 
 def _for_any_origin(handler: Handler) -> Handler:

@@ -123,7 +123,7 @@ class MeterWriter:
 
         while True:
             try:
-                return await self._db.write(work)
+                return await self._db.write(work, ahead=True)
             except (OperationalError, InterfaceError, OSError):
                 log.exception("meter_write_failed", waiting=len(self._waiting))
                 await asyncio.sleep(RETRY_S)

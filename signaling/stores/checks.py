@@ -9,6 +9,7 @@ from sqlalchemy import Select, and_, case, exists, func, literal, or_, select
 from signaling.stores.bookchecks import SENTENCES_MAX, ledger_faults
 from signaling.stores.database import Database, Transaction
 from signaling.stores.earningchecks import earning_faults
+from signaling.stores.ledger import is_open_hold
 from signaling.stores.orders import BY_USE, UNPAID
 from signaling.stores.schema import (
     balances,
@@ -150,6 +151,17 @@ async def _orders_are_booked(tx: Transaction) -> list[Problem]:
     ]
 
 
+async def _refund_holds_are_awaited(tx: Transaction) -> list[Problem]:
+    """Credits are held for a refund of a top-up only while it is on its way, or was made and is about to be booked."""
+    of_refund = or_(
+        transfers.c.id == literal("refund_hold:").concat(refunds.c.id),
+        transfers.c.id == literal("refund_hold_bonus:").concat(refunds.c.id),
+    )
+    awaited = exists().where(of_refund, refunds.c.state != "failed")
+    left = select(transfers.c.id).where(transfers.c.code == "refund_hold", is_open_hold(), ~awaited)
+    return await _broken(tx, "refund_hold_left", "credits are held for a refund that is not on its way", left)
+
+
 async def _money_and_access_agree(tx: Transaction) -> list[Problem]:
     has_pass = exists().where(passes.c.order_id == orders.c.id)
     granted = and_(orders.c.granted, orders.c.extends_pass_id.is_(None), orders.c.purpose != "topup")
@@ -225,6 +237,7 @@ _CHECKS: tuple[Check, ...] = (
     _ledger_holds,
     _earnings_hold,
     _orders_are_booked,
+    _refund_holds_are_awaited,
     _money_and_access_agree,
     _passes_hold,
     _windows_hold,

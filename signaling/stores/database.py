@@ -1,8 +1,9 @@
 """The database: one writer at a time, short transactions, no network call inside one.
 
 SQLite (WAL, synchronous=FULL) has one writer connection and `BEGIN IMMEDIATE`; PostgreSQL runs write
-transactions SERIALIZABLE and repeats those that lost a race. Callers therefore give a function, not a block:
-it may run again and must have no effect but its statements.
+transactions SERIALIZABLE and repeats those that lost a race. On both, what waits for its turn is committed together
+(groupcommit.py). Callers therefore give a function, not a block: it may run again and must have no effect but its
+statements.
 """
 
 import asyncio
@@ -11,10 +12,12 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from signaling.stores.groupcommit import GroupCommit
 from signaling.stores.schema import metadata
+from signaling.stores.sqlitedriver import use_one_trip
 
 Transaction = AsyncConnection
 T = TypeVar("T")
@@ -35,6 +38,8 @@ def async_url(database_url: str) -> str:
 
 def _sqlite_engine(url: str, begin: str, pool_size: int, references: str = "ON") -> AsyncEngine:
     engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, connect_args={"timeout": 10})
+
+    use_one_trip(engine.sync_engine)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -70,46 +75,48 @@ class Database:
         else:
             self._writer = create_async_engine(url, isolation_level="SERIALIZABLE", pool_size=8)
             self._reader = self._writer
-        # SQLite: waiting in our own queue is fair and never times out. PostgreSQL: see _write_retrying.
         self._turn = asyncio.Lock()
+        alone = self._write_alone if self.is_sqlite else self._write_retrying
+        self._writes = GroupCommit(self._writer.begin, alone, _lost_a_race)
 
     async def create_schema(self) -> None:
         """For tests; a server migrates instead (`signaling.stores.migrations`)."""
         async with self._writer.begin() as tx:
             await tx.run_sync(metadata.create_all)
 
-    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[Transaction], Awaitable[T]], *, ahead: bool = False) -> T:
         """Run `work` in one transaction: committed when it returns, rolled back when it raises. A caller that is
-        cancelled waits for the end first: a connection left in the middle would keep SQLite's only write lock."""
-        task = asyncio.create_task(self._write_alone(work) if self.is_sqlite else self._write_retrying(work))
+        cancelled waits for the end first: its statements may be under way.
+
+        `ahead`: somebody's clock stands still until it is done. It is next on SQLite; on PostgreSQL it waits for nobody.
+        """
+        if ahead and not self.is_sqlite:
+            done: asyncio.Future[T] = asyncio.create_task(self._write_retrying(work))
+        else:
+            done = self._in_turn(work, ahead=ahead)
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(done)
         except asyncio.CancelledError:
-            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.gather(done, return_exceptions=True)
             raise
 
+    def _in_turn(self, work: Callable[[Transaction], Awaitable[T]], *, ahead: bool) -> asyncio.Future[T]:
+        return self._writes.ask(work, ahead=ahead)
+
     async def _write_alone(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        async with self._turn, self._writer.begin() as tx:
-            return await work(tx)
+        async with self._turn:
+            return await self._write_once(work)
 
     async def _write_retrying(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Side by side, as long as nobody loses a race. Whoever does repeats alone, and those who come meanwhile wait: all
-        sales meet in a few rows, and would be repeated more often the more there are."""
-        if not self._turn.locked():
+        """Whoever loses a race repeats: against another process, or against what is written ahead."""
+        for attempt in range(1, ATTEMPTS_MAX):
             try:
                 return await self._write_once(work)
             except DBAPIError as error:
                 if not _lost_a_race(error):
                     raise
-        async with self._turn:
-            for attempt in range(1, ATTEMPTS_MAX):
-                try:
-                    return await self._write_once(work)
-                except DBAPIError as error:  # another process, or one that was under way
-                    if not _lost_a_race(error):
-                        raise
-                    await asyncio.sleep(0.002 * 2**attempt)
-            return await self._write_once(work)
+                await asyncio.sleep(0.002 * 2**attempt)
+        return await self._write_once(work)
 
     async def _write_once(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         async with self._writer.begin() as tx:
@@ -126,8 +133,8 @@ class Database:
         await self._writer.dispose()
 
 
-def _lost_a_race(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in SERIALIZATION_FAILURES
+def _lost_a_race(error: SQLAlchemyError) -> bool:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in SERIALIZATION_FAILURES
 
 
 __all__ = ["Database", "Transaction", "async_url"]

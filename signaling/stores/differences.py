@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 
 from signaling.stores.database import Transaction
 from signaling.stores.schema import (
     differences,
+    disputes,
     invoices,
     orders,
     payouts,
@@ -95,8 +96,30 @@ async def booked_back(tx: Transaction, stripe_refund_id: str) -> Held | None:
     return await _sum_of(tx, [f"unrefund{part}:{stripe_refund_id}" for part in ("", "_debt", "_fee", "_tax")])
 
 
+async def withdrawn(tx: Transaction, dispute_id: str) -> Held | None:
+    """What one dispute is about."""
+    columns = (disputes.c.amount_minor, disputes.c.currency)
+    row = (await tx.execute(select(*columns).where(disputes.c.id == dispute_id))).first()
+    return None if row is None else Held(*row)
+
+
+async def reinstated(tx: Transaction, dispute_id: str) -> Held | None:
+    """What one dispute gave back, once it is decided."""
+    left = disputes.c.amount_minor - disputes.c.lost_minor
+    query = select(case((disputes.c.state == "open", 0), else_=left), disputes.c.currency)
+    row = (await tx.execute(query.where(disputes.c.id == dispute_id))).first()
+    return None if row is None else Held(int(row[0]), row[1])
+
+
+async def taken_back(tx: Transaction, stripe_transfer_id: str) -> Held | None:
+    """What of one transfer to a host came back, in all."""
+    columns = (payouts.c.reversed_minor, payouts.c.currency)
+    row = (await tx.execute(select(*columns).where(payouts.c.transfer_id == stripe_transfer_id))).first()
+    return None if row is None else Held(*row)
+
+
 async def disputed(tx: Transaction, payment_intent_id: str) -> Held | None:
-    """Whether we know that a bank looks, or looked, into that payment."""
+    """Whether we know that a bank looks, or looked, into that payment: of before disputes had rows."""
     for table in (windows, orders):
         query = select(table.c.currency).where(
             table.c.payment_intent_id == payment_intent_id, table.c.dispute != "none"

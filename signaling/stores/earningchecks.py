@@ -11,6 +11,7 @@ from signaling.stores.schema import balances, earnings, payouts, transfers
 _POSITION = (
     earnings.c.net_minor - earnings.c.reversed_minor - earnings.c.paid_minor - earnings.c.withheld_minor
 )
+_FROZEN = case((earnings.c.disputed_minor > _POSITION, _POSITION), else_=earnings.c.disputed_minor)
 _ACCOUNTS = ("earned_pending:", "earned_available:", "dispute_reserve:", "host_debt:")
 
 
@@ -26,6 +27,10 @@ async def _impossible(tx: Transaction) -> list[tuple[str, str]]:
     faults = (
         ("its parts are not the whole", parts),
         ("more or less went back than there was", reversed_),
+        (
+            "more or less is disputed than there is",
+            or_(row.disputed_minor < 0, row.disputed_minor > row.net_minor - row.reversed_minor),
+        ),
         ("more or less was paid out than there was", or_(row.paid_minor < 0, row.paid_minor > row.net_minor)),
     )
     return [
@@ -37,7 +42,7 @@ async def _impossible(tx: Transaction) -> list[tuple[str, str]]:
 
 async def _unlike_the_books(tx: Transaction) -> list[tuple[str, str]]:
     """By payee and account: what is left of their earnings, what they owe, and what the ledger says of both."""
-    sides = union_all(_owed(), _debts(), _being_sent(), _kept()).subquery()
+    sides = union_all(_owed(), _frozen(), _debts(), _being_sent(), _kept()).subquery()
     key = (sides.c.mode, sides.c.account, sides.c.name, sides.c.currency)
     off = func.sum(sides.c.minor)
     query = select(*key, off.label("off")).group_by(*key).having(off != 0).limit(SENTENCES_MAX)
@@ -57,10 +62,14 @@ def _side(table: Any, name: Any, minor: Any) -> Select[Any]:
 def _owed() -> Select[Any]:
     account = case(
         (earnings.c.state == "available", literal("earned_available:")),
-        (earnings.c.state == "disputed", literal("dispute_reserve:")),
         else_=literal("earned_pending:"),
     )
-    return _side(earnings, account.concat(earnings.c.payee), _POSITION).where(_POSITION > 0)
+    return _side(earnings, account.concat(earnings.c.payee), _POSITION - _FROZEN).where(_POSITION > 0)
+
+
+def _frozen() -> Select[Any]:
+    reserve = literal("dispute_reserve:").concat(earnings.c.payee)
+    return _side(earnings, reserve, _FROZEN).where(_POSITION > 0, earnings.c.disputed_minor > 0)
 
 
 def _debts() -> Select[Any]:

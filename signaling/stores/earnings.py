@@ -13,10 +13,10 @@ from sqlalchemy import Select, select, update
 
 from metering import chart, payouts
 from metering.accounts import STRIPE_CLEARING
+from metering.disputes import MoveDispute, open_minor
 from metering.ledger import Transfer
-from metering.orders import Dispute
 from metering.payouts import EarningState
-from signaling.stores import ledger
+from signaling.stores import disputes, ledger
 from signaling.stores.database import Transaction
 from signaling.stores.schema import earnings
 from signaling.stores.statements import insert_once
@@ -45,6 +45,7 @@ class Earning:
     reversed_minor: int = 0
     paid_minor: int = 0
     withheld_minor: int = 0
+    disputed_minor: int = 0
 
     def plain(self) -> payouts.Earning:
         """What the rules look at."""
@@ -56,12 +57,14 @@ class Earning:
             self.paid_minor,
             self.withheld_minor,
             self.state,
+            self.disputed_minor,
         )
 
     @property
     def share(self) -> chart.Share:
         """What the payee has of it, and where."""
-        return chart.Share(self.state, self.plain().owed_minor)
+        plain = self.plain()
+        return chart.Share(self.state, plain.free_minor, plain.frozen_minor)
 
     def sale(self, paid_by: str = STRIPE_CLEARING) -> chart.Sale:
         """As it was booked."""
@@ -174,7 +177,7 @@ async def book_refund(
     *,
     paid_by: str = STRIPE_CLEARING,
 ) -> None:
-    """So much of the sale went back to the payer, `gone_before_minor` before it. `paid_by`: to which account; Stripe's,
+    """So much of the sale went back to the payer, `gone_before_minor` (lost disputes too) before it. `paid_by`: to which account; Stripe's,
     or the wallet that paid. What the payee no longer has becomes their debt.
 
     Raises BooksError, also for a sale that was never booked.
@@ -184,7 +187,9 @@ async def book_refund(
     failed = len(await refunds_booked_back(tx, row.order_id))
     moved = chart.refund(sale, gone_before_minor, amount_minor, row.share, failed_before=failed)
     await _book(tx, row, moved, now)
-    await _reverse(tx, row, sale, gone_before_minor + amount_minor)
+    gone_minor = gone_before_minor + amount_minor
+    of = chart.taken(row.share, _net(sale, gone_before_minor, gone_minor), by_dispute=False)
+    await _has_gone(tx, row, gone_minor, row.share.frozen_minor - of.frozen_minor, now)
 
 
 async def book_failed_refund(  # noqa: PLR0917 - plain data of one event
@@ -195,7 +200,7 @@ async def book_failed_refund(  # noqa: PLR0917 - plain data of one event
     sale, debt_minor = row.sale(), row.plain().debt_minor
     moved = chart.refund_failed(refund_id, sale, gone_before_minor, amount_minor, row.state, debt_minor)
     await _book(tx, row, moved, now)
-    await _reverse(tx, row, sale, gone_before_minor - amount_minor)
+    await _has_gone(tx, row, gone_before_minor - amount_minor, row.share.frozen_minor, now)
 
 
 async def refunds_booked_back(tx: Transaction, order_id: str) -> frozenset[str]:
@@ -204,58 +209,44 @@ async def refunds_booked_back(tx: Transaction, order_id: str) -> frozenset[str]:
     return frozenset(one.partition(":")[2] for one in ids)
 
 
-async def freeze(tx: Transaction, sale_id: str, now: Now) -> None:
-    """A bank looks into the payment: what the payee has of it waits. Raises BooksError."""
-    row = await _of_sale(tx, sale_id)
-    if row.state == "disputed":
+async def move_disputes(
+    tx: Transaction, sale_id: str, moves: Sequence[MoveDispute], gone_before_minor: int, now: Now
+) -> None:
+    """Disputes of the sale stand so from now on: what the open ones are about is frozen, what the lost ones took is gone
+    (`gone_before_minor` before that), the rest goes on. Nothing for a sale of nothing. Raises BooksError."""
+    row = await get_earning(tx, sale_id)
+    if row is None or not moves:
         return
-    await _book(tx, row, chart.frozen(sale_id, row.payee, row.share, row.currency), now)
-    await set_earning(tx, sale_id, state="disputed")
-
-
-async def thaw(tx: Transaction, sale_id: str, now: Now) -> None:
-    """The dispute was won: it waits on until it is due, or is available. Raises BooksError."""
-    row = await _of_sale(tx, sale_id)
-    if row.state != "disputed":
-        return
-    state = _state_without_dispute(row, now)
-    share = chart.Share(state, row.share.left_minor)
-    await _book(tx, row, chart.thawed(sale_id, row.payee, share, row.currency), now)
-    await set_earning(tx, sale_id, state=state)
-
-
-async def book_dispute_lost(tx: Transaction, sale_id: str, gone_before_minor: int, now: Now) -> int:
-    """The bank took the rest of the sale, of which so much had gone back before; how much it took. Raises BooksError."""
-    row = await _of_sale(tx, sale_id)
-    sale = row.sale()
-    await _book(tx, row, chart.dispute_lost(sale, gone_before_minor, row.share), now)
-    await _reverse(tx, row, sale, sale.amount_minor)
-    if row.state == "disputed":
-        await set_earning(tx, sale_id, state=_state_without_dispute(row, now))
-    return sale.amount_minor - gone_before_minor
-
-
-async def move_dispute(
-    tx: Transaction, sale_id: str, dispute: Dispute, gone_before_minor: int, now: Now
-) -> int:
-    """To where the payment's dispute is by now; how much of the sale is lost by that. Nothing for a sale of nothing."""
-    if await get_earning(tx, sale_id) is None:
-        return 0
-    if dispute == "lost":
-        return await book_dispute_lost(tx, sale_id, gone_before_minor, now)
-    await (freeze if dispute == "open" else thaw)(tx, sale_id, now)
-    return 0
+    about = disputes.Disputed(row.id, row.order_id, row.mode, row.account, row.currency)
+    await disputes.keep(tx, about, moves, now.text)
+    sale, gone_minor, share = row.sale(), gone_before_minor, row.share
+    for move in moves:
+        amount_minor = move.taken_minor
+        if amount_minor == 0:
+            continue
+        await _book(tx, row, chart.dispute_lost(move.loss_id, sale, gone_minor, amount_minor, share), now)
+        of = chart.taken(share, _net(sale, gone_minor, gone_minor + amount_minor), by_dispute=True)
+        gone_minor += amount_minor
+        share = replace(
+            share,
+            left_minor=share.left_minor - of.own_minor,
+            frozen_minor=share.frozen_minor - of.frozen_minor,
+        )
+    await _has_gone(tx, row, gone_minor, share.frozen_minor, now)
 
 
 async def make_available(tx: Transaction, row: Earning, now: Now) -> None:
-    """It is due. Raises BooksError."""
+    """It is due, but for what is frozen. Raises BooksError."""
     await _book(tx, row, chart.due(row.id, row.payee, row.share.left_minor, row.currency), now)
     await set_earning(tx, row.id, state="available")
 
 
-def _state_without_dispute(row: Earning, now: Now) -> EarningState:
-    fresh = replace(row.plain(), state="pending")
-    return "available" if payouts.is_due(fresh, now.s) else "pending"
+async def came_back(tx: Transaction, before: Earning, amount_minor: int, now: Now) -> None:
+    """So much of what was sent to the payee is in their account again: what of it is disputed is frozen. Raises
+    BooksError."""
+    changed = replace(before, paid_minor=before.paid_minor - amount_minor)
+    await set_earning(tx, before.id, paid_minor=changed.paid_minor)
+    await _freeze(tx, changed, before.share.frozen_minor, now)
 
 
 async def _of_sale(tx: Transaction, sale_id: str) -> Earning:
@@ -265,9 +256,34 @@ async def _of_sale(tx: Transaction, sale_id: str) -> Earning:
     return row
 
 
-async def _reverse(tx: Transaction, row: Earning, sale: chart.Sale, gone_minor: int) -> None:
-    """What of the payee's part has gone back once `gone_minor` of the sale has."""
-    await set_earning(tx, row.id, reversed_minor=chart.parts_of(sale, gone_minor).net_minor)
+def _net(sale: chart.Sale, from_minor: int, to_minor: int) -> int:
+    """The payee's part of what has gone between those two sums."""
+    return (chart.parts_of(sale, to_minor) - chart.parts_of(sale, from_minor)).net_minor
+
+
+async def _has_gone(tx: Transaction, row: Earning, gone_minor: int, in_reserve_minor: int, now: Now) -> None:
+    """`gone_minor` of the sale has gone back by now, and so much of it is in the reserve still."""
+    sale = row.sale()
+    known = await disputes.disputes_of(tx, row.id)
+    left_minor = row.net_minor - _net(sale, 0, gone_minor)
+    disputed_minor = min(row.disputed_minor, left_minor)  # of before disputes had rows
+    if known:
+        about_minor = min(gone_minor + open_minor(known), sale.amount_minor)
+        disputed_minor = _net(sale, gone_minor, about_minor)
+    changed = replace(row, reversed_minor=row.net_minor - left_minor, disputed_minor=disputed_minor)
+    await set_earning(
+        tx, row.id, reversed_minor=changed.reversed_minor, disputed_minor=changed.disputed_minor
+    )
+    await _freeze(tx, changed, in_reserve_minor, now)
+
+
+async def _freeze(tx: Transaction, row: Earning, in_reserve_minor: int, now: Now) -> None:
+    """As much of it as is to be frozen; each change has a number of its own."""
+    codes = ("freeze", "unfreeze")
+    number = sum([len(await ledger.ids_of(tx, row.order_id, code)) for code in codes]) + 1
+    delta_minor = row.plain().frozen_minor - in_reserve_minor
+    moved = chart.frozen(f"{row.id}:{number}", row.payee, row.state, delta_minor, row.currency)
+    await _book(tx, row, moved, now)
 
 
 async def _book(tx: Transaction, row: Earning, transfers: Sequence[Transfer], now: Now) -> None:

@@ -12,6 +12,8 @@ from signaling.stores.schema import earnings, payouts, rooms
 _POSITION = (
     earnings.c.net_minor - earnings.c.reversed_minor - earnings.c.paid_minor - earnings.c.withheld_minor
 )
+_OWED = case((_POSITION > 0, _POSITION), else_=0)
+_FROZEN = case((earnings.c.disputed_minor > _OWED, _OWED), else_=earnings.c.disputed_minor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ async def sums(tx: Transaction, payee: str, mode: str, account: str) -> list[Sum
         return func.coalesce(func.sum(value), 0)
 
     def owed(state: str) -> Any:
-        return total(case((and_(earnings.c.state == state, _POSITION > 0), _POSITION), else_=0))
+        return total(case((earnings.c.state == state, _OWED - _FROZEN), else_=0))
 
     asked = (
         select(total(payouts.c.amount_minor))
@@ -68,7 +70,7 @@ async def sums(tx: Transaction, payee: str, mode: str, account: str) -> list[Sum
             earnings.c.currency,
             owed("pending"),
             owed("available"),
-            owed("disputed"),
+            total(_FROZEN),
             asked,
             total(earnings.c.paid_minor),
             total(case((_POSITION < 0, -_POSITION), else_=0)),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from signaling.stores.database import Transaction
 from signaling.stores.schema import inbox, quarantine
@@ -52,8 +52,11 @@ async def due_events(tx: Transaction, now_s: int, limit: int = 100) -> list[Inbo
     return [InboxEvent(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's documented name
 
 
+_CLOSE = update(inbox).where(inbox.c.event_id == bindparam("key"))
+
+
 async def close_event(tx: Transaction, event_id: str, state: InboxState, note: str | None = None) -> None:
-    await tx.execute(update(inbox).where(inbox.c.event_id == event_id).values(state=state, note=note))
+    await tx.execute(_CLOSE, {"key": event_id, "state": state, "note": note})
 
 
 async def retry_event(tx: Transaction, event_id: str, attempts: int, next_at_s: int, note: str) -> None:

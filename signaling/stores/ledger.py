@@ -6,6 +6,7 @@ one conditional UPDATE, so that spends at the same time never overdraw it, whate
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
@@ -110,6 +111,15 @@ async def void_hold(tx: Transaction, hold_id: str, created_at: str, *, transfer_
     """All of a hold is released. Raises MeterError for no such hold."""
     hold = await _hold(tx, hold_id)
     return await post_transfer(tx, _like(hold, voiding(hold.transfer, transfer_id)), created_at)
+
+
+async def open_holds(tx: Transaction, subject_id: str, code: str) -> list[Entry]:
+    """Of one code about one subject, the oldest first."""
+    mine = select(transfers).where(
+        transfers.c.subject_id == subject_id, transfers.c.code == code, is_open_hold()
+    )
+    rows = await tx.execute(mine.order_by(transfers.c.created_at, transfers.c.id))
+    return [_entry(dict(row)) for row in rows.mappings()]
 
 
 async def lapsed_holds(tx: Transaction, now_s: int, limit: int = 100) -> list[Entry]:
@@ -275,17 +285,22 @@ async def _add(tx: Transaction, books: _Books, changed: Mapping[AccountKey, Bala
     """To accounts without a limit, or in the direction that has none: they are made where they are new."""
     if not changed:
         return
-    insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
     mode, account = books
     rows = [
         {"mode": mode, "account": account, "name": name, "currency": currency}
         | {column: getattr(changed[name, currency], column) for column in _SUMS}
         for name, currency in sorted(changed)
     ]
-    statement = insert(balances).values(rows)
+    await tx.execute(_adding(tx.dialect.name), rows)
+
+
+@cache
+def _adding(dialect: str) -> Any:
+    """One statement for any number of rows: with all of them spelled out it would be compiled anew each time."""
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(balances)
     sums = {column: balances.c[column] + statement.excluded[column] for column in _SUMS}
     keys = ["mode", "account", "name", "currency"]
-    await tx.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums))
+    return statement.on_conflict_do_update(index_elements=keys, set_=sums)
 
 
 def _is_of(table: Any, books: _Books) -> ColumnElement[bool]:

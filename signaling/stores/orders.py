@@ -7,9 +7,10 @@ only until that second.
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select, update
 
-from metering.orders import Dispute, Mode, OrderSnapshot, OrderState
+from metering.disputes import Dispute
+from metering.orders import Mode, OrderSnapshot, OrderState
 from signaling.ids import secret_matches
 from signaling.notices import RoomChanged
 from signaling.stores.database import Transaction
@@ -133,6 +134,7 @@ class Order:
             checkout_session_id=self.checkout_session_id,
             refunded_minor=self.refunded_minor,
             dispute=self.dispute,
+            lost_minor=self.lost_minor,
             granted=self.granted,
             granted_before_ms=self.granted_before_ms,
             paid_ms=None if self.paid_at_s is None else self.paid_at_s * 1000,
@@ -167,8 +169,13 @@ async def insert_order(tx: Transaction, order: Order) -> bool:
     return await insert_once(tx, orders, asdict(order) | {"state": order.state.value})
 
 
+# Made once: to spell so many columns out costs more than to fetch them.
+_BY_ID = select(*_COLUMNS).where(orders.c.id == bindparam("key"))
+_BY_CHECKOUT = select(*_COLUMNS).where(orders.c.checkout_session_id == bindparam("key"))
+
+
 async def get_order(tx: Transaction, order_id: str) -> Order | None:
-    row = (await tx.execute(select(*_COLUMNS).where(orders.c.id == order_id))).first()
+    row = (await tx.execute(_BY_ID, {"key": order_id})).first()
     return None if row is None else _order(row)
 
 
@@ -203,8 +210,8 @@ async def give_payee(tx: Transaction, room_id: str, payee: str) -> None:
 
 
 async def find_by_checkout(tx: Transaction, checkout_session_id: str) -> Order | None:
-    found = await _all(tx, select(*_COLUMNS).where(orders.c.checkout_session_id == checkout_session_id))
-    return found[0] if found else None
+    row = (await tx.execute(_BY_CHECKOUT, {"key": checkout_session_id})).first()
+    return None if row is None else _order(row)
 
 
 async def find_by_payment_intent(tx: Transaction, payment_intent_id: str) -> Order | None:
@@ -294,14 +301,19 @@ async def unservable(tx: Transaction, away_before_s: int, limit: int = 100) -> l
 async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Order]:
     """Paid orders with access whose room is closed, or whose host is away since before that second."""
     gone = or_(rooms.c.state == "closed", and_(~rooms.c.live, rooms.c.away_since_s <= before_s))
-    pass_id = pass_behind()
-    alive = exists().where(passes.c.id == pass_id, passes.c.state.in_(PASS_ALIVE))
+    # As pass_behind has it, found from the few passes that are alive.
+    alive = passes.c.state.in_(PASS_ALIVE)
+    granted = and_(
+        orders.c.extends_pass_id.is_(None), orders.c.id.in_(select(passes.c.order_id).where(alive))
+    )
+    extends = orders.c.extends_pass_id.in_(select(passes.c.id).where(alive))
     kept = orders.c.state.in_([OrderState.PAID.value, OrderState.PARTLY_REFUNDED.value])
     query = (
         select(*_COLUMNS)
         .join(rooms, rooms.c.id == orders.c.room_id)
         # What cost nothing is never due, and must not crowd out what is.
-        .where(orders.c.granted, ~orders.c.access_ended, orders.c.amount_minor > 0, kept, gone, alive)
+        .where(orders.c.granted, ~orders.c.access_ended, orders.c.amount_minor > 0, kept, gone)
+        .where(or_(granted, extends))
         .where(orders.c.funding.not_in((*BY_USE, "subscription")))  # not bought by the hour
     )
     return await _all(tx, query.order_by(orders.c.paid_at_s).limit(limit))
@@ -320,11 +332,20 @@ async def may_have_moved(
     return [row.id for row in await tx.execute(query.order_by(orders.c.id).limit(limit))]
 
 
-async def unsettled(tx: Transaction, mode: str, account: str, limit: int = 500) -> list[str]:
-    """Ids of orders that may have been paid while we were down."""
-    query = select(orders.c.id).where(
+async def unsettled(
+    tx: Transaction, mode: str, account: str, *, after: tuple[int, str] = (-1, ""), limit: int = 500
+) -> list[tuple[int, str]]:
+    """When they were made, and ids of orders that may have been paid while we were down, the oldest first: those beyond
+    `after`."""
+    made_s, order_id = after
+    beyond = or_(
+        orders.c.created_at_s > made_s, and_(orders.c.created_at_s == made_s, orders.c.id > order_id)
+    )
+    query = select(orders.c.created_at_s, orders.c.id).where(
+        beyond,
         orders.c.state.in_([state.value for state in UNPAID]),
         orders.c.mode == mode,
         orders.c.account == account,
     )
-    return [row.id for row in await tx.execute(query.order_by(orders.c.created_at_s).limit(limit))]
+    rows = await tx.execute(query.order_by(orders.c.created_at_s, orders.c.id).limit(limit))
+    return [(row.created_at_s, row.id) for row in rows]

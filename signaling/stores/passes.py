@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import Select, bindparam, exists, select, update
 
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Funding, Order
@@ -46,20 +46,24 @@ class Pass:
 _COLUMNS = [passes.c[field.name] for field in fields(Pass)]
 
 
-async def _one(tx: Transaction, condition: Any) -> Pass | None:
-    row = (await tx.execute(select(*_COLUMNS).where(condition))).first()
+_BY_ID = select(*_COLUMNS).where(passes.c.id == bindparam("key"))
+_BY_ORDER = select(*_COLUMNS).where(passes.c.order_id == bindparam("key"))
+
+
+async def _one(tx: Transaction, query: Select[Any], key: str) -> Pass | None:
+    row = (await tx.execute(query, {"key": key})).first()
     return None if row is None else Pass(**row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
 
 
 async def get_pass(tx: Transaction, pass_id: str) -> Pass | None:
-    return await _one(tx, passes.c.id == pass_id)
+    return await _one(tx, _BY_ID, pass_id)
 
 
 async def pass_of_order(tx: Transaction, order: Order) -> Pass | None:
     """The pass that the order granted or extends."""
     if order.extends_pass_id is not None:
         return await get_pass(tx, order.extends_pass_id)
-    return await _one(tx, passes.c.order_id == order.id)
+    return await _one(tx, _BY_ORDER, order.id)
 
 
 async def grant_pass(

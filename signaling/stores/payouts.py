@@ -165,7 +165,7 @@ async def payable_earnings(tx: Transaction, mode: str, account: str, limit: int 
         .where(
             earnings.c.state == "available",
             _OPEN,
-            _POSITION > 0,
+            earnings.c.disputed_minor < _POSITION,
             connected_accounts.c.transfers_status == ACTIVE,
             ~on_its_way,
         )

@@ -44,7 +44,7 @@ async def due_receipts(
     over = or_(
         and_(by_use, orders.c.charged_minor.is_not(None)),
         and_(bought, orders.c.purpose == "topup"),
-        and_(bought, _gone_back > 0),
+        and_(or_(bought, orders.c.funding == "subscription"), _gone_back > 0),
         and_(bought, ~inside, or_(ended, and_(stay, ~lately))),
     )
     refunded = select(refunds.c.order_id).where(refunds.c.created_at >= since.at)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 
 from signaling.stores.database import Transaction
-from signaling.stores.schema import refunds, stripe_calls
+from signaling.stores.schema import orders, refunds, stripe_calls
 from signaling.stores.statements import insert_once
 
 RefundState = Literal["asked", "succeeded", "failed"]
@@ -15,6 +15,8 @@ CallState = Literal["pending", "done", "refused", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Refund:
+    """One row of `refunds`. `payment_intent_id`: which of the order's payments it gives back, where that is known."""
+
     id: str
     order_id: str
     amount_minor: int
@@ -23,6 +25,7 @@ class Refund:
     state: RefundState
     stripe_refund_id: str | None
     created_at: str
+    payment_intent_id: str | None = None
 
 
 _COLUMNS = [
@@ -36,6 +39,7 @@ _COLUMNS = [
         "state",
         "stripe_refund_id",
         "created_at",
+        "payment_intent_id",
     )
 ]
 
@@ -66,12 +70,19 @@ async def set_refund(
     await tx.execute(update(refunds).where(refunds.c.id == refund_id).values(values))
 
 
+def is_of_topup() -> ColumnElement[bool]:
+    """Of a row of `refunds`."""
+    return exists().where(orders.c.id == refunds.c.order_id, orders.c.purpose == "topup")
+
+
 async def sent_back(tx: Transaction, limit: int = 100) -> list[Refund]:
-    """Refunds of our own asking that the service took and the bank then sent back, the newest first."""
+    """Refunds of our own asking that the service took and the bank then sent back, the newest first. Not of top-ups: theirs
+    are credits again."""
     query = select(*_COLUMNS).where(
         refunds.c.state == "failed",
         refunds.c.stripe_refund_id.is_not(None),
         refunds.c.reason != "dashboard",
+        ~is_of_topup(),
     )
     rows = await tx.execute(query.order_by(refunds.c.created_at.desc(), refunds.c.id).limit(limit))
     return [Refund(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's documented name
@@ -83,6 +94,24 @@ async def asked_minor(tx: Transaction, order_id: str) -> int:
         refunds.c.order_id == order_id, refunds.c.state != "failed"
     )
     return int((await tx.execute(query)).scalar_one())
+
+
+async def asked_of_payment(tx: Transaction, order_id: str, payment_intent_id: str) -> int:
+    """The same of one of its payments, minor units."""
+    query = select(func.coalesce(func.sum(refunds.c.amount_minor), 0)).where(
+        refunds.c.order_id == order_id,
+        refunds.c.payment_intent_id == payment_intent_id,
+        refunds.c.state != "failed",
+    )
+    return int((await tx.execute(query)).scalar_one())
+
+
+async def payments_of(tx: Transaction, order_id: str) -> frozenset[str]:
+    """Those of its payments of which something was to go back, where that was said."""
+    query = select(refunds.c.payment_intent_id).where(
+        refunds.c.order_id == order_id, refunds.c.payment_intent_id.is_not(None)
+    )
+    return frozenset((await tx.execute(query)).scalars())
 
 
 # --- calls ------------------------------------------------------------------------------------------------
@@ -176,10 +205,15 @@ async def set_call(
     await tx.execute(update(stripe_calls).where(stripe_calls.c.idempotency_key == key).values(values))
 
 
-async def close_open_calls(tx: Transaction, subject_id: str, result_id: str) -> None:
-    """What the calls about it were for has come about, whichever of them did it and whoever told us."""
+async def close_open_calls(
+    tx: Transaction, subject_id: str, result_id: str, *, operation: str | None = None
+) -> None:
+    """What the calls about it were for has come about, whichever of them did it and whoever told us. `operation`: only
+    those of one kind."""
     open_ones = stripe_calls.c.state.in_(["pending", "unknown"])
     change = update(stripe_calls).where(stripe_calls.c.subject_id == subject_id, open_ones)
+    if operation is not None:
+        change = change.where(stripe_calls.c.operation == operation)
     await tx.execute(change.values(state="done", result_id=result_id))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, case, exists, func, or_, select, update
+from sqlalchemy import RowMapping, and_, bindparam, case, exists, func, or_, select, update
 
 from signaling.stores.database import Transaction
 from signaling.stores.schema import earnings as sales
@@ -52,8 +52,12 @@ async def by_slug(tx: Transaction, slug: str) -> Room | None:
     return _room(row) if row else None
 
 
+_BY_ID = select(rooms).where(rooms.c.id == bindparam("key"))
+_MARK_SOLD = update(rooms).where(rooms.c.id == bindparam("key"), ~rooms.c.sold).values(sold=True)
+
+
 async def by_id(tx: Transaction, room_id: str) -> Room | None:
-    row = (await tx.execute(select(rooms).where(rooms.c.id == room_id))).mappings().first()
+    row = (await tx.execute(_BY_ID, {"key": room_id})).mappings().first()
     return _room(row) if row else None
 
 
@@ -129,7 +133,7 @@ async def close_room(tx: Transaction, room_id: str, now_s: int, now_text: str) -
 
 async def mark_sold(tx: Transaction, room_id: str) -> None:
     """From now on its currency stays."""
-    await tx.execute(update(rooms).where(rooms.c.id == room_id, ~rooms.c.sold).values(sold=True))
+    await tx.execute(_MARK_SOLD, {"key": room_id})
 
 
 async def edit_room(tx: Transaction, room_id: str, values: Mapping[str, Any]) -> None:

@@ -228,6 +228,7 @@ orders = Table(
     Index("orders_payment_intent", "payment_intent_id"),
     Index("orders_extends", "extends_pass_id"),
     Index("orders_user", "user_id"),
+    Index("orders_state", "state", "created_at_s"),
 )
 
 passes = Table(
@@ -254,6 +255,7 @@ passes = Table(
     Column("settled", Boolean, nullable=False, server_default=false()),
     Index("passes_room_state", "room_id", "state"),
     Index("passes_funding", "funding", "settled"),
+    Index("passes_state", "state"),
 )
 
 # Stretches of a pass that are backed by a hold: on a card (metered) or on a wallet. Window 1 begins at 0.
@@ -430,7 +432,8 @@ earnings = Table(
     Column("paid_minor", BigInteger, nullable=False),  # of net, transferred or being transferred
     # Kept for a debt of another earning, or (below zero) its own debt that another earning paid.
     Column("withheld_minor", BigInteger, nullable=False, server_default="0"),
-    Column("state", String(12), nullable=False),  # pending | available | disputed
+    Column("disputed_minor", BigInteger, nullable=False, server_default="0"),  # of net, by open disputes
+    Column("state", String(12), nullable=False),  # pending | available
     Column("available_at_s", BigInteger, nullable=False),
     Column("charge_id", String(255)),  # the charge whose money it is, when it is one charge's
     Column("created_at", String(32), nullable=False),
@@ -440,6 +443,22 @@ earnings = Table(
     Index("earnings_order", "order_id"),
     # Those of which something is still to be sent, or to come back: few beside all that were ever sold.
     Index("earnings_open", "state", sqlite_where=text(OPEN_EARNING), postgresql_where=text(OPEN_EARNING)),
+)
+
+# What banks look into or have taken back of payments.
+disputes = Table(
+    "disputes",
+    metadata,
+    _id(),  # the payment service's
+    *_books(),
+    Column("subject_id", String(64), nullable=False),  # the sale (as of earnings), or the order of a top-up
+    Column("order_id", String(64), nullable=False),
+    Column("state", String(8), nullable=False),  # open | won | lost
+    Column("amount_minor", BigInteger, nullable=False),  # what it is about
+    Column("lost_minor", BigInteger, nullable=False),  # what was taken by it
+    Column("currency", String(3), nullable=False),
+    Column("updated_at", String(32), nullable=False),
+    Index("disputes_subject", "subject_id"),
 )
 
 payouts = Table(
@@ -549,6 +568,7 @@ outbox = Table(
     Column("note", Text),
     Column("created_at", String(32), nullable=False),
     Index("outbox_state", "state", "next_at_s"),
+    Index("outbox_subject", "subject_id"),
 )
 
 # Every call to Stripe that creates something: stored with its exact parameters before it is made.
@@ -580,7 +600,9 @@ refunds = Table(
     Column("state", String(12), nullable=False),  # asked | succeeded | failed
     Column("stripe_refund_id", String(255), unique=True),
     Column("created_at", String(32), nullable=False),
+    Column("payment_intent_id", String(255)),  # which of the order's payments, where that was said
     Index("refunds_order", "order_id"),
+    Index("refunds_state", "state"),
 )
 
 quarantine = Table(
@@ -631,6 +653,7 @@ transfers = Table(
     Column("pending_id", String(128), unique=True),
     Column("expires_at_s", BigInteger),  # of a hold
     Index("transfers_subject", "subject_id"),
+    Index("transfers_expires", "expires_at_s"),
     Index("transfers_debit", "debit", "currency"),
     Index("transfers_credit", "credit", "currency"),
 )

@@ -1,5 +1,6 @@
 """Statements that SQLite and PostgreSQL spell alike but SQLAlchemy keeps apart."""
 
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Table
@@ -10,9 +11,14 @@ from signaling.stores.database import Transaction
 
 async def insert_once(tx: Transaction, table: Table, values: dict[str, Any]) -> bool:
     """Inserts unless a unique key already holds it; True when this call inserted."""
-    insert = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
-    result = await tx.execute(insert(table).values(values).on_conflict_do_nothing())
-    return result.rowcount == 1
+    return (await tx.execute(_insert_once(table, tx.dialect.name), values)).rowcount == 1
+
+
+@cache
+def _insert_once(table: Table, dialect: str) -> Any:
+    """Made once: to spell a statement out costs more than to run it."""
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return insert(table).on_conflict_do_nothing()
 
 
 async def put(tx: Transaction, table: Table, key: str | tuple[str, ...], values: dict[str, Any]) -> None:

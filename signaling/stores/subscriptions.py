@@ -1,5 +1,6 @@
 """Rows of subscriptions and of their invoices that were paid."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -140,6 +141,21 @@ async def invoices_of(tx: Transaction, subscription_id: str) -> list[Invoice]:
     query = select(*_INVOICE).where(invoices.c.subscription_id == subscription_id)
     rows = await tx.execute(query.order_by(invoices.c.created_at.desc(), invoices.c.id))
     return [Invoice(**row) for row in rows.mappings()]
+
+
+async def invoices_of_orders(tx: Transaction, order_ids: Sequence[str]) -> dict[str, list[Invoice]]:
+    """By order, newest first; orders without any are left out."""
+    query = (
+        select(*_INVOICE, subscriptions.c.order_id)
+        .join(subscriptions, subscriptions.c.id == invoices.c.subscription_id)
+        .where(subscriptions.c.order_id.in_(order_ids))
+        .order_by(invoices.c.created_at.desc(), invoices.c.id)
+    )
+    found: dict[str, list[Invoice]] = {}
+    for row in (await tx.execute(query)).mappings():
+        values = dict(row)
+        found.setdefault(values.pop("order_id"), []).append(Invoice(**values))
+    return found
 
 
 async def order_of_intent(tx: Transaction, payment_intent_id: str) -> str | None:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 
 from metering import funding
+from metering.disputes import Dispute
 from metering.funding import Ask, WindowState
-from metering.orders import Dispute
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE
 from signaling.stores.schema import passes, rooms, segments, sessions, waived, windows

@@ -140,11 +140,9 @@ async def test_old_books_are_carried_over(database_url: str) -> None:
     problems = await run_checks(db)
     await db.close()
     assert payees == {"room_1"}
-    assert [(row["id"], row["state"], row["net_minor"] - row["reversed_minor"]) for row in rows] == [
-        ("ord_asked", "disputed", 1500),
-        ("ord_kept", "pending", 1200),
-        ("ord_lost", "pending", 0),
-    ]
+    left = [(row["id"], row["net_minor"] - row["reversed_minor"], row["disputed_minor"]) for row in rows]
+    assert left == [("ord_asked", 1500, 1500), ("ord_kept", 1200, 0), ("ord_lost", 0, 0)]
+    assert {row["state"] for row in rows} == {"pending"}
     assert {row["available_at_s"] for row in rows} == {2000 + 15 * 86_400}
     assert (kept.available_minor, frozen.available_minor, at_stripe.minor) == (1200, 1500, 2700)
     assert [problem for problem in problems if problem.kind == "broken"] == []

@@ -1,10 +1,14 @@
 """Write transactions as a whole."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.exc import IntegrityError
 
 from signaling.stores.database import Database, Transaction
+from signaling.stores.groupcommit import GROUP_MAX
 
 
 async def test_a_cancelled_caller_leaves_no_transaction_behind(db: Database) -> None:
@@ -55,3 +59,86 @@ async def test_many_who_write_one_row_at_once_all_come_through(db: Database) -> 
     await asyncio.gather(*(db.write(add_one) for _ in range(number)))
     async with db.read() as tx:
         assert int((await tx.execute(text("SELECT value FROM settings"))).scalar_one()) == number
+
+
+# --- what is committed together ---------------------------------------------------------------------------
+
+
+async def _names(db: Database) -> list[str]:
+    async with db.read() as tx:
+        return [row.name for row in await tx.execute(text("SELECT name FROM settings ORDER BY name"))]
+
+
+def _putting(name: str) -> Callable[[Transaction], Awaitable[Any]]:
+    return lambda tx: tx.execute(
+        text("INSERT INTO settings (name, value) VALUES (:name, '1')"), {"name": name}
+    )
+
+
+async def test_those_who_wait_are_committed_together(db: Database) -> None:
+    commits = 0
+
+    @event.listens_for(db._writer.sync_engine, "commit")
+    def _count(_connection: Any) -> None:
+        nonlocal commits
+        commits += 1
+
+    await asyncio.gather(*(db.write(_putting(f"n{n}")) for n in range(GROUP_MAX + 1)))
+    assert commits == 2
+    assert len(await _names(db)) == GROUP_MAX + 1
+
+
+async def test_what_one_of_them_raises_is_undone_and_told_to_it_alone(db: Database) -> None:
+    async def failing(tx: Transaction) -> None:
+        await _putting("b")(tx)
+        raise LookupError("b")
+
+    works = [_putting("a"), failing, _putting("c")]
+    a, b, c = await asyncio.gather(*(db.write(work) for work in works), return_exceptions=True)
+    assert isinstance(b, LookupError)
+    assert not isinstance(a, Exception)
+    assert not isinstance(c, Exception)
+    assert await _names(db) == ["a", "c"]
+
+
+async def test_what_the_database_refuses_costs_the_others_nothing(db: Database) -> None:
+    works = [_putting("a"), _putting("a"), _putting("c")]
+    results = await asyncio.gather(*(db.write(work) for work in works), return_exceptions=True)
+    assert [isinstance(one, IntegrityError) for one in results] == [False, True, False]
+    assert await _names(db) == ["a", "c"]
+
+
+async def test_nobody_is_answered_when_the_commit_fails(db: Database) -> None:
+    @event.listens_for(db._writer.sync_engine, "commit")
+    def _refuse(_connection: Any) -> None:
+        raise RuntimeError("the disk is full")
+
+    writes = (db.write(_putting(name)) for name in "abc")
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    event.remove(db._writer.sync_engine, "commit", _refuse)
+    assert [str(one) for one in results] == ["the disk is full"] * 3
+    assert await _names(db) == []
+
+
+async def test_what_a_clock_waits_for_does_not_wait_for_the_others(db: Database) -> None:
+    order: list[str] = []
+
+    async def write(name: str, *, ahead: bool = False) -> None:
+        await db.write(_putting(name), ahead=ahead)
+        order.append(name)
+
+    # More than one group: the beat comes while the first is waiting to begin, and is of that one.
+    others = [asyncio.create_task(write(f"n{n}")) for n in range(3 * GROUP_MAX)]
+    await asyncio.sleep(0)
+    await write("beat", ahead=True)
+    assert len(order) <= GROUP_MAX
+    await asyncio.gather(*others)
+
+
+async def test_a_cancelled_caller_costs_its_group_nothing(db: Database) -> None:
+    callers = [asyncio.create_task(db.write(_putting(name))) for name in "abc"]
+    await asyncio.sleep(0)
+    callers[1].cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    assert callers[1].cancelled()
+    assert await _names(db) == ["a", "b", "c"]

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import update
 
 from metering.chart import Sale
-from signaling.stores import earnings, ledger
-from signaling.stores.database import Database
+from metering.disputes import DisputeState, SeenDispute, to_move
+from signaling.stores import disputes, earnings, ledger
+from signaling.stores.database import Database, Transaction
 from signaling.stores.earningchecks import earning_faults
 from signaling.stores.earnings import About, Now
 from signaling.stores.schema import earnings as rows
@@ -101,29 +102,119 @@ async def test_a_refund_that_failed_can_be_booked_again(sold: Database):
         assert await earnings.refunds_booked_back(tx, "ord_1") == {"re_0", "re_1", "re_2"}
 
 
+def _is(state: DisputeState, amount_minor: int, dispute_id: str = "dp_1") -> SeenDispute:
+    return SeenDispute(dispute_id, state, amount_minor, amount_minor if state == "lost" else 0)
+
+
+async def _hears(db: Database, *seen: SeenDispute, gone_minor: int = 0, now: Now = NOW) -> int:
+    """The sale's disputes as they are at the bank; how much of it they have taken by now."""
+
+    async def work(tx: Transaction) -> int:
+        known = await disputes.disputes_of(tx, "ord_1")
+        lost_minor = sum(one.lost_minor for one in known)
+        moves = to_move(known, seen, 1000 - gone_minor - lost_minor)
+        await earnings.move_disputes(tx, "ord_1", moves, gone_minor + lost_minor, now)
+        return lost_minor + sum(one.taken_minor for one in moves)
+
+    return await db.write(work)
+
+
 async def test_a_dispute_freezes_and_a_won_one_gives_back(sold: Database):
     await _do(sold, earnings.book_refund, "ord_1", 0, 100, NOW)
     for _ in range(2):
-        await _do(sold, earnings.freeze, "ord_1", NOW)
-        assert await _stands(sold) == ("disputed", 0, 0, 810, 0, 90)
+        await _hears(sold, _is("open", 900), gone_minor=100)
+        assert await _stands(sold) == ("pending", 0, 0, 810, 0, 90)
     for _ in range(2):
-        await _do(sold, earnings.thaw, "ord_1", NOW)
+        await _hears(sold, _is("won", 900), gone_minor=100)
         assert await _stands(sold) == ("pending", 810, 0, 0, 0, 90)
+    await _hears(sold, _is("open", 900), gone_minor=100)
+    assert await _stands(sold) == ("pending", 810, 0, 0, 0, 90), "an older fact"
 
 
-async def test_a_dispute_that_is_won_late_gives_back_what_is_due(sold: Database):
-    await _do(sold, earnings.freeze, "ord_1", NOW)
+async def test_what_is_not_frozen_is_due_and_a_late_win_gives_back_what_is_due(sold: Database):
+    await _hears(sold, _is("open", 333))
+    assert await _stands(sold) == ("pending", 600, 0, 300, 0, 100)
     async with sold.read() as tx:
-        assert await earnings.due(tx, "sandbox", "sandbox", DUE.s) == []
-    await _do(sold, earnings.thaw, "ord_1", DUE)
+        (row,) = await earnings.due(tx, "sandbox", "sandbox", DUE.s)
+    await _do(sold, earnings.make_available, row, DUE)
+    assert await _stands(sold) == ("available", 0, 600, 300, 0, 100)
+    await _hears(sold, _is("won", 333), now=DUE)
     assert await _stands(sold) == ("available", 0, 900, 0, 0, 100)
 
 
 async def test_a_lost_dispute_takes_the_rest(sold: Database):
     await _do(sold, earnings.book_refund, "ord_1", 0, 100, NOW)
-    await _do(sold, earnings.freeze, "ord_1", NOW)
-    assert await _do(sold, earnings.book_dispute_lost, "ord_1", 100, NOW) == 900
+    await _hears(sold, _is("open", 900), gone_minor=100)
+    assert await _hears(sold, _is("lost", 900), gone_minor=100) == 900
     assert await _stands(sold) == ("pending", 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+async def test_a_lost_dispute_about_a_part_takes_that_part_of_everything(sold: Database, is_frozen: bool):
+    if is_frozen:
+        await _hears(sold, _is("open", 333))
+    for _ in range(2):
+        assert await _hears(sold, _is("lost", 333)) == 333
+        assert await _stands(sold) == ("pending", 600, 0, 0, 0, 67)
+    await _do(sold, earnings.book_refund, "ord_1", 333, 667, NOW)
+    assert await _stands(sold) == ("pending", 0, 0, 0, 0, 0)
+
+
+async def test_a_refund_that_comes_back_during_a_dispute_stays_with_the_payee(sold: Database):
+    await _do(sold, earnings.book_refund, "ord_1", 0, 300, NOW)
+    await _hears(sold, _is("open", 700), gone_minor=300)
+    assert await _stands(sold) == ("pending", 0, 0, 630, 0, 70)
+    await _do(sold, earnings.book_failed_refund, "re_1", "ord_1", 300, 300, NOW)
+    assert await _stands(sold) == ("pending", 270, 0, 630, 0, 100)
+    assert await _hears(sold, _is("lost", 700)) == 700
+    assert await _stands(sold) == ("pending", 270, 0, 0, 0, 30)
+
+
+async def test_each_of_several_disputes_has_its_part_and_its_end(sold: Database):
+    first, second = _is("open", 400), _is("open", 600, "dp_2")
+    await _hears(sold, first)
+    assert await _stands(sold) == ("pending", 540, 0, 360, 0, 100)
+    await _hears(sold, second, first)
+    assert await _stands(sold) == ("pending", 0, 0, 900, 0, 100)
+    assert await _hears(sold, _is("lost", 600, "dp_2"), first) == 600
+    assert await _stands(sold) == ("pending", 0, 0, 360, 0, 40)
+    assert await _hears(sold, _is("won", 400), _is("lost", 600, "dp_2")) == 600
+    assert await _stands(sold) == ("pending", 360, 0, 0, 0, 40)
+    assert await _hears(sold, _is("lost", 900, "dp_3")) == 1000, "never more than the sale"
+    assert await _stands(sold) == ("pending", 0, 0, 0, 0, 0)
+
+
+async def test_a_refund_during_a_dispute_takes_first_what_is_not_frozen(sold: Database):
+    await _hears(sold, _is("open", 400))
+    await _do(sold, earnings.book_refund, "ord_1", 0, 700, NOW)
+    assert await _stands(sold) == ("pending", 0, 0, 270, 0, 30)
+    assert await _hears(sold, _is("lost", 400), gone_minor=700) == 300
+    assert await _stands(sold) == ("pending", 0, 0, 0, 0, 0)
+
+
+async def test_of_what_was_sent_a_lost_part_is_owed_and_what_comes_back_meanwhile_is_frozen(sold: Database):
+    async with sold.read() as tx:
+        (row,) = await earnings.due(tx, "sandbox", "sandbox", DUE.s)
+    await _do(sold, earnings.make_available, row, DUE)
+    sent = ledger.Transfer("payout:p", "earned_available:ana", "stripe_clearing", 900, "eur", "payout")
+    await _do(sold, ledger.require_posted, [ledger.Entry(sent, "sandbox", "sandbox", "ord_1")], DUE.text)
+    await _do(sold, earnings.set_earning, "ord_1", paid_minor=900)
+    await _hears(sold, _is("open", 400))
+    assert await _stands(sold) == ("available", 0, 0, 0, 0, 100)
+    async with sold.read() as tx:
+        row = await earnings.get_earning(tx, "ord_1")
+    assert row is not None
+    back = ledger.Transfer("reversal:p:0", "stripe_clearing", "earned_available:ana", 500, "eur", "reversal")
+    await _do(sold, ledger.require_posted, [ledger.Entry(back, "sandbox", "sandbox", "ord_1")], DUE.text)
+    await _do(sold, earnings.came_back, row, 500, DUE)
+    assert await _stands(sold) == ("available", 0, 140, 360, 0, 100)
+    await _hears(sold, _is("lost", 400))
+    assert await _stands(sold) == ("available", 0, 140, 0, 0, 60)
+    await _do(sold, earnings.set_earning, "ord_1", paid_minor=540)
+    sent = ledger.Transfer("payout:q", "earned_available:ana", "stripe_clearing", 140, "eur", "payout")
+    await _do(sold, ledger.require_posted, [ledger.Entry(sent, "sandbox", "sandbox", "ord_1")], DUE.text)
+    await _hears(sold, _is("lost", 100, "dp_2"))
+    assert await _stands(sold) == ("available", 0, 0, 0, 90, 50)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +227,7 @@ async def test_a_lost_dispute_takes_the_rest(sold: Database):
         {"payee": "bo"},
         {"paid_minor": 901},
         {"withheld_minor": 5},
+        {"disputed_minor": 1},
     ],
 )
 async def test_rows_that_say_something_else_than_the_books_are_found(sold: Database, damage: dict[str, Any]):

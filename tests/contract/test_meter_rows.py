@@ -255,7 +255,7 @@ async def test_when_the_database_is_out_of_reach_the_lease_ends_and_comes_back_w
     beating = Beating(db)
     await beating.heart.beat()
 
-    async def unreachable(_work: object) -> None:
+    async def unreachable(_work: object, *, ahead: bool) -> None:
         raise OperationalError("UPDATE", {}, OSError("out of reach"))
 
     with monkeypatch.context() as patch:
@@ -278,8 +278,8 @@ async def test_a_beat_whose_answer_was_lost_is_not_taken_for_anothers(
     beating = Beating(db)
     write = db.write
 
-    async def answer_lost(work: object) -> None:
-        await write(work)  # type: ignore[arg-type]
+    async def answer_lost(work: object, *, ahead: bool) -> None:
+        await write(work, ahead=ahead)  # type: ignore[arg-type]
         raise OperationalError("COMMIT", {}, OSError("connection reset"))
 
     with monkeypatch.context() as patch:
@@ -413,9 +413,9 @@ async def test_a_write_that_fails_is_tried_again_and_counted_once(
     monkeypatch.setattr("signaling.rooms.writer.RETRY_S", 0)
     write, tries = db.write, []
 
-    async def flaky(work: object) -> object:
+    async def flaky(work: object, *, ahead: bool) -> object:
         tries.append(1)
-        done = await write(work)  # type: ignore[arg-type]
+        done = await write(work, ahead=ahead)  # type: ignore[arg-type]
         if len(tries) < 3:
             raise OperationalError("COMMIT", {}, OSError("connection reset"))
         return done

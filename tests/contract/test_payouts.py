@@ -94,14 +94,15 @@ async def test_what_is_owed_is_payable_once_it_is_due_and_the_account_ready(db: 
     host = await add_host(db, transfers_status="pending")
     await add_earning(db)
     await add_earning(db, "ord_pending", state="pending")
-    await add_earning(db, "ord_disputed", state="disputed")
+    await add_earning(db, "ord_disputed", disputed_minor=1000)
+    await add_earning(db, "ord_asked", disputed_minor=400)
     await add_earning(db, "ord_paid", paid_minor=1000)
     await add_earning(db, "ord_withheld", withheld_minor=1000)
     await add_earning(db, "ord_live", mode="live")
     await add_earning(db, "ord_room", payee="room_1")
     assert await payable(db) == []
     await db.write(lambda tx: store.set_connected(tx, host, transfers_status="active"))
-    assert await payable(db) == ["ord_1"]
+    assert sorted(await payable(db)) == ["ord_1", "ord_asked"]
 
 
 async def test_nothing_more_is_payable_while_a_payout_is_on_its_way(db: Database) -> None:

@@ -7,6 +7,7 @@ import { banner, button, byId, h, replace } from "./dom.js";
 import { whoAmI } from "./api.js";
 import { attention } from "./admin/attention.js";
 import { codes } from "./admin/codes.js";
+import { purchases } from "./admin/purchases.js";
 import { rates } from "./admin/rates.js";
 import { server } from "./admin/server.js";
 import { admin as t } from "./strings/admin.en.js";
@@ -18,6 +19,7 @@ import { en, errorText } from "./strings/en.js";
 /** @type {Section[]} */
 const SECTIONS = [
   attention,
+  purchases,
   rates,
   codes,
   server,

@@ -264,10 +264,14 @@ export const hostToken = (room_id, host_key) => asHost("POST", "/api/host/token"
 export const getHostRoom = (room_id, host_key) => asHost("GET", `/api/host/rooms/${enc(room_id)}`, { secret: host_key });
 
 /**
- * @typedef {{order_id: string, name: string, state: string, paid_at: string | null, paid_minor: number | null, refunded_minor: number, lost_minor: number, currency: string}} RoomSale
+ * @typedef {{order_id: string, name: string, state: string, paid_at: string | null, paid_minor: number | null, refunded_minor: number, lost_minor: number, currency: string,
+ *   invoices?: {invoice_id: string, amount_minor: number, refunded_minor: number, currency: string, created_at: string}[]}} RoomSale
  * What was sold in a room of who is signed in, and to whom. @param {string} room_id @param {string | null} before @returns {Promise<{sales: RoomSale[], next: string | null}>}
  */
 export const getRoomSales = (room_id, before) => callAs("GET", `/api/host/rooms/${enc(room_id)}/sales${before ? `?before=${enc(before)}` : ""}`);
+
+/** Gives back of one of them. @param {string} room_id @param {Record<string, any>} body @returns {Promise<import("./giveback.js").Asked>} */
+export const askHostRefund = (room_id, body) => callAs("POST", `/api/host/rooms/${enc(room_id)}/refunds`, { body });
 
 /** The room's key for an encoder: asked about, made anew, taken back. @param {"GET"|"POST"|"DELETE"} method @param {string} room_id @param {string | null} host_key @returns {Promise<import("./streamkey.js").StreamKey>} */
 export const roomStreamKey = (method, room_id, host_key) => asHost(method, `/api/host/rooms/${enc(room_id)}/stream-key`, { secret: host_key });

@@ -21,7 +21,7 @@ import { en, errorText } from "./strings/en.js";
  *   terms_accepted_at: string | null, paid_at: string | null, payment_reference: string | null, mode: string, pass: import("./api.js").Pass | null,
  *   stays: {started_at: string, ended_at: string | null, used_ms: number, pauses_ms: number, end_code: string | null}[],
  *   refunds: (Money & {reason: string, state: string, created_at: string})[], purpose: string, funding: string, list: Money | null, discount: Money,
- *   fee_on_top: Money, tax: Money, lost: Money, total: Money}} Receipt
+ *   fee_on_top: Money, tax: Money, lost: Money, total: Money, invoices: (Money & {invoice_id: string, created_at: string})[]}} Receipt
  */
 
 const t = en.receipt;
@@ -209,7 +209,7 @@ class ReceiptPage {
     const price = hasParts(receipt) ? receipt.list ?? receipt.price : receipt.price;
     return part(t.bought,
       receipt.room.description && h("p", { class: "prose muted" }, receipt.room.description),
-      facts([receipt.purpose === "topup" ? t.credits : line, formatMoney(price)], ...extraLines(receipt), ...refundLines(receipt), lostLine(receipt),
+      facts(...(receipt.invoices.length ? invoiceLines(receipt) : [[receipt.purpose === "topup" ? t.credits : line, formatMoney(price)], ...extraLines(receipt)]), ...refundLines(receipt), lostLine(receipt),
         receipt.paid_at && total([goneBack(receipt) ? t.totalRefunded : t.total, formatMoney(receipt.total)])));
   }
 
@@ -293,6 +293,9 @@ function extraLines(receipt) {
     taxLine(receipt),
   ];
 }
+
+/** Each payment of a subscription, the newest first. @param {Receipt} receipt @returns {import("./dom.js").Child[][]} */
+const invoiceLines = ({ invoices }) => invoices.map((one) => [t.period(formatShortDateTime(one.created_at)), formatMoney(one)]);
 
 /** @param {Receipt} receipt @returns {import("./dom.js").Child[] | null} */
 const taxLine = ({ tax }) => (tax.amount_minor > 0 ? [t.tax, formatMoney(tax)] : null);

@@ -61,8 +61,11 @@ function stateOf({ status, payment_status, dispute_open_minor, dispute_lost_mino
 function actionsOf({ session, status, captured_minor, refunded_minor, dispute_open_minor, dispute_lost_minor }) {
   if (status === "open") return [act("Expire", "expire_session", { session })];
   if (dispute_open_minor) return [act("Dispute won", "dispute", { session, action: "won" }), act("Dispute lost", "dispute", { session, action: "lost" })];
-  if (dispute_lost_minor || captured_minor <= refunded_minor) return [];
-  return [act("Refund", "refund", { session }), act("Dispute", "dispute", { session, action: "open" })];
+  const left_minor = captured_minor - refunded_minor - dispute_lost_minor;
+  if (left_minor <= 0) return [];
+  const disputes = [act("Dispute", "dispute", { session, action: "open" })];
+  if (left_minor > 1) disputes.push(act("Dispute half", "dispute", { session, action: "open", amount_minor: Math.floor(left_minor / 2) }));
+  return dispute_lost_minor ? disputes : [act("Refund", "refund", { session }), ...disputes];
 }
 
 /** @param {SandboxEvent} event */

@@ -1,6 +1,7 @@
 """What the sandbox holds to be true of all money, in minor units: by session, by charge, by transfer and in total."""
 
 from .params import Json
+from .refunds import kept_minor
 from .store import Transaction
 
 SUMS = (
@@ -57,7 +58,7 @@ def book_of(tx: Transaction, session: Json) -> Json:
 
 def _disputed(disputes: list[Json]) -> dict[str, int]:
     return {
-        "dispute_lost_minor": sum(one["amount"] for one in disputes if one["status"] == "lost"),
+        "dispute_lost_minor": sum(kept_minor(one) for one in disputes if one["status"] == "lost"),
         "dispute_open_minor": sum(one["amount"] for one in disputes if one["status"] == "needs_response"),
     }
 

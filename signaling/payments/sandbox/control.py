@@ -16,17 +16,13 @@ from .books import book_of, books
 from .errors import StripeError, missing
 from .faults import API_FAULTS, EVENT_FAULTS, SWITCHES_MAX, Faults, Switch
 from .params import Json
-from .serving import Answering, read_body, refusals
+from .serving import Answering, page_of, read_body, refusals
 from .store import Page, Store, Transaction
 from .webhooks import Deliverer
 
 RECENT = 100
 TIMES_MAX = 10_000
 DELAY_MAX_S = 600.0
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 class Control:
@@ -34,7 +30,7 @@ class Control:
         self._store = store
         self._faults = faults
         self._deliverer = deliverer
-        self._page = web_dir / "sandbox-dashboard.html"
+        self._dashboard = page_of(web_dir, "dashboard")
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[_local_only, refusals], client_max_size=16 * 1024)
@@ -56,11 +52,6 @@ class Control:
         app.router.add_post("/make_available", self._doing(_make_available))
         app.router.add_post("/advance_subscription", self._doing(_advance))
         return app
-
-    async def _dashboard(self, _request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(
-            self._page, headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
-        )
 
     def _reading(self, read: Callable[[Transaction], Json]) -> Answering:
         async def handle(_request: web.Request) -> web.StreamResponse:
@@ -158,7 +149,8 @@ def _dispute(tx: Transaction, body: Json) -> Json:
         )
     if action not in ("won", "lost"):
         raise StripeError("action is open, won or lost", param="action")
-    return refunds.close_dispute(tx, _dispute_named(tx, body), won=action == "won")
+    found = _dispute_named(tx, body)
+    return refunds.close_dispute(tx, found, won=action == "won", returned_minor=_optional_amount(body))
 
 
 def _dispute_named(tx: Transaction, body: Json) -> Json:
@@ -168,7 +160,7 @@ def _dispute_named(tx: Transaction, body: Json) -> Json:
     found = tx.find_by("dispute", "charge", charge["id"])
     if not found:
         raise missing("dispute", charge["id"])
-    return found[0]
+    return next((one for one in found if one["status"] == "needs_response"), found[0])
 
 
 def _expire(tx: Transaction, body: Json) -> Json:

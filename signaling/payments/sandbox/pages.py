@@ -28,7 +28,7 @@ class Pages:
 
     def __init__(self, store: Store, web_dir: Path) -> None:
         self._store = store
-        self._page = web_dir / "sandbox-checkout.html"
+        self._web_dir = web_dir
         self._portal = PortalPages(store, web_dir)
         self._onboarding = OnboardingPages(store, web_dir)
 
@@ -36,9 +36,10 @@ class Pages:
         app = web.Application(middlewares=[_private, refusals], client_max_size=16 * 1024)
         self._portal.add_routes(app)
         self._onboarding.add_routes(app)
-        app.router.add_get("/checkout/{key}", page_of(self._page))
-        app.router.add_get("/embedded/{key}", page_of(self._page, "'self'"))
-        app.router.add_get("/authenticate/{key}", page_of(self._page, "'self'"))
+        app.router.add_get("/checkout/{key}", page_of(self._web_dir, "checkout"))
+        framed = page_of(self._web_dir, "checkout", "'self'")
+        app.router.add_get("/embedded/{key}", framed)
+        app.router.add_get("/authenticate/{key}", framed)
         app.router.add_get("/api/authenticate/{key}", self._bank_state)
         app.router.add_post("/api/authenticate/{key}/challenge", self._bank_answer)
         for place in ("checkout", "embedded"):

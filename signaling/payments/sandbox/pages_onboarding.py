@@ -18,10 +18,10 @@ OUTCOMES = {"finish": "active", "check": "pending", "restrict": "restricted", "l
 class OnboardingPages:
     def __init__(self, store: Store, web_dir: Path) -> None:
         self._store = store
-        self._page = web_dir / "sandbox-onboarding.html"
+        self._page = page_of(web_dir, "onboarding")
 
     def add_routes(self, app: web.Application) -> None:
-        app.router.add_get("/onboarding/{key}", page_of(self._page))
+        app.router.add_get("/onboarding/{key}", self._page)
         app.router.add_get("/api/onboarding/{key}", self._state)
         app.router.add_post("/api/onboarding/{key}", self._leave)
 

@@ -15,10 +15,10 @@ from .store import Store, Transaction
 class PortalPages:
     def __init__(self, store: Store, web_dir: Path) -> None:
         self._store = store
-        self._page = web_dir / "sandbox-portal.html"
+        self._page = page_of(web_dir, "portal")
 
     def add_routes(self, app: web.Application) -> None:
-        app.router.add_get("/portal/{key}", page_of(self._page))
+        app.router.add_get("/portal/{key}", self._page)
         base = "/api/portal/{key}"
         app.router.add_get(base, self._doing(lambda _tx, _session, _body: None))
         app.router.add_post(f"{base}/cancel", self._doing(_cancel))

@@ -88,9 +88,13 @@ def update(tx: Transaction, refund: Json, metadata: dict[str, str]) -> Json:
 
 
 def open_dispute(tx: Transaction, charge: Json, *, amount_minor: int | None, reason: str) -> Json:
+    """About all that is left of the charge, or a part of it. There may be several, of different parts."""
     left_minor = charge["amount_captured"] - charge["amount_refunded"]
+    left_minor -= sum(
+        kept_minor(one) for one in tx.find_by("dispute", "charge", charge["id"]) if one["status"] != "won"
+    )
     taken_minor = left_minor if amount_minor is None else amount_minor
-    if charge["disputed"] or not 0 < taken_minor <= left_minor:
+    if not 0 < taken_minor <= left_minor:
         raise StripeError(
             f"Charge {charge['id']} cannot be disputed for {taken_minor} (disputed, refunded, or less)"
         )
@@ -106,16 +110,25 @@ def open_dispute(tx: Transaction, charge: Json, *, amount_minor: int | None, rea
     return dispute
 
 
-def close_dispute(tx: Transaction, dispute: Json, *, won: bool) -> Json:
+def kept_minor(dispute: Json) -> int:
+    """What was withdrawn for it and not reinstated."""
+    return -sum(int(entry["amount"]) for entry in dispute["balance_transactions"])
+
+
+def close_dispute(tx: Transaction, dispute: Json, *, won: bool, returned_minor: int | None = None) -> Json:
+    """Won: all of it is reinstated, with the fee. Lost: nothing, or `returned_minor` of it (won in part, as where the
+    bank finds that a part was refunded)."""
     if dispute["status"] != "needs_response":
         raise StripeError(f"This dispute is {dispute['status']} already")
+    back_minor = dispute["amount"] if won else (returned_minor or 0)
+    if not won and back_minor >= dispute["amount"]:
+        raise StripeError("A lost dispute gives less than all of it back", param="amount_minor")
     dispute["status"] = "won" if won else "lost"
-    if won:
-        returned = book(
-            tx, "adjustment", "dispute_reversal", dispute, dispute["amount"], fee_minor=-DISPUTE_FEE_MINOR
-        )
+    if back_minor:
+        fee_minor = -DISPUTE_FEE_MINOR if won else 0
+        returned = book(tx, "adjustment", "dispute_reversal", dispute, back_minor, fee_minor=fee_minor)
         dispute["balance_transactions"] = [*dispute["balance_transactions"], returned]
     tx.emit("charge.dispute.closed", tx.update(dispute))
-    if won:
+    if back_minor:
         tx.emit("charge.dispute.funds_reinstated", dispute)
     return dispute

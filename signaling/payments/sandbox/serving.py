@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import jinja2
 from aiohttp import web
 
 from .errors import StripeError
@@ -31,15 +32,18 @@ async def read_body(request: web.Request) -> Json:
     return body
 
 
-def page_of(path: Path, ancestors: str = "'none'") -> Answering:
+def page_of(web_dir: Path, name: str, ancestors: str = "'none'") -> Answering:
     """The same page for everybody: what it shows comes from its calls. `ancestors`: who may frame it."""
+    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(web_dir), autoescape=True)
+    text = templates.get_template(f"sandbox-{name}.html").render()
     headers = {
         "Content-Security-Policy": _POLICY + ancestors,
         "X-Frame-Options": "SAMEORIGIN" if ancestors == "'self'" else "DENY",
+        "Cache-Control": "no-store",
     }
 
     async def show(_request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(path, headers=headers)
+        return web.Response(text=text, content_type="text/html", headers=headers)
 
     return show
 

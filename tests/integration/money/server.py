@@ -25,6 +25,11 @@ def _at_the_other_process(settings: Any, _clock: Any, _random_bytes: Any, http: 
     return service, None
 
 
-if __name__ == "__main__":
+def use_the_other_process() -> None:
+    """For every server that this process builds from now on."""
     signaling.app._payment_service = _at_the_other_process  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    use_the_other_process()
     sys.exit(main())

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from signaling.stores.checks import run_checks
-from signaling.stores.schema import orders
+from signaling.stores.schema import disputes, orders
+from signaling.stores.schema import settings as settings_table
 
 from .world import World
 
@@ -57,6 +58,34 @@ async def test_refunds_disputes_and_what_came_back_are_known(world: World):
     assert await _compare(world) == 5
     assert await world.rows("differences") == []
     assert await world.problems() == []
+
+
+async def test_what_disputes_withdrew_and_gave_back_is_compared_by_its_amount(world: World):
+    await world.add_room()
+    await world.buy()
+    session = await _session(world)
+    await world.control("dispute", session=session, amount_minor=600)
+    await world.control("dispute", session=session, action="lost", amount_minor=100)
+    await world.control("dispute", session=session, amount_minor=500)
+    await world.control("dispute", session=session, action="won")
+    await world.settle_down()
+    assert await _compare(world) == 5
+    assert await world.rows("differences") == []
+    (lost,) = [row for row in await world.rows("disputes") if row["state"] == "lost"]
+    forget = update(disputes).where(disputes.c.id == lost["id"])
+    await world.db.write(lambda tx: tx.execute(forget.values(amount_minor=650)))
+    await _forget_the_cursor(world)
+    await _compare(world)
+    assert sorted((row["kind"], row["ours_minor"], row["theirs_minor"]) for row in await _open(world)) == [
+        ("adjustment", 650, 600),
+        ("reinstated", 150, 100),
+    ]
+
+
+async def _forget_the_cursor(world: World) -> None:
+    """The next round looks at everything of the last day again."""
+    cursors = delete(settings_table).where(settings_table.c.name.like("balance:%"))
+    await world.db.write(lambda tx: tx.execute(cursors))
 
 
 async def test_a_payment_that_we_never_heard_of_differs_until_we_do(world: World):

@@ -5,7 +5,7 @@ import pytest
 from metering.orders import OrderState, PaymentFact
 from metering.wallet import HOUR_S, Package
 from signaling.notices import RoomChanged
-from signaling.payments import onfile, reconcile, settle
+from signaling.payments import attempts, onfile, reconcile, settle
 from signaling.payments.port import Checkout, IntentFact
 from signaling.payments.wallets import key_of, package_of, topup_tariff
 from signaling.stores import refunds as calls
@@ -178,7 +178,7 @@ async def test_an_answer_that_comes_after_the_next_key_was_begun_leaves_no_call_
     ctx = world.payments.ctx
 
     async def next_key(tx):
-        await onfile.begin_call(tx, ctx.settings, order, now_s=order.created_at_s, attempt=2)
+        await onfile.begin_call(tx, ctx.settings, order, now_s=order.created_at_s)
 
     await world.db.write(next_key)
     async with world.db.read() as tx:
@@ -186,7 +186,7 @@ async def test_an_answer_that_comes_after_the_next_key_was_begun_leaves_no_call_
     assert {first.state, second.state} == {"pending"}
 
     late = IntentFact("pi_1", order.id, "processing", 1000, 0, 0, "eur", "sandbox", ACCOUNT, None, None, None)
-    await onfile._adopt(ctx, order.id, late, first)
+    await attempts.adopt(ctx, onfile.Paying(ctx, order.id), late, first)
     async with world.db.read() as tx:
         made = await calls.calls_of(tx, order.id, onfile.OPERATION)
     assert [call.state for call in made] == ["done", "done"]

@@ -49,6 +49,21 @@ async def test_a_dispute_ends_access_and_a_won_one_gives_it_back(world: World):
     await world.assert_books_agree()
 
 
+async def test_a_dispute_of_the_whole_after_a_refund_that_is_won_in_part(world: World):
+    """The bank gives back what was refunded, and calls it lost all the same."""
+    await world.add_room()
+    who, _ = await world.buy()
+    session = (await world.one("orders"))["checkout_session_id"]
+    await world.control("dispute", session=session, amount_minor=1000)
+    await world.control("dispute", session=session, action="lost", amount_minor=400)
+    await world.settle_down()
+    assert (await world.show(who))["state"] == "disputed"
+    (row,) = await world.rows("disputes")
+    assert (row["state"], row["amount_minor"], row["lost_minor"]) == ("lost", 1000, 600)
+    assert (await world.one("earnings"))["reversed_minor"] == 600
+    await world.assert_books_agree()
+
+
 async def test_a_lost_dispute_is_booked(world: World):
     await world.add_room()
     who, _ = await world.buy()

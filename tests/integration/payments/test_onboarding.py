@@ -1,21 +1,23 @@
 """A host gets an account at the payment service: made once whatever happens to the answer, its state always fetched."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from signaling.errors import ApiError
 from signaling.notices import Notices
-from signaling.payments import connect
+from signaling.payments import connect, sweeper
 from signaling.payments.connect import Host, onboard, own_row, refresh, refresh_account, state_of
 from signaling.payments.context import Context
 from signaling.payments.port import ConnectedAccount, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.settings import PaymentsSettings
 from signaling.stores.database import Database
-from signaling.stores.schema import metadata, users
+from signaling.stores.schema import metadata, stripe_calls, users
 
 from .world import InventedClock
 
@@ -31,6 +33,7 @@ class Service:
         self.status = "pending"
         self.requirements: tuple[str, ...] = ("bank account",)
         self.fails: list[Exception] = []
+        self.dies = False
 
     async def create_account(self, params: dict[str, Any], key: str) -> ConnectedAccount:
         if self.fails and isinstance(self.fails[0], RefusedByServiceError):
@@ -45,6 +48,8 @@ class Service:
 
     async def create_account_link(self, params: dict[str, Any], key: str) -> str:
         self.links.append(params | {"key": key})
+        if self.dies:
+            raise asyncio.CancelledError
         return f"https://forms.example/{len(self.links)}"
 
     def _account(self, account_id: str, reference: str) -> ConnectedAccount:
@@ -123,6 +128,21 @@ async def test_a_country_is_two_letters(ctx: Context, service: Service, country:
         await onboard(ctx, ANA, country)
     assert caught.value.code == "bad_country"
     assert service.accounts == {}
+
+
+async def test_a_link_that_nobody_waits_for_any_more_is_no_open_call(ctx: Context, service: Service) -> None:
+    service.dies = True
+    with pytest.raises(asyncio.CancelledError):
+        await onboard(ctx, ANA, "IT")
+    assert await states_of_links(ctx) == ["pending"]
+    await sweeper.forget_waiting(ctx)
+    assert await states_of_links(ctx) == ["refused"]
+
+
+async def states_of_links(ctx: Context) -> list[str]:
+    query = select(stripe_calls.c.state).where(stripe_calls.c.operation == connect.LINK_OPERATION)
+    async with ctx.db.read() as tx:
+        return list((await tx.execute(query)).scalars())
 
 
 async def test_no_link_is_stored(ctx: Context) -> None:

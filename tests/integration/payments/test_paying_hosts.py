@@ -261,6 +261,35 @@ async def test_a_lost_dispute_after_the_transfer_is_asked_back(world: World, ban
     await assert_all_is_well(world)
 
 
+async def test_of_a_lost_dispute_about_a_part_after_the_transfer_the_part_is_asked_back(
+    world: World, bank: Bank
+) -> None:
+    await sold_and_sent(world)
+    session = (await world.one("orders"))["checkout_session_id"]
+    await world.control("dispute", session=session, amount_minor=600)
+    await world.settle_down()
+    assert bank.sent_minor == 1500
+    await world.control("dispute", session=session, action="lost")
+    await world.settle_down()
+    assert (bank.sent_minor, await balances(world)) == (900, {})
+    await assert_all_is_well(world)
+
+
+async def test_what_is_not_disputed_of_a_sale_is_sent(world: World, bank: Bank) -> None:
+    await world.buy()
+    session = (await world.one("orders"))["checkout_session_id"]
+    await world.control("dispute", session=session, amount_minor=600)
+    await world.settle_down()
+    world.later(DAYS_15)
+    await rounds(world)
+    assert (bank.sent_minor, await balances(world)) == (900, {"dispute_reserve": 600})
+    await world.control("dispute", session=session, action="won")
+    await world.settle_down()
+    await rounds(world)
+    assert (bank.sent_minor, await balances(world)) == (1500, {})
+    await assert_all_is_well(world)
+
+
 async def test_a_reversal_whose_answer_was_lost_is_found_again(world: World, bank: Bank) -> None:
     who = await sold_and_sent(world)
     bank.fails = [lost()]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from signaling.payments.port import TransferFact
+from signaling.payments.transfers import look
 from signaling.stores.schema import earnings, users
 
 from .hosts import ANA, DAYS_15
@@ -207,3 +208,24 @@ async def test_a_sale_without_a_charge_is_sent_from_the_balance_once_that_is_the
     assert ([one.amount_minor for one in await transfers(paid)], await sent_minor(paid)) == ([1500], 1500)
     await assert_all_is_well(paid)
     await paid.assert_books_agree()
+
+
+# --- compared with the service's balance ------------------------------------------------------------------
+
+
+async def test_a_reversal_that_is_not_booked_differs_until_it_is(paid: World) -> None:
+    await paid.buy()
+    await holding_time_passes(paid)
+    await rounds(paid)
+    (sent,) = await transfers(paid)
+    paid.webhooks_reach_us = False
+    await paid.payments.ctx.service.reverse_transfer(sent.transfer_id, {"amount": 500}, "by hand")
+    await paid.deliver()
+    paid.later(601)
+    await paid.payments.compare_balances()
+    (row,) = await paid.rows("differences")
+    assert (row["kind"], row["ours_minor"], row["theirs_minor"]) == ("transfer_refund", 0, 500)
+    assert row["subject_id"].endswith(f"/{sent.transfer_id}")
+    assert await look(paid.payments.ctx, (await paid.one("payouts"))["id"])
+    await paid.payments.compare_balances()
+    assert [row["state"] for row in await paid.rows("differences")] == ["gone"]

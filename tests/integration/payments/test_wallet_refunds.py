@@ -172,6 +172,25 @@ async def test_what_the_payer_owes_is_paid_of_it_first(talk: World):
     await talk.assert_books_agree()
 
 
+async def test_a_lost_dispute_about_a_part_of_a_top_up_takes_that_part_of_the_credits(talk: World):
+    who = await top_up(talk, "user_ana")
+    session = await session_of(talk, who)
+    before = (await wallet(talk, "user_ana"))["balance_minor"]
+    await talk.control("dispute", session=session, amount_minor=400)
+    await talk.settle_down()
+    assert (await wallet(talk, "user_ana"))["balance_minor"] == before
+    await talk.control("dispute", session=session, action="lost")
+    await talk.settle_down()
+    assert (await wallet(talk, "user_ana"))["balance_minor"] == before - 400
+    await talk.control("dispute", session=session, amount_minor=100)
+    await talk.control("dispute", session=session, action="lost")
+    await talk.settle_down()
+    assert (await wallet(talk, "user_ana"))["balance_minor"] == before - 500
+    order = next(one for one in await talk.rows("orders") if one["purpose"] == "topup")
+    assert (order["lost_minor"], order["dispute"]) == (500, "lost")
+    await talk.assert_books_agree()
+
+
 async def test_nothing_goes_back_to_somebody_who_was_erased(talk: World):
     ana = await called(talk, 60)
     await talk.db.write(lambda tx: people.replace_identity(tx, "user_ana", "erased:user_ana", "Erased"))

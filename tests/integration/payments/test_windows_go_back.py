@@ -123,6 +123,25 @@ async def test_while_one_is_disputed_the_other_can_be_given_back(world: World, a
     assert (await booked(world, "refund"), await world.problems()) == (1500, [])
 
 
+async def test_a_part_of_one_payment_is_disputed_and_another_part_later(world: World, ana: Caller) -> None:
+    await at_the_bank(world, ana, 1, "refund", amount_minor=200)
+    await at_the_bank(world, ana, 1, "dispute", amount_minor=600)
+    assert (await world.show(ana.who))["state"] == "disputed"
+    failed = (await world.one("refunds"))["stripe_refund_id"]
+    await world.control("fail_refund", refund=failed)
+    await at_the_bank(world, ana, 1, "dispute", action="lost")
+    assert await gone(ana) == [(0, "lost", 600), (0, "none", 0)]
+    await at_the_bank(world, ana, 1, "dispute", amount_minor=300)
+    await at_the_bank(world, ana, 1, "dispute", action="won")
+    await at_the_bank(world, ana, 1, "dispute")
+    await at_the_bank(world, ana, 1, "dispute", action="lost")
+    order = await world.one("orders")
+    assert (order["dispute"], order["lost_minor"], order["refunded_minor"]) == ("lost", 1500, 0)
+    lost = [one["lost_minor"] for one in await world.rows("disputes")]
+    assert sorted(lost) == [0, 600, 900]
+    assert (await booked(world, "dispute_lost"), await world.problems()) == (1500, [])
+
+
 async def test_each_dispute_has_its_own_end(world: World, ana: Caller) -> None:
     for number in (1, 2):
         await at_the_bank(world, ana, number, "dispute")

@@ -339,8 +339,8 @@ class World:
         """Our ledger against what the sandbox knows of each payment, and our own invariants."""
         ours: dict[tuple[str, str], int] = {}
         for row in await self.rows("transfers"):
-            if "stripe_clearing" not in {row["debit"], row["credit"]}:
-                continue  # from one hand of ours into another
+            if row["kind"] == "hold" or "stripe_clearing" not in {row["debit"], row["credit"]}:
+                continue  # only held, or from one hand of ours into another
             if row["code"] == "stripe_fee":
                 continue  # booked when the service's own account is looked through
             code, sign = CAME_BACK.get(row["code"], (row["code"], 1))

@@ -120,6 +120,22 @@ async def test_a_dispute_opened_and_closed(world: World, outcome: str, lost_mino
     assert books["totals"]["eur"]["dispute_lost_minor"] == lost_minor
 
 
+async def test_parts_of_a_charge_are_disputed_until_nothing_is_left(world: World):
+    session = await world.paid()
+    first = await world.control("dispute", {"session": session.id, "amount_minor": 600})
+    assert "error" in await world.control("dispute", {"session": session.id, "amount_minor": 901})
+    second = await world.control("dispute", {"session": session.id})
+    assert (first["amount"], second["amount"]) == (600, 900)
+    assert "error" in await world.control("dispute", {"session": session.id, "amount_minor": 1})
+    await world.control("dispute", {"dispute": first["id"], "action": "lost", "amount_minor": 200})
+    await world.control("dispute", {"session": session.id, "action": "won"})
+    listed = await world.client.v1.disputes.list_async({"payment_intent": session.payment_intent})
+    assert {one.id: one.status for one in listed.data} == {first["id"]: "lost", second["id"]: "won"}
+    books = await world.control("books")
+    assert books["totals"]["eur"]["dispute_lost_minor"] == 400
+    assert "error" not in await world.control("dispute", {"session": session.id, "amount_minor": 1100})
+
+
 async def test_a_closed_dispute_stays_closed(world: World):
     session = await world.paid()
     await world.control("dispute", {"session": session.id})

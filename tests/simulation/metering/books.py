@@ -10,6 +10,7 @@ from random import Random
 
 from metering.accounts import STRIPE_CLEARING, earned_pending
 from metering.chart import Sale, Share, dispute_lost, refund, sold
+from metering.disputes import SeenDispute
 from metering.ledger import Ledger, check_invariants, post_all
 from metering.orders import (
     Decision,
@@ -48,13 +49,31 @@ class Service:
         fact = self.fact
         if fact.session_status == "open":
             self.fact = rng.choice([self._declined, self._paid, self._paid, self._expired, self._failed])()
-        elif fact.payment_status == "paid" and fact.dispute == "none" and rng.random() < 0.3:
-            self.fact = replace(fact, dispute="open")
-        elif fact.dispute == "open":
-            self.fact = replace(fact, dispute=rng.choice(["won", "lost"]))
-        elif fact.payment_status == "paid" and fact.dispute == "none" and rng.random() < 0.5:
+        elif fact.payment_status == "paid" and self.left_minor > 0 and rng.random() < 0.3:
+            part_minor = rng.choice([self.left_minor, rng.randrange(1, self.left_minor + 1)])
+            opened = SeenDispute(f"dp_{len(fact.disputes)}", "open", part_minor)
+            self.fact = replace(fact, disputes=(opened, *fact.disputes))
+        elif (open_one := self._open_one()) is not None:
+            is_lost = rng.random() < 0.5
+            closed = replace(
+                open_one,
+                state="lost" if is_lost else "won",
+                lost_minor=open_one.amount_minor if is_lost else 0,
+            )
+            others = [closed if one is open_one else one for one in fact.disputes]
+            self.fact = replace(fact, disputes=tuple(others))
+        elif fact.payment_status == "paid" and not fact.disputes and rng.random() < 0.5:
             self.refund(rng.randrange(1, fact.amount_minor + 1), f"dashboard:{len(self.said)}")
         self.said.append(self.fact)
+
+    @property
+    def left_minor(self) -> int:
+        """What neither refunds nor disputes have of it."""
+        taken = sum(one.amount_minor for one in self.fact.disputes if one.state != "won")
+        return self.fact.amount_minor - self.fact.refunded_minor - taken
+
+    def _open_one(self) -> SeenDispute | None:
+        return next((one for one in self.fact.disputes if one.state == "open"), None)
 
     def _declined(self) -> PaymentFact:
         return replace(self.fact, intent_status="requires_payment_method")
@@ -70,8 +89,7 @@ class Service:
 
     def refund(self, amount_minor: int, key: str) -> bool:
         """As Stripe does it: at most what is left, and nothing new under a known key."""
-        left_minor = self.fact.amount_minor - self.fact.refunded_minor
-        if key in self.refund_keys or amount_minor > left_minor or self.fact.dispute not in ("none", "won"):
+        if key in self.refund_keys or amount_minor > self.left_minor or self.is_disputed:
             return False
         self.refund_keys[key] = amount_minor
         self.fact = replace(self.fact, refunded_minor=self.fact.refunded_minor + amount_minor)
@@ -79,11 +97,15 @@ class Service:
         return True
 
     @property
+    def is_disputed(self) -> bool:
+        return any(one.state != "won" for one in self.fact.disputes)
+
+    @property
     def kept_minor(self) -> int:
         fact = self.fact
-        if fact.payment_status != "paid" or fact.dispute == "lost":
+        if fact.payment_status != "paid":
             return 0
-        return fact.amount_minor - fact.refunded_minor
+        return fact.amount_minor - fact.refunded_minor - sum(one.lost_minor for one in fact.disputes)
 
 
 class Books:
@@ -161,9 +183,9 @@ class Books:
         if self.rng.random() < 0.1:
             return  # crashed before the commit
         granted_before_ms = self.granted_ms
-        for decision in decided:
-            self._book(order, decision)
         stored = after(order, decided)
+        for decision in decided:
+            self._book(order, stored, decision)
         if stored.granted and not order.granted:
             stored = replace(stored, paid_ms=self.now_ms, granted_before_ms=granted_before_ms)
         self.orders[order_id] = stored
@@ -172,7 +194,7 @@ class Books:
             "the oldest fact moves it back"
         )
 
-    def _book(self, order: OrderSnapshot, decision: Decision) -> None:
+    def _book(self, order: OrderSnapshot, stored: OrderSnapshot, decision: Decision) -> None:
         own_ms = (order.seconds or 0) * 1_000
         match decision:
             case GrantPass() | ExtendPass():
@@ -180,13 +202,17 @@ class Books:
                 self.granted_ms += own_ms
                 assert post_all(self.ledger, sold(_sale(order))) == "created"
             case RecordRefund(delta_minor):
-                share = Share("pending", order.amount_minor - order.refunded_minor)
-                moved = refund(_sale(order), order.refunded_minor, delta_minor, share)
+                gone_minor = order.refunded_minor + order.lost_minor
+                share = Share("pending", order.amount_minor - gone_minor)
+                moved = refund(_sale(order), gone_minor, delta_minor, share)
                 assert post_all(self.ledger, moved) == "created"
-            case RecordDispute("lost", lost_minor) if lost_minor:
-                gone_minor = order.amount_minor - lost_minor
-                moved = dispute_lost(_sale(order), gone_minor, Share("pending", lost_minor))
-                assert post_all(self.ledger, moved) == "created"
+            case RecordDispute(_, _, moves):
+                gone_minor = stored.refunded_minor + order.lost_minor
+                for move in moves:
+                    share = Share("pending", order.amount_minor - gone_minor)
+                    moved = dispute_lost(move.loss_id, _sale(order), gone_minor, move.taken_minor, share)
+                    assert post_all(self.ledger, moved) == "created"
+                    gone_minor += move.taken_minor
             case EndAccess():
                 self.granted_ms -= own_ms
             case RestoreAccess():
@@ -206,7 +232,7 @@ class Books:
             fact, order = service.fact, self.orders[order_id]
             is_paid = fact.payment_status == "paid"
             assert self.grants.get(order_id, 0) == int(is_paid) == int(order.granted)
-            if is_paid and fact.dispute in ("none", "won") and fact.refunded_minor < fact.amount_minor:
+            if is_paid and not service.is_disputed and fact.refunded_minor < fact.amount_minor:
                 open_ms += (order.seconds or 0) * 1_000
         assert self.granted_ms == open_ms
 

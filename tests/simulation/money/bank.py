@@ -1,5 +1,6 @@
 """The payment sandbox on a machine, as a process of its own."""
 
+import json
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -63,4 +64,10 @@ class Bank(Process):
         return await self.store.write(read)
 
 
-__all__ = ["ACCOUNT", "PORT", "SECRET_KEY", "URL", "WEBHOOK_SECRET", "Bank"]
+def all_of(tx: Any, kind: str) -> list[dict[str, Any]]:
+    """Every object of a kind that the bank has, as it was made."""
+    rows = tx.db.execute("SELECT body FROM objects WHERE object = ? ORDER BY seq", (kind,))
+    return [json.loads(row[0]) for row in rows]
+
+
+__all__ = ["ACCOUNT", "PORT", "SECRET_KEY", "URL", "WEBHOOK_SECRET", "Bank", "all_of"]

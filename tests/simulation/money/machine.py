@@ -10,13 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
 from contextvars import Context, ContextVar, copy_context
-from functools import partial
+from functools import cache, partial
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-import aiosqlite.core
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from signaling.stores.database import Database, Transaction
 
@@ -187,34 +185,15 @@ class AtOnce(Executor):
         """There is nothing to wait for."""
 
 
-class _AtOnceQueue:
-    """What aiosqlite would hand to its thread is done there and then."""
+class _Now:
+    """A transaction whose statements are done there and then: no thread, and nobody waits."""
 
-    def put_nowait(self, item: tuple[Any, Callable[[], Any]]) -> None:
-        future, work = item
-        try:
-            done = work()
-        except BaseException as error:
-            if future is None:
-                raise
-            future.set_exception(error)
-        else:
-            if future is not None:
-                future.set_result(done)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.dialect = connection.dialect
 
-
-class _NoThread:
-    def __init__(self, **_: Any) -> None:
-        self.daemon = True
-
-    def start(self) -> None:
-        """Nobody would listen."""
-
-
-def without_threads() -> None:
-    """aiosqlite starts no thread, for the rest of this interpreter's life."""
-    aiosqlite.core.SimpleQueue = _AtOnceQueue  # type: ignore[misc,assignment]
-    aiosqlite.core.Thread = _NoThread  # type: ignore[misc,assignment]
+    async def execute(self, *said: Any) -> Any:
+        return self._connection.execute(*said)
 
 
 class ProcessDatabase(Database):
@@ -222,50 +201,56 @@ class ProcessDatabase(Database):
     the middle leaves nothing behind."""
 
     def __init__(self, url: str, process: Process) -> None:
-        super().__init__(url)
+        self.is_sqlite = True
+        self._turn = asyncio.Lock()
         self._process = process
-        self._writer, self._reader = _engines(url, self._writer, self._reader)
+        self._engine = _engine(url)
 
-    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[Transaction], Awaitable[T]], *, ahead: bool = False) -> T:
         await self._process.step("before a write")
-        done = await super().write(work)
+        done = await super().write(work, ahead=ahead)
         await self._process.step("after a write")
         return done
 
-    async def _write_alone(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        async def unless_dead(tx: Transaction) -> T:
-            done = await work(tx)
-            self._check()
-            return done
+    def _in_turn(self, work: Callable[[Transaction], Awaitable[T]], *, ahead: bool) -> asyncio.Future[T]:
+        """One by one: each may be the last."""
+        return asyncio.create_task(self._write_alone(work))
 
+    async def _write_alone(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         self._check()
-        return await super()._write_alone(unless_dead)
+        async with self._turn:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                done = await work(cast("Transaction", _Now(connection)))
+                self._check()
+                connection.commit()
+                return done
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Transaction]:
         self._check()
-        async with super().read() as tx:
-            yield tx
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            yield cast("Transaction", _Now(connection))
+
+    async def close(self) -> None:
+        self._engine.dispose()
 
     def _check(self) -> None:
         if not self._process.is_alive:
             raise DeadError(self._process.name)
 
 
-_ENGINES: dict[str, tuple[AsyncEngine, AsyncEngine]] = {}
-
-
-def _engines(url: str, writer: AsyncEngine, reader: AsyncEngine) -> tuple[AsyncEngine, AsyncEngine]:
+@cache
+def _engine(url: str) -> Engine:
     """Whoever had this file before has closed its connections; the statements that were compiled can be used again."""
-    if url not in _ENGINES:
-        for engine in (writer, reader):
-            event.listen(engine.sync_engine, "connect", _unsafe)
-        _ENGINES[url] = (writer, reader)
-    return _ENGINES[url]
+    engine = create_engine(url, pool_size=50)
+    event.listen(engine, "connect", _unsafe)
+    return engine
 
 
 def _unsafe(connection: Any, _record: Any) -> None:
     """The disk is not what dies here."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous=OFF")
-    cursor.close()
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "synchronous=OFF", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()

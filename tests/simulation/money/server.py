@@ -1,5 +1,5 @@
-"""Our server on a machine, as one process: the payments with their routes and background tasks, started on the database
-that the process before left."""
+"""Our server on a machine, as one process: the payments with their routes and background tasks, and the rooms, started on
+the database that the process before left."""
 
 from pathlib import Path
 from random import Random
@@ -10,26 +10,28 @@ from pydantic import SecretStr
 
 from signaling.http import errors_middleware
 from signaling.identity import IDENTITY, Identity
-from signaling.notices import Notice, Notices
+from signaling.notices import Notices
+from signaling.payments.hostroutes import HostRoutes
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import PaymentRoutes
 from signaling.payments.service import Payments
 from signaling.payments.settings import PaymentsSettings
 from signaling.payments.stripe import StripePayments
+from signaling.payments.subscriptionroutes import SubscriptionRoutes
+from signaling.payments.walletroutes import WalletRoutes
 from signaling.ratelimit import LocalRateLimiter
+from signaling.stores import people
 
 from .bank import ACCOUNT, SECRET_KEY, WEBHOOK_SECRET
 from .bank import PORT as BANK_PORT
+from .calls import Calls
 from .machine import Clock, Process, ProcessDatabase
 from .wire import Network, client
 
 PORT = 8080
 URL = f"http://127.0.0.1:{PORT}"
+PERSON = "Town-Person"  # the header by which a town knows who is signed in
 OPERATOR = "the-operator-of-this-town-0123456789"
-
-
-async def _nobody(_request: web.Request) -> None:
-    """In this town nobody is signed in."""
 
 
 class _NoLimits(LocalRateLimiter):
@@ -40,14 +42,19 @@ class _NoLimits(LocalRateLimiter):
 
 
 class Server(Process):
-    def __init__(self, number: int, chance: Random, network: Network, folder: Path, **settings: Any) -> None:
+    def __init__(
+        self, number: int, chance: Random, network: Network, folder: Path, *, lets_in: bool, **settings: Any
+    ) -> None:
         super().__init__(f"server {number}", chance)
+        self._number = number
+        self._lets_in = lets_in
         self._network = network
         self._settings = PaymentsSettings(
             mode="sandbox", account=ACCOUNT, public_url="http://localhost:8080", **settings
         )
         self._url = f"sqlite:///{folder}/tollroom.db"
         self.payments: Payments
+        self.calls: Calls
 
     async def boot(self) -> None:
         await self.inside(self._boot())
@@ -73,21 +80,25 @@ class Server(Process):
             service=service,
             settings=self._settings,
         )
-        self.notices = notices
+        self.calls = Calls(self.db, clock, self.chance.randbytes, notices, f"run_{self._number}")
+        self.at_death.append(self.calls.door.die)
         limiter = _NoLimits(clock)
         app = web.Application(middlewares=[errors_middleware])
-        app[IDENTITY] = Identity(_nobody, SecretStr(OPERATOR))
+        app[IDENTITY] = Identity(self._person, SecretStr(OPERATOR))
         app.router.add_routes(PaymentRoutes(self.payments, limiter).routes())
-        app.router.add_routes(RefundRoutes(self.payments, limiter).routes())
+        for kind in (RefundRoutes, WalletRoutes, SubscriptionRoutes, HostRoutes):
+            app.router.add_routes(kind(self.payments, limiter).routes())
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
+        await self.calls.open(lets_in=self._lets_in)
         await self.payments.start()
         self._network.listen(PORT, self, self._runner.server)
 
-    def tell(self, notice: Notice) -> None:
-        """What its rooms say to its payments."""
-        if self.is_alive:
-            self.context.run(self.notices.publish, notice)
+    async def _person(self, request: web.Request) -> people.User | None:
+        if PERSON not in request.headers:
+            return None
+        async with self.db.read() as tx:
+            return await people.by_id(tx, request.headers[PERSON])
 
     async def bury(self) -> None:
         """After its death: what the kernel does with its files."""

@@ -10,7 +10,7 @@ from signaling.payments import apply, worker
 from tests.simulation import __main__ as simulate
 from tests.simulation.money import oracle, town
 
-SEEDS = 20
+SEEDS = 8
 
 
 @pytest.mark.timeout(600)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from metering import accounts, chart
 from metering.chart import Gone, Parts, Place, Sale, Share, WalletWindow
+from metering.disputes import KnownDispute, SeenDispute, moved, open_minor, to_move
 from metering.errors import RefusedError
 from metering.funding import Settlement, Window, next_window, settle
 from metering.ledger import Ledger, Transfer, check_invariants, due_to_expire, expiry, post, post_all
@@ -48,7 +49,8 @@ class Sold:
     gone_minor: int = 0
     debt_minor: int = 0
     place: Place = "pending"
-    before: Place = "pending"
+    frozen_minor: int = 0
+    disputes: tuple[KnownDispute, ...] = ()
 
 
 @dataclass
@@ -244,33 +246,69 @@ class Table:
 
     def refund(self, amount: str, name: str) -> None:
         sold, minor = self.sales[name], self.minor(amount)
-        share = Share(sold.place, sold.left_minor)
+        share = Share(sold.place, sold.left_minor, sold.frozen_minor)
         if self.book(chart.refund(sold.sale, sold.gone_minor, minor, share)):
             self._gone(sold, minor)
+            self._freeze(sold)
 
-    def _gone(self, sold: Sold, minor: int) -> None:
+    def send_back(self, name: str, refunded: str, amount: str) -> None:
+        sold, minor = self.sales[name], self.minor(amount)
+        failed = chart.refund_failed(refunded, sold.sale, sold.gone_minor, minor, sold.place, sold.debt_minor)
+        if self.book(failed):
+            parts = chart.parts_of(sold.sale, sold.gone_minor)
+            sold.gone_minor -= minor
+            back = (parts - chart.parts_of(sold.sale, sold.gone_minor)).net_minor
+            repaid = min(back, sold.debt_minor)
+            sold.debt_minor -= repaid
+            sold.left_minor += back - repaid
+            self._freeze(sold)
+
+    def _gone(self, sold: Sold, minor: int, *, by_dispute: bool = False) -> None:
         before, after = sold.gone_minor, sold.gone_minor + minor
         parts: Parts = chart.parts_of(sold.sale, after) - chart.parts_of(sold.sale, before)
-        own = min(parts.net_minor, sold.left_minor)
-        sold.left_minor -= own
-        sold.debt_minor += parts.net_minor - own
+        share = Share(sold.place, sold.left_minor, sold.frozen_minor)
+        of = chart.taken(share, parts.net_minor, by_dispute=by_dispute)
+        sold.left_minor -= of.own_minor
+        sold.frozen_minor -= of.frozen_minor
+        sold.debt_minor += of.debt_minor
         sold.gone_minor = after
 
-    def dispute(self, name: str) -> None:
+    def dispute(self, name: str, dispute: str | None = None, amount: str | None = None) -> None:
         sold = self.sales[name]
-        if self.book(chart.frozen(name, sold.sale.payee, Share(sold.place, sold.left_minor), self.code)):
-            sold.before, sold.place = sold.place, "disputed"
+        left_minor = sold.sale.amount_minor - sold.gone_minor - open_minor(sold.disputes)
+        amount_minor = left_minor if amount is None else self.minor(amount)
+        self._hear(sold, SeenDispute(dispute or name, "open", amount_minor))
 
-    def win(self, name: str) -> None:
+    def win(self, name: str, dispute: str | None = None) -> None:
         sold = self.sales[name]
-        if self.book(chart.thawed(name, sold.sale.payee, Share(sold.before, sold.left_minor), self.code)):
-            sold.place = sold.before
+        known = next(one for one in sold.disputes if one.dispute_id == (dispute or name))
+        self._hear(sold, SeenDispute(known.dispute_id, "won", known.amount_minor))
 
-    def lose(self, name: str) -> None:
+    def lose(self, name: str, dispute: str | None = None) -> None:
         sold = self.sales[name]
-        share = Share(sold.place, sold.left_minor)
-        if self.book(chart.dispute_lost(sold.sale, sold.gone_minor, share)):
-            self._gone(sold, sold.sale.amount_minor - sold.gone_minor)
+        known = next(one for one in sold.disputes if one.dispute_id == (dispute or name))
+        self._hear(sold, SeenDispute(known.dispute_id, "lost", known.amount_minor, known.amount_minor))
+
+    def _hear(self, sold: Sold, seen: SeenDispute) -> None:
+        """What a fact about one dispute of a sale books."""
+        (move,) = to_move(sold.disputes, [seen], sold.sale.amount_minor - sold.gone_minor)
+        sold.disputes = moved(sold.disputes, [move])
+        if move.taken_minor:
+            share = Share(sold.place, sold.left_minor, sold.frozen_minor)
+            lost = chart.dispute_lost(move.loss_id, sold.sale, sold.gone_minor, move.taken_minor, share)
+            assert self.book(lost)
+            self._gone(sold, move.taken_minor, by_dispute=True)
+        self._freeze(sold)
+
+    def _freeze(self, sold: Sold) -> None:
+        about_minor = min(sold.gone_minor + open_minor(sold.disputes), sold.sale.amount_minor)
+        parts = chart.parts_of(sold.sale, about_minor) - chart.parts_of(sold.sale, sold.gone_minor)
+        delta = min(parts.net_minor, sold.left_minor + sold.frozen_minor) - sold.frozen_minor
+        name, payee = f"{sold.sale.sale_id}:{len(self.ledger.transfers)}", sold.sale.payee
+        if delta:
+            assert self.book(chart.frozen(name, payee, sold.place, delta, self.code))
+        sold.left_minor -= delta
+        sold.frozen_minor += delta
 
     # --- to the payee -------------------------------------------------------------------------------------
 
@@ -293,6 +331,7 @@ class Table:
         if self.book(chart.payout_reversed(name, number, payee, minor, debt, self.code, place=place)):
             paid.reversals, sold.debt_minor = number, sold.debt_minor - debt
             sold.left_minor += minor - debt
+            self._freeze(sold)
 
     def withhold(self, amount: str, name: str, debtor: str) -> None:
         sold, owing, minor = self.sales[name], self.sales[debtor], self.minor(amount)
@@ -369,8 +408,12 @@ PHRASES: list[tuple[re.Pattern[str], Callable[..., None]]] = [
         ("sell {name} to {payee}( out of {through} of {payer})?", Table.sell),
         ("refund {amount} of {name}", Table.refund),
         ("dispute {name}", Table.dispute),
+        ("dispute {dispute} {amount} of {name}", Table.dispute),
         ("win {name}", Table.win),
+        ("win {dispute} of {name}", Table.win),
         ("lose {name}", Table.lose),
+        ("lose {dispute} of {name}", Table.lose),
+        ("refund {refunded} {amount} of {name} comes back", Table.send_back),
         ("due {name}", Table.due),
         ("pay out {name} {amount} of {sale}", Table.payout),
         ("reverse {amount} of {name}", Table.reverse),

@@ -36,6 +36,15 @@ def held(*lengths_ms: int, tariff: Metered | Wallet = CARD, begins_ms: int = 0) 
     return windows
 
 
+# --- the price of a use -----------------------------------------------------------------------------------
+
+
+def test_what_is_used_costs_no_more_than_its_whole_seconds_times_the_rate():
+    assert price_of_use(CARD, 432_999) == 720, "7:12 at 1.00 a minute, as the receipt says"
+    assert price_of_use(CARD, 433_000) == 721
+    assert price_of_use(Metered(60, "eur"), 999) == 0
+
+
 # --- which one comes next ---------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.chart import Sale, Share, dispute_lost, refund, sold
+from metering.chart import Sale, Share, dispute_lost, frozen, refund, sold
 from metering.errors import MeterError, UnknownCurrencyError
 from metering.ledger import Ledger, Transfer, check_invariants, due_to_expire, expiry, post, post_all
 
@@ -87,7 +87,8 @@ def test_a_payee_keeps_what_was_neither_refunded_nor_lost():
     assert post_all(ledger, back) == "created"
     assert post_all(ledger, back) == "exists"
     assert ledger.balance("earned_pending:ana", "eur").available_minor == 900
-    assert post_all(ledger, dispute_lost(SALE, 500, Share("pending", 900))) == "created"
+    assert post_all(ledger, frozen("ord_1:1", "ana", "pending", 400, "eur")) == "created"
+    assert post_all(ledger, dispute_lost("dp_1", SALE, 500, 1000, Share("pending", 500, 400))) == "created"
     assert all(balance.minor == 0 for balance in ledger.accounts.values())
     assert check_invariants(ledger) == []
 

@@ -43,12 +43,10 @@ def test_no_other_holding_time_is_taken(days: int) -> None:
         (SOLD, 15 * DAY_S - 1, False),
         (SOLD, 15 * DAY_S, True),
         (DUE, 16 * DAY_S, False),
-        (replace(SOLD, state="disputed"), 99 * DAY_S, False),
+        (replace(SOLD, disputed_minor=1000), 15 * DAY_S, True),  # what is frozen stays so
     ],
 )
-def test_only_a_pending_earning_becomes_due_and_never_during_a_dispute(
-    earning: Earning, now_s: int, expected: bool
-) -> None:
+def test_only_a_pending_earning_becomes_due(earning: Earning, now_s: int, expected: bool) -> None:
     assert is_due(earning, now_s) is expected
 
 
@@ -62,7 +60,11 @@ def test_only_a_pending_earning_becomes_due_and_never_during_a_dispute(
         (replace(DUE, reversed_minor=300, paid_minor=700), 0),
         (replace(DUE, reversed_minor=300, paid_minor=1000), 0),
         (replace(DUE, withheld_minor=400), 600),
-        (replace(DUE, state="disputed"), 0),
+        (replace(DUE, disputed_minor=1000), 0),
+        (replace(DUE, disputed_minor=300), 700),
+        (replace(DUE, disputed_minor=300, paid_minor=800), 0),
+        (replace(DUE, disputed_minor=300, paid_minor=600), 100),
+        (replace(DUE, disputed_minor=300, reversed_minor=100, withheld_minor=100), 500),
     ],
 )
 def test_what_may_be_sent_is_net_less_what_went_back_was_sent_and_is_withheld(
@@ -116,13 +118,18 @@ class Books:
         if is_due(one, 0):
             self.set(replace(one, state="available"))
 
-    def dispute(self, one: Earning) -> None:
-        self.set(replace(one, state="available" if one.state == "disputed" else "disputed"))
+    def dispute(self, one: Earning, part_minor: int) -> None:
+        left_minor = one.net_minor - one.reversed_minor
+        self.set(replace(one, disputed_minor=0 if one.disputed_minor else min(part_minor, left_minor)))
 
     def refund(self, one: Earning, part_minor: int) -> None:
         amount_minor = min(part_minor, one.net_minor - one.reversed_minor)
         own_minor, debt_minor = take(one, amount_minor)
-        changed = replace(one, reversed_minor=one.reversed_minor + amount_minor)
+        left_minor = one.net_minor - one.reversed_minor - amount_minor
+        disputed_minor = min(one.disputed_minor, left_minor)
+        changed = replace(
+            one, reversed_minor=one.reversed_minor + amount_minor, disputed_minor=disputed_minor
+        )
         assert changed.owed_minor == one.owed_minor - own_minor
         assert changed.debt_minor == one.debt_minor + debt_minor
         self.set(changed)
@@ -137,6 +144,7 @@ class Books:
             self.set(debtor)
         amount_minor = payable_minor(one)
         if amount_minor > 0:
+            assert one.frozen_minor <= one.owed_minor - amount_minor
             assert one.paid_minor + amount_minor <= one.net_minor - one.reversed_minor - one.withheld_minor
             sent = self.sent.setdefault(one.earning_id, [])
             sent.append(Sent(f"po_{one.earning_id}_{len(sent)}", amount_minor))
@@ -191,7 +199,7 @@ def test_nothing_is_paid_twice_or_beyond_net_and_everything_adds_up(
         one = books.earnings[which % len(books.earnings)]
         if what == "sell":
             books.sell(amount_minor)
-        elif what in {"refund", "unrefund"}:
+        elif what in {"refund", "unrefund", "dispute"}:
             getattr(books, what)(one, amount_minor)
         else:
             getattr(books, what)(one)

@@ -10,7 +10,7 @@ import pytest
 import stripe
 from stripe import StripeObject, WebhookSignature
 
-from signaling.payments import eventtypes
+from signaling.payments import eventtypes, stripeparse
 from signaling.payments import stripe as adapter
 from signaling.payments.port import BadWebhookError, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.stripe import StripePayments
@@ -101,7 +101,7 @@ async def test_a_paid_session(payments: StripePayments):
     assert (fact.reference, fact.amount_minor, fact.currency) == ("ord_1", 1500, "eur")
     assert (fact.mode, fact.account) == ("test", "acct_1")
     assert (fact.session_status, fact.payment_status, fact.intent_status) == ("complete", "paid", "succeeded")
-    assert (fact.payment_intent_id, fact.dispute, fact.refunded_minor) == ("pi_1", "none", 0)
+    assert (fact.payment_intent_id, fact.disputes, fact.refunded_minor) == ("pi_1", (), 0)
     assert (found.failure, found.refunds) == (None, ())
 
 
@@ -126,10 +126,21 @@ async def test_a_payment_without_a_session_reads_as_one(
     assert (fact.amount_minor, fact.currency, fact.mode, fact.account) == (1500, "eur", "test", "acct_1")
 
 
+def _dispute(status: str) -> dict[str, Any]:
+    return {
+        "id": f"dp_{status}",
+        "status": status,
+        "amount": 700,
+        "currency": "eur",
+        "balance_transactions": [],
+    }
+
+
 async def test_a_payment_without_a_session_brings_its_dispute_along(payments: StripePayments):
     intent = INTENT | {"latest_charge": CHARGE | {"disputed": True}}
-    payments._client.v1 = _Answers(intent=intent, disputes=[{"id": "dp_1", "status": "needs_response"}])
-    assert (await payments.fetch_payment("pi_1")).fact.dispute == "open"
+    payments._client.v1 = _Answers(intent=intent, disputes=[_dispute("needs_response")])
+    (seen,) = (await payments.fetch_payment("pi_1")).fact.disputes
+    assert (seen.state, seen.amount_minor, seen.lost_minor) == ("open", 700, 0)
 
 
 async def test_less_money_than_asked_for_is_seen(payments: StripePayments):
@@ -155,21 +166,45 @@ async def test_why_a_card_was_declined(payments: StripePayments):
 @pytest.mark.parametrize(
     ("statuses", "expected"),
     [
-        (["warning_needs_response"], "none"),
-        (["warning_closed"], "none"),
-        (["needs_response"], "open"),
-        (["under_review"], "open"),
-        (["won"], "won"),
-        (["lost"], "lost"),
-        (["won", "needs_response"], "open"),
-        (["won", "lost"], "lost"),
-        (["something_new"], "none"),
+        (["warning_needs_response"], []),
+        (["warning_closed"], []),
+        (["needs_response"], ["open"]),
+        (["under_review"], ["open"]),
+        (["won"], ["won"]),
+        (["lost"], ["lost"]),
+        (["won", "needs_response"], ["won", "open"]),
+        (["something_new"], []),
     ],
 )
-async def test_disputes(payments: StripePayments, statuses: list[str], expected: str):
+async def test_disputes(payments: StripePayments, statuses: list[str], expected: list[str]):
     session = SESSION | {"payment_intent": INTENT | {"latest_charge": CHARGE | {"disputed": True}}}
-    disputes = [{"id": f"dp_{status}", "status": status} for status in statuses]
-    assert (await _fetch(payments, session, disputes=disputes)).fact.dispute == expected
+    disputes = [_dispute(status) for status in statuses]
+    seen = (await _fetch(payments, session, disputes=disputes)).fact.disputes
+    assert [one.state for one in seen] == expected
+
+
+def _booked(amount_minor: int, currency: str = "eur") -> dict[str, Any]:
+    return {"id": f"txn_{amount_minor}", "amount": amount_minor, "currency": currency}
+
+
+@pytest.mark.parametrize(
+    ("more", "amount_minor", "lost_minor"),
+    [
+        ({}, 700, 700),
+        ({"balance_transactions": [_booked(-700)]}, 700, 700),
+        ({"balance_transactions": [_booked(-700), _booked(200)]}, 700, 500),  # won in part
+        ({"balance_transactions": [_booked(-760, "usd")]}, 700, 700),  # a balance in another currency
+        ({"currency": "usd", "balance_transactions": [_booked(-760, "usd")]}, 1500, 1500),
+        ({"currency": "usd", "balance_transactions": [_booked(-760)]}, 1500, 760),
+        ({"currency": "usd"}, 1500, 1500),
+    ],
+)
+async def test_what_a_lost_dispute_took(
+    payments: StripePayments, more: dict[str, Any], amount_minor: int, lost_minor: int
+):
+    session = SESSION | {"payment_intent": INTENT | {"latest_charge": CHARGE | {"disputed": True}}}
+    (seen,) = (await _fetch(payments, session, disputes=[_dispute("lost") | more])).fact.disputes
+    assert (seen.state, seen.amount_minor, seen.lost_minor) == ("lost", amount_minor, lost_minor)
 
 
 async def test_refunds_carry_our_reference_or_none(payments: StripePayments):
@@ -320,3 +355,21 @@ def test_the_document_names_every_event_that_stripe_must_send():
     told = text.split("add the endpoint")[1].split("Nothing is lost")[0]
     kinds = [word for word in re.findall(r"`([^`]+)`", told) if re.match(r"[a-z0-9_]+\.[a-z_]", word)]
     assert [kind for kind in kinds if "://" not in kind] == list(eventtypes.EVENT_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("source", "currency", "expected"),
+    [
+        (CHARGE, "eur", (None, None)),
+        (CHARGE, "usd", (1500, "eur")),
+        ({"id": "re_1", "object": "refund", "amount": 400, "currency": "eur"}, "usd", (400, "eur")),
+        ({"id": "dp_1", "object": "dispute", "amount": 400, "currency": "eur"}, "usd", (None, None)),
+    ],
+)
+def test_what_is_booked_in_another_currency_says_its_own_amount(
+    source: dict[str, Any], currency: str, expected: tuple[int | None, str | None]
+):
+    entry = {"id": "txn_1", "type": "charge", "amount": 1620, "fee": 50, "net": 1570, "currency": currency}
+    found = stripeparse.balance_entry(entry | {"source": source, "created": 1, "available_on": 2})
+    assert (found.source_minor, found.source_currency) == expected
+    assert (found.amount_minor, found.currency) == (1620, currency)

@@ -42,5 +42,13 @@ export const makeCode = (code) => callAs("POST", "/api/admin/promotions", { body
 /** @param {string} id */
 export const endCode = (id) => callAs("DELETE", `/api/admin/promotions/${enc(id)}`);
 
+/** @typedef {import("../api.js").RoomSale & {title: string, purpose: string, funding: string, refunds: {amount_minor: number, state: string, created_at: string}[]}} FoundPurchase */
+
+/** @param {string} order_id @returns {Promise<FoundPurchase>} */
+export const getPurchase = (order_id) => callAs("GET", `/api/admin/orders/${enc(order_id)}`);
+
+/** @param {string} order_id @param {Record<string, any>} body @returns {Promise<import("../giveback.js").Asked>} */
+export const askRefund = (order_id, body) => callAs("POST", `/api/admin/orders/${enc(order_id)}/refunds`, { body });
+
 /** @returns {Promise<{mode: string, account: string, public_url: string, room_creation: string, checkout_ui: string}>} */
 export const getSettings = () => callAs("GET", "/api/admin/settings");

@@ -1,11 +1,13 @@
 /** The rooms that were opened while signed in: the way into the studio, and what was sold there to whom. */
 
 import { badge, banner, button, copyBox, h, linkButton, openDialog, replace, setBusy, toast } from "../dom.js";
-import { getOwnRooms, getRoomSales, rotateHostKey } from "../api.js";
+import { askHostRefund, getOwnRooms, getRoomSales, rotateHostKey } from "../api.js";
 import { forgetHostKey } from "../hostkeys.js";
 import { formatDateTime, formatMoney } from "../format.js";
+import { giveBack, mayGoBack } from "../giveback.js";
 import { icon } from "../icons.js";
 import { en, errorText } from "../strings/en.js";
+import { giveback } from "../strings/giveback.en.js";
 import { people } from "../strings/people.en.js";
 import { pagedList } from "./pages.js";
 
@@ -66,7 +68,7 @@ function sales(one) {
       const list = await pagedList(async (before) => {
         const page = await getRoomSales(one.id, before);
         return { rows: page.sales, next: page.next };
-      }, sale);
+      }, (one_sale) => sale(one_sale, one, load));
       replace(place, list ?? h("p", { class: "muted" }, t.noSales));
     } catch (error) {
       replace(place, banner("danger", { text: errorText(error) }));
@@ -77,11 +79,14 @@ function sales(one) {
   return fold;
 }
 
-/** @param {RoomSale} one */
-function sale(one) {
+/** @param {RoomSale} one @param {OwnRoom} room @param {() => Promise<void>} load */
+function sale(one, room, load) {
   const money = (/** @type {number} */ amount_minor) => formatMoney({ amount_minor, currency: one.currency });
   const notes = [one.paid_at && formatDateTime(one.paid_at), one.refunded_minor > 0 && t.refunded(money(one.refunded_minor)), one.lost_minor > 0 && t.lostByPayer(money(one.lost_minor))].filter(Boolean).join(" · ");
   return h("div", { class: "history__row", dataset: { orderId: one.order_id } },
     h("div", { class: "history__what" }, h("p", { class: "history__title" }, one.name), h("p", { class: "small muted" }, notes)),
-    h("p", { class: "history__amount numbers" }, one.paid_minor === null ? t.held : money(one.paid_minor), one.state !== "paid" && badge("", en.receipt.states[one.state] ?? one.state)));
+    h("p", { class: "history__amount numbers" }, one.paid_minor === null ? t.held : money(one.paid_minor), one.state !== "paid" && badge("", en.receipt.states[one.state] ?? one.state)),
+    mayGoBack(one) && button(giveback.open, { kind: "small", "aria-label": `${giveback.open}: ${one.name}`, onClick: async () => {
+      if (await giveBack(one, room.title, (body) => askHostRefund(room.id, { ...body, order_id: one.order_id }))) await load();
+    } }));
 }

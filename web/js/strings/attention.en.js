@@ -14,6 +14,8 @@ export const attention = {
   /** @type {Record<string, string>} */
   kinds: {
     refund: "A refund",
+    cancel_subscription: "Ending a subscription",
+    cancel_at_period_end: "Ending a subscription with its period",
     expire_checkout: "Closing a payment page",
     charge_window: "Charging a call",
     release_window: "Releasing a hold",

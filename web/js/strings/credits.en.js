@@ -79,7 +79,7 @@ export const credits = {
   },
   me: {
     none: "You have no credits. Rooms that take credits offer them on their page.",
-    held: /** @param {string} amount */ (amount) => `${amount} of it is held by a call.`,
+    held: /** @param {string} amount */ (amount) => `${amount} of it is held by a call, or on its way back to your card.`,
     buy: "Buy credits",
     history: "What happened",
     empty: "Nothing yet.",

@@ -373,6 +373,7 @@ export const en = {
     useOpen: "Nothing is charged yet: what you use is charged when the call is over.",
     lengthOnly: /** @param {string} length */ (length) => `up to ${length}`,
     price: "Price",
+    period: /** @param {string} when */ (when) => `Subscription, paid ${when}`,
     refund: "Refund",
     /** @type {Record<string, string>} */
     refundReasons: {

@@ -54,6 +54,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.Column("reversed_minor", sa.BigInteger(), nullable=False),
         sa.Column("paid_minor", sa.BigInteger(), nullable=False),
         sa.Column("withheld_minor", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("disputed_minor", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("available_at_s", sa.BigInteger(), nullable=False),
         sa.Column("charge_id", sa.String(length=255), nullable=True),
@@ -81,6 +82,21 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.Column("used", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("secret_hash"),
     )
+    op.create_table(
+        "disputes",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("mode", sa.String(length=8), nullable=False),
+        sa.Column("account", sa.String(length=64), nullable=False),
+        sa.Column("subject_id", sa.String(length=64), nullable=False),
+        sa.Column("order_id", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("lost_minor", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("updated_at", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("disputes_subject", "disputes", ["subject_id"], unique=False)
     op.create_table(
         "payouts",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -378,6 +394,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.add_column(sa.Column("fingerprint", sa.String(length=64), nullable=True))
         batch_op.alter_column("room_id", existing_type=sa.VARCHAR(length=64), nullable=True)
         batch_op.create_index("orders_user", ["user_id"], unique=False)
+        batch_op.create_index("orders_state", ["state", "created_at_s"], unique=False)
         batch_op.create_foreign_key("orders_user_id_fkey", "users", ["user_id"], ["id"])
 
     with op.batch_alter_table("passes") as batch_op:
@@ -387,6 +404,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.add_column(sa.Column("user_id", sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column("settled", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.create_index("passes_funding", ["funding", "settled"], unique=False)
+        batch_op.create_index("passes_state", ["state"], unique=False)
         batch_op.create_foreign_key("passes_user_id_fkey", "users", ["user_id"], ["id"])
 
     with op.batch_alter_table("rooms") as batch_op:
@@ -395,13 +413,20 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.create_foreign_key("rooms_owner_id_fkey", "users", ["owner_id"], ["id"])
         batch_op.create_index("rooms_owner", ["owner_id"], unique=False)
 
+    with op.batch_alter_table("refunds") as batch_op:
+        batch_op.add_column(sa.Column("payment_intent_id", sa.String(length=255), nullable=True))
+
     with op.batch_alter_table("transfers") as batch_op:
         batch_op.add_column(sa.Column("kind", sa.String(length=8), server_default="single", nullable=False))
         batch_op.add_column(sa.Column("pending_id", sa.String(length=128), nullable=True))
         batch_op.add_column(sa.Column("expires_at_s", sa.BigInteger(), nullable=True))
         batch_op.create_index("transfers_credit", ["credit", "currency"], unique=False)
         batch_op.create_index("transfers_debit", ["debit", "currency"], unique=False)
+        batch_op.create_index("transfers_expires", ["expires_at_s"], unique=False)
         batch_op.create_unique_constraint("transfers_pending_id_key", ["pending_id"])
+
+    op.create_index("outbox_subject", "outbox", ["subject_id"], unique=False)
+    op.create_index("refunds_state", "refunds", ["state"], unique=False)
 
     with op.batch_alter_table("inbox") as batch_op:
         batch_op.alter_column(
@@ -438,10 +463,11 @@ def _keep_the_books() -> None:
     op.execute("UPDATE orders SET payee = room_id WHERE payee IS NULL AND room_id IS NOT NULL")
     op.execute("""
         INSERT INTO earnings (id, mode, account, payee, order_id, room_id, currency, gross_minor, fee_minor,
-                              tax_minor, net_minor, reversed_minor, paid_minor, state, available_at_s, charge_id,
-                              created_at, created_at_s)
+                              tax_minor, net_minor, reversed_minor, paid_minor, disputed_minor, state,
+                              available_at_s, charge_id, created_at, created_at_s)
         SELECT id, mode, account, payee, id, room_id, currency, amount_minor, 0, 0, amount_minor,
-               refunded_minor + lost_minor, 0, CASE WHEN dispute = 'open' THEN 'disputed' ELSE 'pending' END,
+               refunded_minor + lost_minor, 0,
+               CASE WHEN dispute = 'open' THEN amount_minor - refunded_minor - lost_minor ELSE 0 END, 'pending',
                COALESCE(paid_at_s, created_at_s) + 1296000, NULL,
                COALESCE(paid_at, created_at), COALESCE(paid_at_s, created_at_s)
         FROM orders WHERE granted AND amount_minor > 0""")
