@@ -4,6 +4,7 @@ import { badge, banner, button, byId, h, linkButton, replace, setBusy } from "./
 import { callAs, inMode, whoAmI } from "./api.js";
 import { formatDateTime, formatMoney, formatShortDateTime } from "./format.js";
 import { tabs } from "./me/tabs.js";
+import { toSignIn } from "./sections.js";
 import { en, errorText } from "./strings/en.js";
 import { earnings as t } from "./strings/earnings.en.js";
 
@@ -35,7 +36,7 @@ const getEarnings = (before = null) => callAs("GET", `/api/me/earnings${before ?
 const getPayouts = (before = null) => callAs("GET", `/api/me/payouts${before ? `?before=${encodeURIComponent(before)}` : ""}`);
 
 async function start() {
-  if (!(await whoAmI())) { location.replace(`/signin?over=1&next=${encodeURIComponent(location.pathname)}`); return; }
+  if (!(await whoAmI())) { toSignIn(); return; }
   const way = new URLSearchParams(location.search).get("onboarding");
   if (way) history.replaceState(history.state, "", location.pathname);
   if (way === "back") await callAs("POST", "/api/me/onboarding/refresh", { body: {} });
