@@ -59,11 +59,13 @@ class OutboxFilled:
 @dataclass(frozen=True, slots=True)
 class StayLow:
     """A stay counts, and a minute is left of a pass whose time comes in windows: the next one is wanted. `granted_ms`: what
-    the stay knows to be granted; where that has grown meanwhile, this is old news."""
+    the stay knows to be granted; where that has grown meanwhile, this is old news. `again`: asked because credits came,
+    however much time is left."""
 
     pass_id: str
     room_id: str
     granted_ms: int | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

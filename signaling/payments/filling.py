@@ -52,7 +52,7 @@ async def _book(tx: Transaction, order: Order, transfers: Sequence[Transfer], no
 
 async def _ask_again(tx: Transaction, key: wallets.Key) -> list[Notice]:
     found = [await passes.get_pass(tx, one.pass_id) for one in await wallets.inside(tx, key)]
-    return [StayLow(one.id, one.room_id, one.granted_ms) for one in found if one is not None]
+    return [StayLow(one.id, one.room_id, one.granted_ms, again=True) for one in found if one is not None]
 
 
 async def take_back(

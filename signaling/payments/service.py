@@ -66,9 +66,9 @@ class Payments:
         self._receipts_at_s = 0
         self._unsubscribe: Callable[[], None] | None = None
         # What rooms have told, by pass: to be funded, to be settled, and low while its payer has not agreed to go on.
-        self._low: dict[str, int | None] = {}
+        self._low: dict[str, StayLow] = {}
         self._over: set[str] = set()
-        self._undecided: dict[str, int | None] = {}
+        self._undecided: dict[str, StayLow] = {}
 
     # --- background ---------------------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class Payments:
     def hear(self, notice: Notice) -> None:
         """A hint from another feature; the next round acts on it."""
         if isinstance(notice, StayLow):
-            self._low[notice.pass_id] = notice.granted_ms
+            self._low[notice.pass_id] = notice
         elif isinstance(notice, StayEnded):
             self._undecided.pop(notice.pass_id, None)
             if notice.code in stays.FINAL:
@@ -138,15 +138,18 @@ class Payments:
         if self.settings.beside:  # every set hears of every stay
             async with self.ctx.db.read() as tx:
                 held = await passes_held(tx, self.settings.shelf, [*low, *over])
-            low = {pass_id: granted_ms for pass_id, granted_ms in low.items() if pass_id in held}
+            low = {pass_id: notice for pass_id, notice in low.items() if pass_id in held}
             over &= held
-        await side_by_side(self._place(pass_id, granted_ms) for pass_id, granted_ms in low.items())
+        await side_by_side(self._place(notice) for notice in low.values())
         await side_by_side(stays.settle_stay(self.ctx, pass_id) for pass_id in over)
 
-    async def _place(self, pass_id: str, granted_ms: int | None) -> None:
-        if await funding.place(self.ctx, pass_id, granted_ms) == "not_agreed":
-            self._undecided[pass_id] = granted_ms
-        await autotopup.consider(self.ctx, pass_id)
+    async def _place(self, low: StayLow) -> None:
+        refused = await funding.place(self.ctx, low.pass_id, low.granted_ms)
+        if refused == "not_agreed":
+            self._undecided[low.pass_id] = low
+        # Credits that came and are all held by now are no reason to buy more: the stay itself will say when it runs low.
+        if not low.again or refused is not None:
+            await autotopup.consider(self.ctx, low.pass_id)
 
     async def _apply_for_ever(self) -> None:
         loop = asyncio.get_running_loop()

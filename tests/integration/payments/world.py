@@ -141,7 +141,7 @@ class World:
             api_base=str(self.api.make_url("")).rstrip("/"),
             timeout_s=settings.pop("timeout_s", 5.0),
         )
-        notices = Notices()
+        notices = self.notice_board = Notices()
         notices.subscribe(self._hear)
         self.payments = Payments(
             db=self.db,
