@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 import structlog
@@ -18,31 +18,30 @@ from mediaserver.pool import MediaPool, WorkerChange
 from mediaserver.server import EventSink, MediaServer, MediaStats
 from signaling.addresses import sender, smtp_server
 from signaling.admin.codes import Codes
+from signaling.admin.modes import ModeRoutes
 from signaling.admin.ratesdesk import RatesDesk
 from signaling.admin.routes import AdminRoutes
 from signaling.clock import Clock, SystemClock, now_ms, rfc3339
 from signaling.cluster import Cluster, make_cluster
 from signaling.config import Settings
-from signaling.errors import ConfigError
 from signaling.http import Provider, errors_middleware, security_headers, trusted_networks
 from signaling.identity import IDENTITY, Identity
-from signaling.ids import RandomBytes, derived_secret, new_id, new_secret
+from signaling.ids import RandomBytes, derived_secret, new_id
 from signaling.mail import Mailer, SmtpMailer
 from signaling.metrics import Figures, Metrics
 from signaling.network import media_config
 from signaling.notices import Notice, Notices, OrderPaid, PassChanged, RatesChanged, RoomChanged
 from signaling.pages import PageFacts, Pages
+from signaling.paymentparts import Hands, SandboxParts, make_sets
 from signaling.payments import receipts
 from signaling.payments.hostroutes import HostRoutes
 from signaling.payments.receipts import ReceiptLetters
 from signaling.payments.refundroutes import RefundRoutes
 from signaling.payments.routes import routes as payment_routes
-from signaling.payments.sandbox import Sandbox
 from signaling.payments.service import Payments
-from signaling.payments.settings import PaymentsSettings
-from signaling.payments.stripe import StripePayments
 from signaling.payments.subscriptionroutes import SubscriptionRoutes
 from signaling.payments.walletroutes import WalletRoutes
+from signaling.paymentsets import PaymentSets
 from signaling.people import signin
 from signaling.people.claiming import Claiming
 from signaling.people.erasing import Retention
@@ -76,17 +75,6 @@ from signaling.stores.rates import BooksOf
 
 log = structlog.get_logger()
 
-LOOPBACK = "127.0.0.1"
-SANDBOX_FILE = Path("var/sandbox.db")  # when the database is no file beside which it could lie
-
-
-@dataclass(slots=True)
-class SandboxParts:
-    """The stand-in for Stripe, and the loopback socket on which the SDK reaches it."""
-
-    sandbox: Sandbox
-    listener: socket.socket
-
 
 @dataclass(slots=True)
 class PeopleParts:
@@ -116,15 +104,21 @@ class Parts:
     media: MediaServer | MediaPool
     rooms: Rooms
     http: aiohttp.ClientSession
-    payments: Payments
+    sets: PaymentSets
     people: PeopleParts
     sandbox: SandboxParts | None
     heartbeat: Heartbeat
     cluster: Cluster
     lock: FileLock | None = field(default=None)
 
+    @property
+    def payments(self) -> Payments:
+        """Of the main set of keys."""
+        return self.sets.main
+
 
 PARTS = web.AppKey("parts", Parts)
+EVERY_SERVICE_IS_STRIPE: Mapping[str, str] = MappingProxyType({})
 
 
 def _stay() -> None:
@@ -137,11 +131,13 @@ def build_app(
     clock: Clock | None = None,
     random_bytes: RandomBytes = os.urandom,
     on_run_lost: Callable[[], None] = _stay,
+    service_bases: Mapping[str, str] = EVERY_SERVICE_IS_STRIPE,
 ) -> web.Application:
     """The application, not yet started; to be called in a running loop. `on_run_lost`: another process took this
-    run's place, so this one should leave. Raises ConfigError."""
-    parts = _parts(settings, clock or SystemClock(), random_bytes, on_run_lost)
-    pages = Pages(parts.cards, _page_facts(settings))
+    run's place, so this one should leave. `service_bases`: by mode, where its payment service answers instead of at
+    Stripe (tests). Raises ConfigError."""
+    parts = _parts(settings, clock or SystemClock(), random_bytes, on_run_lost, service_bases)
+    pages = Pages(parts.cards, _page_facts(settings), parts.sets.mode_of_page)
     app = web.Application(middlewares=[errors_middleware, pages.middleware])
     app[PARTS] = parts
     app[IDENTITY] = Identity(parts.people.sessions.find, settings.admin_token)
@@ -161,22 +157,30 @@ def build_app(
 
 
 def _parts(
-    settings: Settings, clock: Clock, random_bytes: RandomBytes, on_run_lost: Callable[[], None]
+    settings: Settings,
+    clock: Clock,
+    random_bytes: RandomBytes,
+    on_run_lost: Callable[[], None],
+    bases: Mapping[str, str],
 ) -> Parts:
     if settings.database_path is not None:
         settings.database_path.parent.mkdir(parents=True, exist_ok=True)
     run_id = new_id("run", random_bytes)
-    db, notices, books = Database(settings.database_url), Notices(), Books(settings.mode, settings.account)
+    db, notices = Database(settings.database_url), Notices()
+    books, *others = (Books(one.mode, one.account) for one in settings.key_sets)
     opening = Opening(
         db,
         clock,
         random_bytes,
         books,
         anyone_may_open=settings.rooms_are_open,
+        other_books=others,
         can_sign_in=_can_sign_in(settings),
     )
-    tokens = Tokens(settings.mode, clock, random_bytes)
-    joining = Joining(db, clock, random_bytes, opening, books=books, tokens=tokens, run_id=run_id)
+    tokens = Tokens(settings.mode, clock, random_bytes, other_modes=[one.mode for one in others])
+    joining = Joining(
+        db, clock, random_bytes, opening, books=books, other_books=others, tokens=tokens, run_id=run_id
+    )
 
     def on_event(event: MediaEvent) -> None:
         rooms.on_media(event)
@@ -191,15 +195,7 @@ def _parts(
 
     heartbeat = Heartbeat(db, media, rooms.runner, clock, run_id=run_id, lost=lost)
     http = aiohttp.ClientSession()
-    service, sandbox = _payment_service(settings, clock, random_bytes, http)
-    payments = Payments(
-        db=db,
-        clock=clock,
-        random_bytes=random_bytes,
-        notices=notices,
-        service=service,
-        settings=_payments_settings(settings),
-    )
+    sets, sandbox = make_sets(settings, Hands(db, clock, random_bytes, notices, http, bases))
     return Parts(
         settings=settings,
         clock=clock,
@@ -215,8 +211,8 @@ def _parts(
         media=media,
         rooms=rooms,
         http=http,
-        payments=payments,
-        people=_people(settings, db, clock, random_bytes, notices=notices, tokens=tokens, payments=payments),
+        sets=sets,
+        people=_people(settings, db, clock, random_bytes, notices=notices, tokens=tokens, payments=sets.main),
         sandbox=sandbox,
         heartbeat=heartbeat,
         cluster=make_cluster(settings.redis_url.get_secret_value() if settings.redis_url else None, run_id),
@@ -253,62 +249,6 @@ async def _media_stats(media: MediaServer | MediaPool) -> Mapping[int, MediaStat
 def _turn(settings: Settings) -> Turn | None:
     secret = settings.turn_secret
     return None if secret is None else Turn(settings.turn_urls, secret.get_secret_value())
-
-
-def _payment_service(
-    settings: Settings, clock: Clock, random_bytes: RandomBytes, http: aiohttp.ClientSession
-) -> tuple[StripePayments, SandboxParts | None]:
-    """Stripe, or the sandbox behind the same SDK. The sandbox's secrets live as long as the process."""
-    if settings.stripe_secret_key is not None:
-        assert settings.stripe_webhook_secret is not None
-        secret_key = settings.stripe_secret_key.get_secret_value()
-        webhook_secret = settings.stripe_webhook_secret.get_secret_value()
-        sandbox, api_base = None, None
-    else:
-        secret_key = new_secret(random_bytes, "sk_sandbox_")
-        webhook_secret = new_secret(random_bytes, "whsec_")
-        sandbox = _make_sandbox(settings, clock, random_bytes, http, (secret_key, webhook_secret))
-        api_base = f"http://{LOOPBACK}:{sandbox.listener.getsockname()[1]}"
-    service = StripePayments(
-        secret_key,
-        http=http,
-        mode=settings.mode,
-        account=settings.account,
-        webhook_secret=webhook_secret,
-        api_base=api_base,
-    )
-    return service, sandbox
-
-
-def _make_sandbox(
-    settings: Settings,
-    clock: Clock,
-    random_bytes: RandomBytes,
-    http: aiohttp.ClientSession,
-    secrets: tuple[str, str],
-) -> SandboxParts:
-    """Raises ConfigError when SANDBOX_PORT is taken."""
-    try:
-        listener = socket.create_server((LOOPBACK, settings.sandbox_port))
-    except OSError as error:
-        raise ConfigError(
-            f"SANDBOX_PORT: cannot listen on {settings.sandbox_port}: {error.strerror}"
-        ) from error
-    database = settings.database_path
-    path = database.with_name(database.stem + "-sandbox.db") if database else SANDBOX_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    hook_host = LOOPBACK if settings.bind in {"", "0.0.0.0", "::", "localhost"} else settings.bind  # noqa: S104
-    sandbox = Sandbox(
-        path,
-        secret_key=secrets[0],
-        webhook_secret=secrets[1],
-        webhook_url=f"http://{hook_host}:{settings.http_port}/stripe/webhook" if settings.http_port else None,
-        public_url=settings.origin,
-        now=clock.wall_s,
-        random_bytes=random_bytes,
-        http=http,
-    )
-    return SandboxParts(sandbox, listener)
 
 
 def _people(
@@ -351,19 +291,6 @@ def _mailer(settings: Settings) -> Mailer | None:
     return None
 
 
-def _payments_settings(settings: Settings) -> PaymentsSettings:
-    return PaymentsSettings(
-        mode=settings.mode,
-        account=settings.account,
-        public_url=settings.origin,
-        publishable_key=settings.stripe_publishable_key,
-        checkout_ui=settings.checkout_ui,
-        earnings_days=settings.earnings_days,
-        connect=settings.connect == "on",
-        receipts=settings.sandbox or settings.smtp_url is not None,
-    )
-
-
 def _provider(settings: Settings) -> Provider:
     return "sandbox" if settings.sandbox else "stripe"
 
@@ -375,6 +302,7 @@ def _page_facts(settings: Settings) -> PageFacts:
         _provider(settings),
         settings.stripe_publishable_key,
         "open" if settings.rooms_are_open else "invitation",
+        test_publishable_key=_test_key(settings),
         sign_in=_can_sign_in(settings),
         mailbox=settings.sandbox and settings.smtp_url is None,
     )
@@ -393,6 +321,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
         settings.checkout_ui,
         settings.stripe_publishable_key,
         parts.people.mailer is not None,
+        _test_key(settings),
     )
     rooms = RoomRoutes(
         parts.db,
@@ -404,12 +333,10 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
         trusted=trusted,
     )
     app.router.add_routes(rooms.routes())
-    app.router.add_routes(payment_routes(parts.payments, parts.limiter, trusted))
-    app.router.add_routes(RefundRoutes(parts.payments, parts.limiter, trusted).routes())
-    app.router.add_routes(WalletRoutes(parts.payments, parts.limiter, trusted).routes())
-    app.router.add_routes(HostRoutes(parts.payments, parts.limiter).routes())
-    app.router.add_routes(SubscriptionRoutes(parts.payments, parts.limiter, trusted).routes())
-    app.router.add_routes(_admin_routes(parts).routes())
+    app.router.add_routes(parts.sets.routes(lambda payments: _money_routes(parts, payments)))
+    app.router.add_routes(
+        ModeRoutes(parts.db, [(one.mode, one.account) for one in settings.key_sets]).routes()
+    )
     app.router.add_routes(_gateway(parts).routes())
     app.router.add_routes(_stream_routes(parts).routes())
     app.router.add_routes(_people_routes(parts))
@@ -421,11 +348,38 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
         app.add_subapp("/sandbox", parts.sandbox.sandbox.pages_app())
 
 
-def _admin_routes(parts: Parts) -> AdminRoutes:
-    settings, books = parts.settings, BooksOf(parts.settings.mode, parts.settings.account)
+def _money_routes(parts: Parts, payments: Payments) -> list[web.RouteDef]:
+    """Everything that concerns one set of books."""
+    trusted = trusted_networks(parts.settings.trusted_proxies)
+    return [
+        *payment_routes(payments, parts.limiter, trusted),
+        *RefundRoutes(payments, parts.limiter, trusted).routes(),
+        *WalletRoutes(payments, parts.limiter, trusted).routes(),
+        *HostRoutes(payments, parts.limiter).routes(),
+        *SubscriptionRoutes(payments, parts.limiter, trusted).routes(),
+        *_admin_routes(parts, payments).routes(),
+        *_history(parts, payments).routes(),
+    ]
+
+
+def _history(parts: Parts, payments: Payments) -> History:
+    books = payments.settings
+    return History(
+        parts.db, parts.people.sessions, books.mode, books.account, parts.settings.origin, shelf=books.shelf
+    )
+
+
+def _test_key(settings: Settings) -> str | None:
+    """The publishable key of the second set, where there is one."""
+    _, *others = settings.key_sets
+    return others[0].publishable_key if others else None
+
+
+def _admin_routes(parts: Parts, payments: Payments) -> AdminRoutes:
+    settings, books = parts.settings, BooksOf(payments.settings.mode, payments.settings.account)
     shown = {
-        "mode": settings.mode,
-        "account": settings.account,
+        "mode": books.mode,
+        "account": books.account,
         "public_url": settings.origin,
         "room_creation": "open" if settings.rooms_are_open else "invitation",
         "checkout_ui": settings.checkout_ui,
@@ -451,8 +405,6 @@ def _people_routes(parts: Parts) -> list[web.RouteDef]:
         trusted=trusted_networks(parts.settings.trusted_proxies),
         can_mail=people.mailer is not None,
     ).routes()
-    settings = parts.settings
-    routes += History(parts.db, people.sessions, settings.mode, settings.account, settings.origin).routes()
     routes += Claiming(parts.db, people.sessions, parts.notices, parts.limiter).routes()
     return [*routes, people.mailer.route()] if isinstance(people.mailer, Mailbox) else routes
 
@@ -586,10 +538,10 @@ async def _sandbox(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _payments(app: web.Application) -> AsyncIterator[None]:
-    payments = app[PARTS].payments
-    await payments.start()
+    sets = app[PARTS].sets
+    await sets.start()
     yield
-    await payments.close()
+    await sets.close()
 
 
 async def _post(app: web.Application) -> AsyncIterator[None]:

@@ -25,7 +25,9 @@ from signaling.stores.database import Database, Transaction
 from signaling.stores.migrations import upgrade
 
 DAY_S = 86_400
-LEDGER_HELP = "The ledger of the configured payment account: balances, journal, and the journal as CSV."
+LEDGER_HELP = (
+    "The ledger of one set of keys, the main one unless said: balances, journal, and the journal as CSV."
+)
 PREFIX = "inv_"
 
 
@@ -48,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     books = commands.add_parser(
         "ledger", help="print the accounts; with an account or days, what moved", description=LEDGER_HELP
     )
+    books.add_argument("--mode", choices=["sandbox", "test", "live"], help="of which set of keys")
     books.add_argument("--account", help="only that account, and its journal")
     books.add_argument("--from", dest="since", type=date.fromisoformat, help="first day (YYYY-MM-DD, UTC)")
     books.add_argument("--to", dest="until", type=date.fromisoformat, help="last day (YYYY-MM-DD, UTC)")
@@ -155,7 +158,10 @@ async def check(settings: config.Settings) -> int:
 
 async def ledger(settings: config.Settings, given: argparse.Namespace) -> int:
     """Prints accounts or journal, or writes the journal as CSV; 2 when the file cannot be written."""
-    mode, account = settings.mode, settings.account
+    keys = next((one for one in settings.key_sets if given.mode in {None, one.mode}), None)
+    if keys is None:
+        raise ConfigError(f"there are no keys of mode {given.mode}")
+    mode, account = keys.mode, keys.account
     asked = journal.Asked(
         account=given.account,
         since=None if given.since is None else ledgerreport.from_day(given.since),

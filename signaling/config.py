@@ -8,6 +8,7 @@ import hashlib
 import ipaddress
 import os
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -41,6 +42,17 @@ def one_per_core() -> int:
 Words = Annotated[tuple[str, ...], NoDecode]
 
 
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """One set of keys, and with it one set of books. The secrets are None in the sandbox, which makes its own."""
+
+    mode: Mode
+    account: str
+    publishable_key: str = ""
+    secret_key: SecretStr | None = field(default=None, repr=False)
+    webhook_secret: SecretStr | None = field(default=None, repr=False)
+
+
 class Settings(BaseSettings):
     """Field names are the environment variables in lower case."""
 
@@ -70,6 +82,10 @@ class Settings(BaseSettings):
     stripe_publishable_key: str = ""
     stripe_webhook_secret: SecretStr | None = None
     stripe_account: str = ""
+    stripe_test_secret_key: SecretStr | None = None
+    stripe_test_publishable_key: str = ""
+    stripe_test_webhook_secret: SecretStr | None = None
+    stripe_test_account: str = ""
     checkout_ui: Literal["hosted", "embedded"] = "hosted"
     connect: Literal["off", "on"] = "off"
     earnings_days: int = Field(HOLDING_DAYS, ge=0, le=HOLDING_DAYS_MAX)
@@ -97,6 +113,8 @@ class Settings(BaseSettings):
         "redis_url",
         "stripe_secret_key",
         "stripe_webhook_secret",
+        "stripe_test_secret_key",
+        "stripe_test_webhook_secret",
         "admin_token",
         "smtp_url",
         "metrics_token",
@@ -129,21 +147,33 @@ class Settings(BaseSettings):
     @property
     def mode(self) -> Mode:
         """Which books: a key decides, and without one there is only the sandbox."""
-        if self.stripe_secret_key is None:
-            return "sandbox"
-        return "live" if "_live_" in self.stripe_secret_key.get_secret_value()[:8] else "test"
+        return "sandbox" if self.stripe_secret_key is None else _mode_of(self.stripe_secret_key)
 
     @property
     def account(self) -> str:
         """Whose books: the Stripe account, which Stripe writes into its keys (`sk_test_5` + `1…`)."""
         if self.stripe_secret_key is None:
             return "sandbox"
-        if self.stripe_account:
-            return self.stripe_account
-        key = self.stripe_secret_key.get_secret_value()
-        if match := ACCOUNT_IN_KEY.match(key):
-            return "acct_" + match[1][:ACCOUNT_CHARS]
-        return "key_" + hashlib.sha256(key.encode()).hexdigest()[:ACCOUNT_CHARS]
+        return self.stripe_account or _account_of(self.stripe_secret_key)
+
+    @property
+    def key_sets(self) -> tuple[KeySet, ...]:
+        """The main one first, then the one of test mode beside it, where there is one."""
+        main = KeySet(
+            self.mode,
+            self.account,
+            self.stripe_publishable_key,
+            self.stripe_secret_key,
+            self.stripe_webhook_secret,
+        )
+        key = self.stripe_test_secret_key
+        if key is None:
+            return (main,)
+        account = self.stripe_test_account or _account_of(key)
+        beside = KeySet(
+            "test", account, self.stripe_test_publishable_key, key, self.stripe_test_webhook_secret
+        )
+        return (main, beside)
 
     @property
     def rooms_are_open(self) -> bool:
@@ -155,6 +185,17 @@ class Settings(BaseSettings):
         """The SQLite file, None on PostgreSQL."""
         _, _, path = self.database_url.partition("sqlite:///")
         return Path(path) if path else None
+
+
+def _mode_of(key: SecretStr) -> Literal["test", "live"]:
+    return "live" if "_live_" in key.get_secret_value()[:8] else "test"
+
+
+def _account_of(key: SecretStr) -> str:
+    text = key.get_secret_value()
+    if match := ACCOUNT_IN_KEY.match(text):
+        return "acct_" + match[1][:ACCOUNT_CHARS]
+    return "key_" + hashlib.sha256(text.encode()).hexdigest()[:ACCOUNT_CHARS]
 
 
 def load(**overrides: Any) -> Settings:
@@ -169,6 +210,7 @@ def load(**overrides: Any) -> Settings:
     for refuse in (
         _refuse_urls,
         _refuse_payments,
+        _refuse_test_keys,
         _refuse_sandbox,
         _refuse_lists,
         _refuse_ports,
@@ -223,6 +265,38 @@ def _refuse_publishable_key(settings: Settings) -> None:
         raise ConfigError(
             f"STRIPE_PUBLISHABLE_KEY does not belong to a {settings.mode} key: it starts with pk_{settings.mode}_"
         )
+
+
+def _refuse_test_keys(settings: Settings) -> None:
+    """The second set stands beside a live one, whole, or not at all."""
+    given = {
+        "STRIPE_TEST_SECRET_KEY": settings.stripe_test_secret_key is not None,
+        "STRIPE_TEST_PUBLISHABLE_KEY": settings.stripe_test_publishable_key != "",
+        "STRIPE_TEST_WEBHOOK_SECRET": settings.stripe_test_webhook_secret is not None,
+    }
+    if not any(given.values()) and not settings.stripe_test_account:
+        return
+    missing = [name for name, is_there in given.items() if not is_there]
+    if missing:
+        raise ConfigError(f"the keys of test mode are not complete: {', '.join(missing)} missing")
+    if settings.mode != "live":
+        raise ConfigError(
+            "STRIPE_TEST_SECRET_KEY stands beside a live STRIPE_SECRET_KEY: with test keys alone, set them as STRIPE_SECRET_KEY"
+        )
+    key, hook = settings.stripe_test_secret_key, settings.stripe_test_webhook_secret
+    assert key is not None, "asked above"
+    assert hook is not None, "asked above"
+    if not key.get_secret_value().startswith(("sk_test_", "rk_test_")):
+        raise ConfigError(
+            "STRIPE_TEST_SECRET_KEY is not a test key of Stripe: it starts with sk_test_ or rk_test_"
+        )
+    if not settings.stripe_test_publishable_key.startswith("pk_test_"):
+        raise ConfigError("STRIPE_TEST_PUBLISHABLE_KEY is not one of test mode: it starts with pk_test_")
+    assert settings.stripe_webhook_secret is not None, "asked of every key"
+    if set(hook.get_secret_value().split(",")) & set(
+        settings.stripe_webhook_secret.get_secret_value().split(",")
+    ):
+        raise ConfigError("STRIPE_TEST_WEBHOOK_SECRET is STRIPE_WEBHOOK_SECRET: each address has its own")
 
 
 def _refuse_sandbox(settings: Settings) -> None:

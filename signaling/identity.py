@@ -56,6 +56,15 @@ async def require_operator(request: web.Request) -> str:
     return found.id
 
 
+async def is_operator(request: web.Request) -> bool:
+    """Whether `require_operator` would let this request pass. Raises ApiError 403 `bad_csrf`, `bad_origin`."""
+    identity = request.config_dict.get(IDENTITY)
+    if identity is not None and _is_machine(request, identity.admin_token):
+        return True
+    found = await person(request)
+    return found is not None and found.role == "operator"
+
+
 def _is_machine(request: web.Request, admin_token: SecretStr | None) -> bool:
     given = bearer(request)
     if given is None or admin_token is None:

@@ -1,8 +1,9 @@
 """The pages: templates filled with what a first paint and a link preview need; everything else comes by the API."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp_jinja2
 import jinja2
@@ -25,6 +26,10 @@ REFUSED = 400  # and above
 CONDITIONS = ("If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "Range")
 
 
+# The mode of the room or order that a page's address names, None for an unknown one.
+ModeOf = Callable[[Literal["room", "order"], str], Awaitable[str | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class PageFacts:
     """The same for every page."""
@@ -35,15 +40,20 @@ class PageFacts:
     publishable_key: str
     room_creation: str = "open"  # or "invitation"
     sign_in: bool = False
+    test_publishable_key: str | None = None  # of the second set of keys, which is of test mode
     mailbox: bool = False  # mail is shown at /sandbox/mail instead of being sent
 
-    def context(self) -> dict[str, Any]:
+    def context(self, mode: str | None = None) -> dict[str, Any]:
+        """`mode`: of what the page shows; None, or one without keys: the server's main one."""
+        beside = self.test_publishable_key if mode == "test" else None
         return {
-            "mode": self.mode,
+            "mode": self.mode if beside is None else "test",
+            "beside": beside is not None,
+            "has_beside": self.test_publishable_key is not None,
             "sandbox": self.mode == "sandbox",
             "public_url": self.public_url,
             "payment_provider": self.payment_provider,
-            "publishable_key": self.publishable_key,
+            "publishable_key": self.publishable_key if beside is None else beside,
             "room_creation": self.room_creation,
             "sign_in": self.sign_in,
             "mailbox": self.mailbox,
@@ -78,9 +88,10 @@ def _money(amount_minor: int, currency: str) -> str:
 class Pages:
     """Handlers of the pages of API.md."""
 
-    def __init__(self, cards: Cards, facts: PageFacts) -> None:
+    def __init__(self, cards: Cards, facts: PageFacts, mode_of: ModeOf | None = None) -> None:
         self._cards = cards
         self._facts = facts
+        self._mode_of = mode_of
 
     def install(self, app: web.Application) -> None:
         aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(WEB), autoescape=True)
@@ -122,11 +133,25 @@ class Pages:
 
     async def studio(self, request: web.Request) -> web.Response:
         return self._render(
-            request, "studio.html", page_title="Studio", room_id=request.match_info["room_id"]
+            request,
+            "studio.html",
+            page_title="Studio",
+            room_id=request.match_info["room_id"],
+            shown_mode=await self._shown_mode("room", request.match_info["room_id"]),
         )
 
     async def receipt(self, request: web.Request) -> web.Response:
-        return self._render(request, "receipt.html", page_title="Receipt", order_id=request.match_info["id"])
+        order_id = request.match_info["id"]
+        shown_mode = await self._shown_mode("order", order_id)
+        return self._render(
+            request, "receipt.html", page_title="Receipt", order_id=order_id, shown_mode=shown_mode
+        )
+
+    async def _shown_mode(self, what: Literal["room", "order"], row_id: str) -> str | None:
+        """Where a server has one set of keys there is nothing to ask."""
+        if self._mode_of is None or self._facts.test_publishable_key is None:
+            return None
+        return await self._mode_of(what, row_id)
 
     async def signin(self, request: web.Request) -> web.Response:
         return self._render(request, "signin.html", page_title="Sign in")
@@ -134,13 +159,23 @@ class Pages:
     async def me(self, request: web.Request) -> web.Response:
         """Which sections it shows is the script's business, by the path."""
         page_kind(request, PageKind.CHECKOUT)  # credits are bought here
-        return self._render(request, "me.html", page_title="Your page", path=request.path)
+        return self._render(
+            request,
+            "me.html",
+            page_title="Your page",
+            path=request.path,
+            shown_mode=request.query.get("mode"),
+        )
 
     async def admin(self, request: web.Request) -> web.Response:
-        return self._render(request, "admin.html", page_title="Operator")
+        return self._render(
+            request, "admin.html", page_title="Operator", shown_mode=request.query.get("mode")
+        )
 
     async def earnings(self, request: web.Request) -> web.Response:
-        return self._render(request, "earnings.html", page_title="Your earnings")
+        return self._render(
+            request, "earnings.html", page_title="Your earnings", shown_mode=request.query.get("mode")
+        )
 
     async def offline(self, request: web.Request) -> web.Response:
         """What the service worker keeps, and shows when the server cannot be reached."""
@@ -175,6 +210,7 @@ class Pages:
     def _card_context(self, card: dict[str, Any]) -> dict[str, Any]:
         return {
             "card": card,
+            "shown_mode": card["mode"],
             "page_title": card["title"],
             "price_text": price_text(card),
             "oembed_url": f"{self._facts.public_url}/oembed?format=json&url={card['share_url']}",
@@ -184,7 +220,10 @@ class Pages:
         self, request: web.Request, template: str, http_status: int = 200, **context: Any
     ) -> web.Response:
         response = aiohttp_jinja2.render_template(
-            template, request, self._facts.context() | _hints(request) | context, status=http_status
+            template,
+            request,
+            self._facts.context(context.pop("shown_mode", None)) | _hints(request) | context,
+            status=http_status,
         )
         response.headers["Cache-Control"] = "no-store"
         return response

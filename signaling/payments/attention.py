@@ -13,6 +13,7 @@ from signaling.stores import outbox as outbox_store
 from signaling.stores.database import Transaction
 from signaling.stores.refunds import is_of_topup
 from signaling.stores.schema import differences, outbox, payouts, quarantine, refunds
+from signaling.stores.shelf import Shelf
 
 log = structlog.get_logger()
 
@@ -22,19 +23,30 @@ ROWS_MAX = 200
 
 async def attention(ctx: Context) -> Json:
     """Each list up to 200 rows, the newest first; empty lists: all is well."""
+    shelf = ctx.settings.shelf
     async with ctx.db.read() as tx:
         return {
-            "refunds": await _failed_refunds(tx),
+            "refunds": await _failed_refunds(tx, shelf),
             "outbox": await _rows(
-                tx, outbox, ("id", "kind", "subject_id", "note", "created_at"), outbox.c.state == "failed"
+                tx,
+                outbox,
+                ("id", "kind", "subject_id", "note", "created_at"),
+                outbox.c.state == "failed",
+                shelf.about(outbox.c.subject_id),
             ),
-            "quarantine": await _rows(tx, quarantine, ("id", "reason", "subject_id", "created_at")),
-            "differences": await _differences(tx),
+            "quarantine": await _rows(
+                tx,
+                quarantine,
+                ("id", "reason", "subject_id", "created_at"),
+                shelf.put_aside(quarantine.c.id, quarantine.c.subject_id),
+            ),
+            "differences": await _differences(tx, shelf),
             "payouts": await _rows(
                 tx,
                 payouts,
                 ("id", "payee", "earning_id", "amount_minor", "currency", "state", "failure", "created_at"),
                 payouts.c.failure.is_not(None) & (payouts.c.state == "asked"),
+                shelf.rows(payouts),
             ),
         }
 
@@ -57,16 +69,16 @@ def _is_final(refund: Json) -> bool:
     )
 
 
-async def _failed_refunds(tx: Transaction) -> list[Json]:
+async def _failed_refunds(tx: Transaction, shelf: Shelf) -> list[Json]:
     columns = ("id", "order_id", "amount_minor", "currency", "reason", "stripe_refund_id", "created_at")
-    failed = refunds.c.state == "failed"
+    failed = (refunds.c.state == "failed") & shelf.about(refunds.c.order_id)
     of_topups = await _rows(tx, refunds, columns, failed, is_of_topup())
     others = [one for one in await _rows(tx, refunds, columns, failed, ~is_of_topup()) if _is_final(one)]
     found = sorted([*of_topups, *others], key=lambda one: str(one["created_at"]), reverse=True)
     return found[:ROWS_MAX]
 
 
-async def _differences(tx: Transaction) -> list[Json]:
+async def _differences(tx: Transaction, shelf: Shelf) -> list[Json]:
     columns = (
         "id",
         "kind",
@@ -78,7 +90,9 @@ async def _differences(tx: Transaction) -> list[Json]:
         "first_seen_at",
         "last_seen_at",
     )
-    query = select(*(differences.c[name] for name in columns)).where(differences.c.state == "open")
+    query = select(*(differences.c[name] for name in columns)).where(
+        differences.c.state == "open", shelf.rows(differences)
+    )
     rows = await tx.execute(query.order_by(differences.c.last_seen_at.desc()).limit(ROWS_MAX))
     return [dict(row) for row in rows.mappings()]
 

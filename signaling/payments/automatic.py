@@ -47,7 +47,7 @@ async def policies_of(tx: Transaction, room: rooms.Room) -> Policies:
 
 async def _due(tx: Transaction, ctx: Context, now_s: int) -> list[tuple[str, AutomaticReason]]:
     """Passes whose unused time is to be given back, each once."""
-    unserved = await orders.unserved(tx, now_s - ctx.settings.patience_s)
+    unserved = await orders.unserved(tx, now_s - ctx.settings.patience_s, shelf=ctx.settings.shelf)
     candidates = {
         found.id: found for order in unserved if (found := await passes.pass_of_order(tx, order)) is not None
     }

@@ -351,6 +351,6 @@ async def find_order(ctx: Context, order_id: str, secret: str | None) -> Order:
     secret = require_secret(secret)
     async with ctx.db.read() as tx:
         order = await get_opened(tx, order_id, secret)
-    if order is None:
+    if order is None or not ctx.settings.shelf.holds(order.mode, order.account):
         raise ApiError(404, "unknown_order", "no such order, or not its secret")
     return order

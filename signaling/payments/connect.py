@@ -84,7 +84,7 @@ async def _account(ctx: Context, host: Host, country: str) -> str:
     that asking again after a lost answer finds the account of before."""
     now_s, now_text = ctx.now_s(), ctx.now_text()
     mode, account = ctx.settings.mode, ctx.settings.account
-    subject = _subject(host.user_id)
+    subject = _subject(ctx, host.user_id)
 
     async def work(tx: Transaction) -> store.Connected | calls.StripeCall:
         fresh = store.Connected(host.user_id, mode, account, None, NONE, [], now_text)
@@ -107,8 +107,9 @@ async def _account(ctx: Context, host: Host, country: str) -> str:
     return (await attempts.carry_out(ctx, _Opening(ctx, host.user_id), found)).account_id
 
 
-def _subject(user_id: str) -> str:
-    return f"connect:{user_id}"
+def _subject(ctx: Context, user_id: str) -> str:
+    """Of the calls about a host's account, which each mode has one of."""
+    return f"connect:{ctx.settings.mode}:{user_id}"
 
 
 def account_params(host: Host, country: str) -> dict[str, Any]:
@@ -140,7 +141,7 @@ class _Opening(Errand[ConnectedAccount]):
 
     @property
     def subject_id(self) -> str:
-        return _subject(self.user_id)
+        return _subject(self.ctx, self.user_id)
 
     async def make(self, params: dict[str, Any], key: str) -> ConnectedAccount:
         return await self.ctx.service.create_account(params, key)
@@ -163,10 +164,9 @@ class _Opening(Errand[ConnectedAccount]):
 async def _link(ctx: Context, user_id: str, connected_id: str) -> str:
     """A link gives its holder the forms: it is stored nowhere, and each one has a key of its own."""
     key, now_s = ctx.new_id("link"), ctx.now_s()
-    page = f"{ctx.settings.public_url}{EARNINGS_PATH}"
     onboarding = {
-        "refresh_url": f"{page}?onboarding=again",
-        "return_url": f"{page}?onboarding=back",
+        "refresh_url": ctx.settings.own_page(f"{EARNINGS_PATH}?onboarding=again"),
+        "return_url": ctx.settings.own_page(f"{EARNINGS_PATH}?onboarding=back"),
     }
     params = {
         "account": connected_id,
@@ -178,7 +178,7 @@ async def _link(ctx: Context, user_id: str, connected_id: str) -> str:
             tx,
             key=key,
             operation=LINK_OPERATION,
-            subject_id=_subject(user_id),
+            subject_id=_subject(ctx, user_id),
             params=params,
             now_s=now_s,
             retry_at_s=now_s,
@@ -222,7 +222,7 @@ async def refresh_account(ctx: Context, connected_id: str) -> bool:
     """After an event about an account; False when it is none of ours. Raises OutcomeUnknownError."""
     async with ctx.db.read() as tx:
         row = await store.find_connected(tx, connected_id)
-    if row is None:
+    if row is None or not ctx.settings.shelf.holds(row.mode, row.account):
         return False
     await refresh(ctx, row.user_id)
     return True

@@ -35,11 +35,11 @@ async def make_due_available(ctx: Context) -> int:
 async def expire_holds(ctx: Context) -> int:
     """One round; how many holds of the ledger ran out and were released. To be called when every stay that could be
     settled is: what was used is lost with its hold (`hold_lapsed`)."""
-    now_s, now_text = ctx.now_s(), ctx.now_text()
+    now_s, now_text, shelf = ctx.now_s(), ctx.now_text(), ctx.settings.shelf
     async with ctx.db.read() as tx:
-        if not await ledger.lapsed_holds(tx, now_s, limit=1):
+        if not await ledger.lapsed_holds(tx, now_s, limit=1, shelf=shelf):
             return 0
-    released = await ctx.db.write(lambda tx: ledger.expire_holds(tx, now_s, now_text, AT_ONCE))
+    released = await ctx.db.write(lambda tx: ledger.expire_holds(tx, now_s, now_text, AT_ONCE, shelf))
     log.warning("holds_expired", holds=released)
     ctx.step("holds_expired")
     return len(released)

@@ -58,7 +58,7 @@ async def _settle(ctx: Context, order_id: str) -> None:
 
 def _row(ctx: Context, heard_s: int) -> differences.Difference:
     return differences.Difference(
-        id=f"gap:{heard_s}:{ctx.settings.account}"[:64],
+        id=f"gap:{heard_s}:{ctx.settings.mode}:{ctx.settings.account}"[:64],
         mode=ctx.settings.mode,
         account=ctx.settings.account,
         kind="events_gap",

@@ -24,7 +24,7 @@ ATTEMPTS_MAX = 40  # about three hours
 async def empty_outbox(ctx: Context) -> int:
     """Does what is due; how many rows were looked at."""
     async with ctx.db.read() as tx:
-        due = await outbox.due(tx, ctx.now_s(), list(_KINDS))
+        due = await outbox.due(tx, ctx.now_s(), list(_KINDS), shelf=ctx.settings.shelf)
     by_order: dict[str, list[OutboxRow]] = {}
     for row in due:
         by_order.setdefault(row.subject_id, []).append(row)

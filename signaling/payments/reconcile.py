@@ -63,7 +63,7 @@ def checkout_params(
         }
         return params | embedded
     page = "/me" if slug is None else f"/r/{slug}"
-    cancel = f"{settings.public_url}{page}?canceled={order.id}"
+    cancel = settings.own_page(f"{page}?canceled={order.id}")
     return params | {"ui_mode": "hosted_page", "success_url": back, "cancel_url": cancel}
 
 

@@ -23,6 +23,7 @@ from signaling.stores import earnings, outbox, passes, refunds, windows
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, Order, get_order
 from signaling.stores.outbox import OutboxRow
+from signaling.stores.shelf import Shelf
 from signaling.stores.subscriptions import Invoice
 
 OPERATION = "refunds.create"
@@ -304,11 +305,11 @@ async def retry_failed(ctx: Context) -> int:
     """Asks again for refunds that a bank sent back, an hour later, under the next id; how many."""
     now_s, now_text = ctx.now_s(), ctx.now_text()
     async with ctx.db.read() as tx:
-        waiting = bool(await _to_retry(tx))
+        waiting = bool(await _to_retry(tx, ctx.settings.shelf))
 
     async def work(tx: Transaction) -> int:
         asked = 0
-        for failed in await _to_retry(tx):
+        for failed in await _to_retry(tx, ctx.settings.shelf):
             asked += await outbox.add(
                 tx,
                 outbox_id=_next_id(failed.id),
@@ -328,10 +329,10 @@ async def retry_failed(ctx: Context) -> int:
     return await ctx.db.write(work) if waiting else 0
 
 
-async def _to_retry(tx: Transaction) -> list[refunds.Refund]:
+async def _to_retry(tx: Transaction, shelf: Shelf) -> list[refunds.Refund]:
     return [
         failed
-        for failed in await refunds.sent_back(tx)
+        for failed in await refunds.sent_back(tx, shelf=shelf)
         if attempt_of(failed.id) < RETRIES_MAX and not await outbox.exists(tx, _next_id(failed.id))
     ]
 

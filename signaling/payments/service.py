@@ -33,6 +33,7 @@ from signaling.payments.settle import settle
 from signaling.stores import passes
 from signaling.stores.database import Database, Transaction
 from signaling.stores.orders import UNPAID, Order, get_order, orders_of_pass, update_order
+from signaling.stores.shelf import passes_held
 
 log = structlog.get_logger()
 
@@ -134,6 +135,11 @@ class Payments:
         """What rooms have told since the last round: holds first, a call is waiting for them."""
         low, self._low = self._low, {}
         over, self._over = self._over, set()
+        if self.settings.beside:  # every set hears of every stay
+            async with self.ctx.db.read() as tx:
+                held = await passes_held(tx, self.settings.shelf, [*low, *over])
+            low = {pass_id: granted_ms for pass_id, granted_ms in low.items() if pass_id in held}
+            over &= held
         await side_by_side(self._place(pass_id, granted_ms) for pass_id, granted_ms in low.items())
         await side_by_side(stays.settle_stay(self.ctx, pass_id) for pass_id in over)
 
@@ -201,9 +207,12 @@ class Payments:
         """An order of a signed-in person. Raises ApiError 404 alike for an unknown one and somebody else's."""
         async with self.ctx.db.read() as tx:
             order = await get_order(tx, order_id)
-        if order is None or order.user_id != user_id:
+        if order is None or order.user_id != user_id or not self._holds(order):
             raise ApiError(404, "unknown_order", "no such order of yours")
         return order
+
+    def _holds(self, order: Order) -> bool:
+        return self.settings.shelf.holds(order.mode, order.account)
 
     async def show(self, order_id: str) -> views.Json:
         """The order as `GET /api/orders/{id}` answers it; the caller has proved that it may see it."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metering.orders import Mode
+from signaling.stores.shelf import Books, Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,17 @@ class PaymentsSettings:
     earnings_days: int = 15  # after a sale, until its payee's part is available
     receipts: bool = False  # are mailed: this server sends mail
     connect: bool = False  # hosts are paid out to accounts of their own
+    beside: tuple[Books, ...] = ()  # of the other sets of keys of this server
+    main: bool = True  # of a server with several sets: the one that also takes what is nobody's
+
+    def own_page(self, path: str) -> str:
+        """The address of a page of who is signed in; `path` may have a query. One of a further set says its mode."""
+        mark = "&" if "?" in path else "?"
+        return f"{self.public_url}{path}" if self.main else f"{self.public_url}{path}{mark}mode={self.mode}"
+
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf((self.mode, self.account), self.beside, self.main)
 
     @property
     def sandbox(self) -> bool:

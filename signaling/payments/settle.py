@@ -53,7 +53,7 @@ async def bring_up_to_date(ctx: Context, order_id: str, event_ids: Sequence[str]
 async def _read(ctx: Context, order_id: str) -> Order:
     async with ctx.db.read() as tx:
         order = await get_order(tx, order_id)
-    if order is None:
+    if order is None or not ctx.settings.shelf.holds(order.mode, order.account):
         raise LookupError(f"no order {order_id}")
     return order
 

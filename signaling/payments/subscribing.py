@@ -347,7 +347,7 @@ async def refresh(ctx: Context, subscription_id: str) -> None:
     """Fetches and applies it. Raises OutcomeUnknownError."""
     async with ctx.db.read() as tx:
         known = await store.get(tx, subscription_id)
-    if known is None:
+    if known is None or not ctx.settings.shelf.holds(known.mode, known.account):
         return
     seen = await look(ctx, subscription_id)
     stamp = Stamp(ctx.new_id("pass"), ctx.now_s(), ctx.now_text(), holding_days=ctx.settings.earnings_days)
@@ -410,7 +410,7 @@ async def portal(ctx: Context, user_id: str, subscription_id: str) -> str:
         raise ApiError(404, "unknown_subscription", "there is no such subscription of yours")
     params = {
         "customer": row.customer_id,
-        "return_url": f"{ctx.settings.public_url}/me?subscription={row.id}",
+        "return_url": ctx.settings.own_page(f"/me?subscription={row.id}"),
     }
     try:
         # Nothing lasts of it: each press is a new one.
@@ -426,7 +426,7 @@ async def refresh_own(ctx: Context, user_id: str, subscription_id: str) -> None:
     """After the way back from the service's page: what has changed there is shown. Raises ApiError 404."""
     async with ctx.db.read() as tx:
         row = await store.get(tx, subscription_id)
-    if row is None or row.user_id != user_id:
+    if row is None or row.user_id != user_id or not ctx.settings.shelf.holds(row.mode, row.account):
         raise ApiError(404, "unknown_subscription", "there is no such subscription of yours")
     try:
         await refresh(ctx, subscription_id)

@@ -57,11 +57,11 @@ async def sweep(ctx: Context) -> bool:
 
 async def _expire_unpaid(ctx: Context) -> int:
     """Reservations that ran out (the payer walking away sets them to now), and orders that nobody could serve."""
-    now_s, now_text = ctx.now_s(), ctx.now_text()
+    now_s, now_text, shelf = ctx.now_s(), ctx.now_text(), ctx.settings.shelf
 
     async def work(tx: Transaction) -> int:
-        overdue = await orders.overdue_reservations(tx, now_s)
-        unservable = await orders.unservable(tx, now_s - ctx.settings.away_grace_s)
+        overdue = await orders.overdue_reservations(tx, now_s, shelf=shelf)
+        unservable = await orders.unservable(tx, now_s - ctx.settings.away_grace_s, shelf=shelf)
         asked = 0
         for order in [*overdue, *unservable]:
             asked += await outbox.ask_expiry(tx, order.id, "unpaid", now_s=now_s, created_at=now_text)
@@ -76,9 +76,10 @@ async def _expire_unpaid(ctx: Context) -> int:
 
 async def _anything(ctx: Context, now_s: int) -> bool:
     """Looked up in a snapshot first: the writer is not disturbed every second for nothing."""
+    away_before_s, shelf = now_s - ctx.settings.away_grace_s, ctx.settings.shelf
     async with ctx.db.read() as tx:
-        overdue = await orders.overdue_reservations(tx, now_s, limit=1)
-        return bool(overdue or await orders.unservable(tx, now_s - ctx.settings.away_grace_s, limit=1))
+        overdue = await orders.overdue_reservations(tx, now_s, limit=1, shelf=shelf)
+        return bool(overdue or await orders.unservable(tx, away_before_s, limit=1, shelf=shelf))
 
 
 # --- calls whose outcome is unknown -----------------------------------------------------------------------
@@ -89,7 +90,7 @@ async def look_after_calls(ctx: Context) -> int:
     due: list[calls.StripeCall] = []
     async with ctx.db.read() as tx:
         for operation in _RECONCILERS:
-            due += await calls.open_calls(tx, ctx.now_s(), operation)
+            due += await calls.open_calls(tx, ctx.now_s(), operation, shelf=ctx.settings.shelf)
     for call in due:
         await _look_after(ctx, call)
     return len(due)
@@ -122,10 +123,11 @@ async def forget_waiting(ctx: Context) -> None:
     now_s = ctx.now_s()
 
     async def work(tx: Transaction) -> Sequence[Notice]:
-        open_states = stripe_calls.c.state.in_(["pending", "unknown"])
-        lost = update(stripe_calls).where(open_states, stripe_calls.c.operation == connect.LINK_OPERATION)
+        open_ones = stripe_calls.c.state.in_(["pending", "unknown"])
+        ours = ctx.settings.shelf.about(stripe_calls.c.subject_id)
+        lost = update(stripe_calls).where(open_ones, ours, stripe_calls.c.operation == connect.LINK_OPERATION)
         await tx.execute(lost.values(state="refused", note="nobody waits for this link any more"))
-        await tx.execute(update(stripe_calls).where(open_states).values(next_at_s=now_s))
+        await tx.execute(update(stripe_calls).where(open_ones, ours).values(next_at_s=now_s))
         return ()
 
     await ctx.write(work)

@@ -150,7 +150,11 @@ def _making(
     async def work(tx: Transaction) -> Made:
         existing = await get_order(tx, body.order_id)
         if existing is not None:
-            if (existing.request_hash, existing.secret_hash) != (wanted_hash, hashed):
+            books = (existing.mode, existing.account)
+            if books != (key.mode, key.account) or (existing.request_hash, existing.secret_hash) != (
+                wanted_hash,
+                hashed,
+            ):
                 raise ApiError(409, "exists_different", "another order has this id")
             return Made(existing, is_new=False)
         await require_sold(tx, key)

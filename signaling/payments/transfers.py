@@ -314,6 +314,8 @@ async def look(ctx: Context, payout_id: str) -> bool:
         payout = await store.get_payout(tx, payout_id)
     if payout is None or payout.transfer_id is None:
         return False
+    if not ctx.settings.shelf.holds(payout.mode, payout.account):
+        return False
     made = await ctx.service.list_reversals(payout.transfer_id)
     total_minor = sum(one.amount_minor for one in made)
     by_hand = any(not (one.reference or "").startswith("reverse:") for one in made)

@@ -24,12 +24,14 @@ async def take_webhook(ctx: Context, body: bytes, signature: str | None) -> None
         event = ctx.service.verify_webhook(body, signature, ctx.clock.wall_s())
     except BadWebhookError as error:
         raise ApiError(400, error.code, str(error)) from None
+    if _is_of_the_other_mode(ctx, event):
+        raise ApiError(400, "wrong_mode", "this address is not for events of that mode")
     await store_events(ctx, [event])
 
 
 async def store_events(ctx: Context, events: Sequence[ServiceEvent]) -> int:
     """How many of them were new."""
-    received = [_received(ctx, event) for event in events]
+    received = [_received(ctx, event) for event in events if not _is_of_the_other_mode(ctx, event)]
     now_s, now_text = ctx.now_s(), ctx.now_text()
     stored = 0
 
@@ -62,6 +64,11 @@ def _what_we_need(thing: dict[str, Any]) -> dict[str, Any]:
     ours = metadata if isinstance(metadata, dict) else {}
     named = {name: ours[name] for name in NAMED if isinstance(ours.get(name), str)}
     return kept | ({"metadata": named} if named else {})
+
+
+def _is_of_the_other_mode(ctx: Context, event: ServiceEvent) -> bool:
+    """Where each mode has keys and an address of its own. Alone, a set keeps the other's events for a person to see."""
+    return any(mode == _mode(ctx, event) for mode, _ in ctx.settings.beside)
 
 
 def _mode(ctx: Context, event: ServiceEvent) -> Mode:

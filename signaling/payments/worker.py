@@ -25,7 +25,7 @@ AT_ONCE = 12  # orders that are looked at side by side; what is found of them is
 async def apply_inbox(ctx: Context) -> int:
     """Applies what is due; how many events were looked at."""
     async with ctx.db.read() as tx:
-        due = await inbox.due_events(tx, ctx.now_s())
+        due = await inbox.due_events(tx, ctx.now_s(), shelf=ctx.settings.shelf)
     by_order: dict[str, list[InboxEvent]] = {}
     for event in due:
         if event.payload.get("object") in _OF_HOSTS:
@@ -117,6 +117,9 @@ async def _order_of(ctx: Context, event: InboxEvent) -> Order | None:
         ours = _named_order(event.payload).startswith("ord_")
         state: inbox.InboxState = "quarantined" if ours else "ignored"
         await _put_aside(ctx, event, state, "no such order")
+        return None
+    if not ctx.settings.shelf.holds(order.mode, order.account):
+        await _put_aside(ctx, event, "quarantined", "names an order of other books")
         return None
     is_session = event.payload.get("object") == "checkout.session"
     if is_session and order.checkout_session_id not in {None, event.object_id}:

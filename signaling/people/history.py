@@ -12,6 +12,7 @@ from signaling.stores.database import Database, Transaction
 from signaling.stores.orders import Order
 from signaling.stores.people import User
 from signaling.stores.rooms import Room
+from signaling.stores.shelf import EVERYTHING, Shelf
 
 Json = dict[str, Any]
 PAGE = 20
@@ -21,12 +22,22 @@ OPENING = ("waiting", "active")
 class History:
     """Of one set of books: what was bought with other keys is not shown among what was bought with these."""
 
-    def __init__(self, db: Database, sessions: Sessions, mode: str, account: str, origin: str) -> None:
+    def __init__(
+        self,
+        db: Database,
+        sessions: Sessions,
+        mode: str,
+        account: str,
+        origin: str,
+        *,
+        shelf: Shelf = EVERYTHING,
+    ) -> None:
         self._db = db
         self._sessions = sessions
         self._mode = mode
         self._account = account
         self._origin = origin
+        self._shelf = shelf
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/api/me/orders", self.orders), web.get("/api/me/rooms", self.rooms)]
@@ -43,7 +54,7 @@ class History:
     async def rooms(self, request: web.Request) -> web.Response:
         user, before = await self._user(request), request.query.get("before")
         async with self._db.read() as tx:
-            found = await rooms.rooms_of_owner(tx, user.id, before=before, limit=PAGE + 1)
+            found = await rooms.rooms_of_owner(tx, user.id, before=before, limit=PAGE + 1, shelf=self._shelf)
             shown = [await self._room(tx, room, opened_at) for room, opened_at in found[:PAGE]]
         return answer({"rooms": shown, "next": found[PAGE - 1][0].id if len(found) > PAGE else None})
 
@@ -53,6 +64,7 @@ class History:
             "id": room.id,
             "slug": room.slug,
             "title": room.title,
+            "mode": room.mode,
             "state": room.state,
             "live": room.live,
             "created_at": opened_at,

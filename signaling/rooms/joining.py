@@ -4,6 +4,7 @@ The token proves who asks; the database decides, in one transaction, whether the
 pass is a compare-and-set on its epoch, so of two connections exactly one owns it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -72,6 +73,7 @@ class Joining:
         opening: Opening,
         *,
         books: Books,
+        other_books: Collection[Books] = (),
         tokens: Tokens,
         run_id: str,
     ) -> None:
@@ -80,6 +82,7 @@ class Joining:
         self._random_bytes = random_bytes
         self._opening = opening
         self._books = books
+        self._served = {books, *other_books}
         self._tokens = tokens
         self._run_id = run_id
 
@@ -98,7 +101,7 @@ class Joining:
             raise ApiError(status, code, message)
         assert pass_ is not None
         publish = room.privacy == "confidential" or pass_.may_publish
-        claims = Claims("payer", room.id, pass_.id, publish=publish, mode=self._books.mode)
+        claims = Claims("payer", room.id, pass_.id, publish=publish, mode=room.mode)
         return Ticket(*self._tokens.make(claims))
 
     async def host_token(self, room_id: str, who: Caller) -> Ticket:
@@ -106,7 +109,9 @@ class Joining:
         room = await self._opening.hosted_room(room_id, who)
         if room.state != "open":
             raise ApiError(410, "room_closed", "this room is closed")
-        return Ticket(*self._tokens.make(Claims("host", room.id, None, publish=True, mode=self._books.mode)))
+        return Ticket(
+            *self._tokens.make(Claims("host", room.id, None, publish=True, mode=self._mode_of(room)))
+        )
 
     async def order(self, tx: Transaction, order_id: str, secret: str | None) -> Order:
         """The order that this secret opens. Raises ApiError 401 `secret_required`, 404 `unknown_order`."""
@@ -138,7 +143,7 @@ class Joining:
             verdict = admit_host(claims.room_id, await self._facts(tx, room, None))
             if isinstance(verdict, Refuse):
                 raise RefusedJoinError(_ending(verdict.code))
-            if (room.mode, room.account) != (self._books.mode, self._books.account):
+            if not self._serves(room):
                 raise RefusedJoinError("wrong_mode")
             return room
 
@@ -193,11 +198,19 @@ class Joining:
             pass_.granted_ms,
             pass_.used_ms,
         )
-        if (room.mode, room.account) != (self._books.mode, self._books.account):
+        if not self._serves(room):
             return "wrong_mode"
         inside = was_inside or await meter.holds_seat(tx, pass_.id)
         verdict = admit_payer(facts, await self._facts(tx, room, pass_), inside=inside)
         return verdict.code if isinstance(verdict, Refuse) else None
+
+    def _serves(self, room: Room) -> bool:
+        """Whether there are keys for the books of that room."""
+        return Books(room.mode, room.account) in self._served
+
+    def _mode_of(self, room: Room) -> str:
+        """For a token: a room of keys that are gone is refused when it is entered, with the reason."""
+        return room.mode if self._serves(room) else self._books.mode
 
     async def _facts(self, tx: Transaction, room: Room, pass_: Pass | None) -> RoomFacts:
         occupied = 0 if pass_ is None else await orders.seats_taken(tx, room.id)

@@ -1,6 +1,6 @@
 """Opening a room, and the host's key to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from signaling.hosting import Caller
 from signaling.http import Line, Prose
 from signaling.ids import RandomBytes, new_id, new_secret, new_slug, secret_hash
 from signaling.rooms.tariffs import Said, read_tariff, require_sign_in
-from signaling.stores import invitations, people, rates
+from signaling.stores import invitations, modes, people, rates
 from signaling.stores import rooms as store
 from signaling.stores.database import Database, Transaction
 
@@ -34,6 +34,7 @@ class NewRoom(BaseModel):
     terms_url: Annotated[str, StringConstraints(max_length=500, pattern=r"^https?://[^\s\"<>]+$")] | None = (
         None
     )
+    mode: Literal["sandbox", "test", "live"] | None = None  # of those that this server has; else the default
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,42 +92,51 @@ class Opening:
         books: Books,
         *,
         anyone_may_open: bool,
+        other_books: Sequence[Books] = (),
         can_sign_in: bool = True,
     ) -> None:
         self._db = db
         self._clock = clock
         self._random_bytes = random_bytes
-        self._books = books
+        self._sets = (books, *other_books)
         self._anyone_may_open = anyone_may_open
         self._can_sign_in = can_sign_in
 
-    async def open_room(self, body: NewRoom, invitation: str | None, owner_id: str | None = None) -> Opened:
-        """`owner_id`: the signed-in person who earns here; None: the operator. Raises ApiError 401 `invitation_required`, 403 `invitation_used`, 422."""
+    async def open_room(
+        self,
+        body: NewRoom,
+        invitation: str | None,
+        owner_id: str | None = None,
+        *,
+        by_operator: bool = False,
+    ) -> Opened:
+        """`owner_id`: the signed-in person who earns here; None: the operator. Raises ApiError 401 `invitation_required`, 403 `invitation_used`, `test_rooms_closed`, 422."""
         capacity = read_capacity(body.privacy, body.capacity)
         opened = Opened(
             new_id("room", self._random_bytes), new_slug(self._random_bytes), new_secret(self._random_bytes)
         )
 
         async def work(tx: Transaction) -> None:
-            await self._take_invitation(tx, invitation)
+            books = await self._choose(tx, body, invitation, by_operator=by_operator)
             if owner_id is not None:
                 await people.becomes_host(tx, owner_id)
-            figures = await figures_for(tx, self._books, body.tariff, owner_id=owner_id)
+            figures = await figures_for(tx, books, body.tariff, owner_id=owner_id)
             said = read_tariff(body.tariff, body.max_seconds, figures)
             require_sign_in(said.tariff, can_sign_in=self._can_sign_in)
-            await store.insert_room(tx, self._row(opened, body, said, capacity) | {"owner_id": owner_id})
+            row = self._row(opened, body, said, capacity, books)
+            await store.insert_room(tx, row | {"owner_id": owner_id})
 
         await self._db.write(work)
         return opened
 
-    def _row(self, opened: Opened, body: NewRoom, said: Said, capacity: int) -> dict[str, Any]:
+    def _row(self, opened: Opened, body: NewRoom, said: Said, capacity: int, books: Books) -> dict[str, Any]:
         now_s = self._clock.wall_s()
         return {
             "id": opened.id,
             "slug": opened.slug,
             "host_key_hash": secret_hash(opened.host_key),
-            "mode": self._books.mode,
-            "account": self._books.account,
+            "mode": books.mode,
+            "account": books.account,
             "title": body.title,
             "description": body.description,
             "host_name": body.host_name,
@@ -144,6 +154,22 @@ class Opening:
             "away_since_s": int(now_s),
             "created_at": rfc3339(now_s),
         }
+
+    async def _choose(
+        self, tx: Transaction, body: NewRoom, invitation: str | None, *, by_operator: bool
+    ) -> Books:
+        """In which books the room is, for ever, once its opener may open one there."""
+        rules = await modes.read(tx) if len(self._sets) > 1 else None
+        wanted = body.mode or (self._sets[0].mode if rules is None else rules.default_mode)
+        books = next((one for one in self._sets if one.mode == wanted), None)
+        if books is None:
+            raise ApiError(422, "invalid", "this server has no keys of that mode", field="mode")
+        rule = rules.test_rooms if rules is not None and books.mode == "test" else "invited"
+        if rule == "operator" and not by_operator:
+            raise ApiError(403, "test_rooms_closed", "only the operator opens test rooms here")
+        if rule == "invited":
+            await self._take_invitation(tx, invitation)
+        return books
 
     async def _take_invitation(self, tx: Transaction, invitation: str | None) -> None:
         if self._anyone_may_open:

@@ -9,13 +9,15 @@ import segno
 from aiohttp import web
 
 from metering.currencies import CURRENCIES
+from signaling.errors import ApiError
 from signaling.hosting import caller
 from signaling.http import Network, answer, bearer, parse_body
-from signaling.identity import person
+from signaling.identity import is_operator, person
 from signaling.ratelimit import LimitedRoutes, RateLimiter, Rule
 from signaling.rooms.cards import Cards, room_by_slug
 from signaling.rooms.editing import Editing, RoomEdit
 from signaling.rooms.opening import NewRoom, Opening
+from signaling.stores import modes
 from signaling.stores import rooms as store
 from signaling.stores.database import Database
 
@@ -33,6 +35,7 @@ class PublicFacts:
     checkout_ui: str
     publishable_key: str
     sign_in: bool = True
+    test_publishable_key: str | None = None  # of the second set of keys, which is of test mode
 
 
 class RoomRoutes(LimitedRoutes):
@@ -68,28 +71,53 @@ class RoomRoutes(LimitedRoutes):
             web.post("/api/host/rooms/{id}/key", self.rotate_key),
         ]
 
-    async def config(self, _request: web.Request) -> web.Response:
+    async def config(self, request: web.Request) -> web.Response:
         currencies = [
             {"code": c.code, "exponent": c.exponent, "step": c.step_minor, "minimum_minor": c.minimum_minor}
             for c in CURRENCIES.values()
         ]
         facts = self._facts
+        mode, key = self._of_mode(request.query.get("mode"))
         body = {
-            "mode": facts.mode,
+            "mode": mode,
             "sandbox": facts.mode == "sandbox",
             "room_creation": facts.room_creation,
             "checkout_ui": facts.checkout_ui,
-            "publishable_key": facts.publishable_key,
+            "publishable_key": key,
+            **await self._modes(),
             "sign_in": facts.sign_in,
             "currencies": currencies,
         }
         return web.json_response(body, headers={"Cache-Control": "no-cache"})
 
+    def _of_mode(self, wanted: str | None) -> tuple[str, str]:
+        """A mode and its publishable key. Raises ApiError 422."""
+        facts = self._facts
+        if wanted in {None, facts.mode}:
+            return facts.mode, facts.publishable_key
+        if wanted == "test" and facts.test_publishable_key is not None:
+            return "test", facts.test_publishable_key
+        raise ApiError(422, "invalid", "this server has no keys of that mode", field="mode")
+
+    async def _modes(self) -> dict[str, Any]:
+        """What may be chosen for a new room."""
+        if self._facts.test_publishable_key is None:
+            return {"modes": [self._facts.mode], "default_mode": self._facts.mode, "test_rooms": None}
+        async with self._db.read() as tx:
+            rules = await modes.read(tx)
+        return {
+            "modes": [self._facts.mode, "test"],
+            "default_mode": rules.default_mode,
+            "test_rooms": rules.test_rooms,
+        }
+
     async def create(self, request: web.Request) -> web.Response:
         await self._limit(request, "create", CREATE_RULE)
         body = await parse_body(request, NewRoom)
         owner = await person(request)
-        opened = await self._opening.open_room(body, bearer(request), owner.id if owner else None)
+        opened = await self._opening.open_room(
+            body, bearer(request), owner.id if owner else None, by_operator=await is_operator(request)
+        )
         links = {
             "id": opened.id,
             "slug": opened.slug,
@@ -146,7 +174,9 @@ class RoomRoutes(LimitedRoutes):
         found = []
         if room.mode == "sandbox":
             found.append({"code": "sandbox", "message": "Payments here are tests: no real money moves."})
-        if room.mode != self._facts.mode:
+        if room.mode == "test" and self._facts.test_publishable_key is not None:
+            found.append({"code": "test_room", "message": "This is a test room: no real money moves."})
+        elif room.mode != self._facts.mode:
             found.append(
                 {
                     "code": "wrong_mode",

@@ -14,7 +14,7 @@ from signaling.ids import RandomBytes, new_secret, secret_hash
 from signaling.rooms.joining import Joining
 from signaling.rooms.opening import Books, Opening
 from signaling.rooms.tokens import Claims
-from signaling.stores import orders, passes
+from signaling.stores import orders, passes, rooms
 from signaling.stores import stream_keys as store
 from signaling.stores.database import Database, Transaction
 
@@ -108,8 +108,10 @@ class StreamKeys:
     async def _claims(self, tx: Transaction, owner_id: str) -> Claims:
         order = await orders.get_order(tx, owner_id)
         if order is None:
-            return Claims("host", owner_id, None, publish=True, mode=self._books.mode)
+            room = await rooms.by_id(tx, owner_id)
+            mode = self._books.mode if room is None else room.mode
+            return Claims("host", owner_id, None, publish=True, mode=mode)
         pass_ = await passes.pass_of_order(tx, order)
         if pass_ is None:
             raise ApiError(402, "not_paid", "this order is not paid")
-        return Claims("payer", pass_.room_id, pass_.id, publish=False, mode=self._books.mode)
+        return Claims("payer", pass_.room_id, pass_.id, publish=False, mode=pass_.mode)

@@ -3,6 +3,7 @@
 The token alone is never enough: at join the pass is looked up. Its two minutes have nothing to do with the paid time.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,10 +58,16 @@ class Tokens:
     """Signs with the first key and takes any of them, so that keys can be rotated without a gap."""
 
     def __init__(
-        self, mode: str, clock: Clock, random_bytes: RandomBytes, keys: tuple[Key, ...] = ()
+        self,
+        mode: str,
+        clock: Clock,
+        random_bytes: RandomBytes,
+        keys: tuple[Key, ...] = (),
+        *,
+        other_modes: Collection[str] = (),
     ) -> None:
         self._keys = keys
-        self._mode = mode
+        self._modes = {mode, *other_modes}
         self._clock = clock
         self._random_bytes = random_bytes
 
@@ -112,7 +119,7 @@ class Tokens:
             raise BadTokenError("expired")
         if claims.expires_at_s > now_s + VALID_S + LEEWAY_S:
             raise BadTokenError("valid for longer than any token of ours")
-        if claims.mode != self._mode:
+        if claims.mode not in self._modes:
             raise BadTokenError("of another mode")
         return claims
 

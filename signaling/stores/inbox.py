@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, select, update
 
 from signaling.stores.database import Transaction
 from signaling.stores.schema import inbox, quarantine
+from signaling.stores.shelf import EVERYTHING, Shelf
 from signaling.stores.statements import insert_once
 
 InboxState = Literal["received", "applied", "ignored", "quarantined"]
@@ -43,11 +44,13 @@ async def receive(tx: Transaction, event: InboxEvent, *, now_s: int, received_at
     return await insert_once(tx, inbox, values)
 
 
-async def due_events(tx: Transaction, now_s: int, limit: int = 100) -> list[InboxEvent]:
+async def due_events(
+    tx: Transaction, now_s: int, limit: int = 100, shelf: Shelf = EVERYTHING
+) -> list[InboxEvent]:
     columns = [
         inbox.c[name] for name in ("event_id", "mode", "account", "type", "object_id", "payload", "attempts")
     ]
-    query = select(*columns).where(inbox.c.state == "received", inbox.c.next_at_s <= now_s)
+    query = select(*columns).where(inbox.c.state == "received", inbox.c.next_at_s <= now_s, shelf.heard())
     rows = await tx.execute(query.order_by(inbox.c.next_at_s, inbox.c.received_at).limit(limit))
     return [InboxEvent(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's documented name
 

@@ -28,6 +28,7 @@ from metering.ledger import (
 )
 from signaling.stores.database import Transaction
 from signaling.stores.schema import balances, transfers
+from signaling.stores.shelf import EVERYTHING, Shelf
 from signaling.stores.statements import insert_once
 
 _FIELDS = (
@@ -122,16 +123,20 @@ async def open_holds(tx: Transaction, subject_id: str, code: str) -> list[Entry]
     return [_entry(dict(row)) for row in rows.mappings()]
 
 
-async def lapsed_holds(tx: Transaction, now_s: int, limit: int = 100) -> list[Entry]:
+async def lapsed_holds(
+    tx: Transaction, now_s: int, limit: int = 100, shelf: Shelf = EVERYTHING
+) -> list[Entry]:
     """Open holds whose time is over, the first to run out first."""
-    due = select(transfers).where(transfers.c.expires_at_s <= now_s, is_open_hold())
+    due = select(transfers).where(transfers.c.expires_at_s <= now_s, is_open_hold(), shelf.rows(transfers))
     rows = await tx.execute(due.order_by(transfers.c.expires_at_s).limit(limit))
     return [_entry(dict(row)) for row in rows.mappings()]
 
 
-async def expire_holds(tx: Transaction, now_s: int, created_at: str, limit: int = 100) -> list[str]:
+async def expire_holds(
+    tx: Transaction, now_s: int, created_at: str, limit: int = 100, shelf: Shelf = EVERYTHING
+) -> list[str]:
     """Releases open holds whose time is over; their ids."""
-    holds = await lapsed_holds(tx, now_s, limit)
+    holds = await lapsed_holds(tx, now_s, limit, shelf)
     for hold in holds:
         await post_transfer(tx, _like(hold, expiry(hold.transfer)), created_at)
     return [hold.transfer.id for hold in holds]

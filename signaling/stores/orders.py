@@ -15,6 +15,7 @@ from signaling.ids import secret_matches
 from signaling.notices import RoomChanged
 from signaling.stores.database import Transaction
 from signaling.stores.schema import orders, passes, rooms, sessions
+from signaling.stores.shelf import EVERYTHING, Shelf
 from signaling.stores.statements import insert_once
 
 Purpose = Literal["access", "topup", "setup"]
@@ -279,26 +280,35 @@ async def later_orders(tx: Transaction, pass_id: str, granted_before_ms: int) ->
     return [order for order in found if order.granted_before_ms > granted_before_ms and order.extends_pass_id]
 
 
-async def overdue_reservations(tx: Transaction, now_s: int, limit: int = 100) -> list[Order]:
+async def overdue_reservations(
+    tx: Transaction, now_s: int, limit: int = 100, shelf: Shelf = EVERYTHING
+) -> list[Order]:
     """Unpaid orders whose reservation ran out."""
     query = select(*_COLUMNS).where(
-        orders.c.state.in_([state.value for state in UNPAID]), orders.c.reserved_until_s <= now_s
+        orders.c.state.in_([state.value for state in UNPAID]),
+        orders.c.reserved_until_s <= now_s,
+        shelf.rows(orders),
     )
     return await _all(tx, query.order_by(orders.c.reserved_until_s).limit(limit))
 
 
-async def unservable(tx: Transaction, away_before_s: int, limit: int = 100) -> list[Order]:
+async def unservable(
+    tx: Transaction, away_before_s: int, limit: int = 100, shelf: Shelf = EVERYTHING
+) -> list[Order]:
     """Unpaid orders of rooms that are closed, or whose host is away since before that second (add-time aside)."""
     away = and_(rooms.c.away_since_s <= away_before_s, orders.c.extends_pass_id.is_(None))
     query = (
         select(*_COLUMNS)
         .join(rooms, rooms.c.id == orders.c.room_id)
         .where(orders.c.state.in_([state.value for state in UNPAID]), or_(rooms.c.state == "closed", away))
+        .where(shelf.rows(orders))
     )
     return await _all(tx, query.order_by(orders.c.created_at_s).limit(limit))
 
 
-async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Order]:
+async def unserved(
+    tx: Transaction, before_s: int, limit: int = 100, shelf: Shelf = EVERYTHING
+) -> list[Order]:
     """Paid orders with access whose room is closed, or whose host is away since before that second."""
     gone = or_(rooms.c.state == "closed", and_(~rooms.c.live, rooms.c.away_since_s <= before_s))
     # As pass_behind has it, found from the few passes that are alive.
@@ -315,6 +325,7 @@ async def unserved(tx: Transaction, before_s: int, limit: int = 100) -> list[Ord
         .where(orders.c.granted, ~orders.c.access_ended, orders.c.amount_minor > 0, kept, gone)
         .where(or_(granted, extends))
         .where(orders.c.funding.not_in((*BY_USE, "subscription")))  # not bought by the hour
+        .where(shelf.rows(orders))
     )
     return await _all(tx, query.order_by(orders.c.paid_at_s).limit(limit))
 

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from signaling.stores.database import Transaction
 from signaling.stores.orders import orders_of_pass
 from signaling.stores.schema import outbox
+from signaling.stores.shelf import EVERYTHING, Shelf
 from signaling.stores.statements import insert_once
 
 OutboxState = Literal["waiting", "done", "failed"]
@@ -107,10 +108,15 @@ async def ask_expiry(tx: Transaction, order_id: str, reason: str, *, now_s: int,
     )
 
 
-async def due(tx: Transaction, now_s: int, kinds: Sequence[str], limit: int = 50) -> list[OutboxRow]:
+async def due(
+    tx: Transaction, now_s: int, kinds: Sequence[str], limit: int = 50, shelf: Shelf = EVERYTHING
+) -> list[OutboxRow]:
     columns = [outbox.c[name] for name in ("id", "kind", "subject_id", "payload", "attempts")]
     query = select(*columns).where(
-        outbox.c.state == "waiting", outbox.c.next_at_s <= now_s, outbox.c.kind.in_(kinds)
+        outbox.c.state == "waiting",
+        outbox.c.next_at_s <= now_s,
+        outbox.c.kind.in_(kinds),
+        shelf.about(outbox.c.subject_id),
     )
     rows = await tx.execute(query.order_by(outbox.c.next_at_s, outbox.c.id).limit(limit))
     return [OutboxRow(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's documented name

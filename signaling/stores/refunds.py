@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, exists, func, select, update
 
 from signaling.stores.database import Transaction
 from signaling.stores.schema import orders, refunds, stripe_calls
+from signaling.stores.shelf import EVERYTHING, Shelf
 from signaling.stores.statements import insert_once
 
 RefundState = Literal["asked", "succeeded", "failed"]
@@ -75,13 +76,14 @@ def is_of_topup() -> ColumnElement[bool]:
     return exists().where(orders.c.id == refunds.c.order_id, orders.c.purpose == "topup")
 
 
-async def sent_back(tx: Transaction, limit: int = 100) -> list[Refund]:
+async def sent_back(tx: Transaction, limit: int = 100, shelf: Shelf = EVERYTHING) -> list[Refund]:
     """Refunds of our own asking that the service took and the bank then sent back, the newest first. Not of top-ups: theirs
     are credits again."""
     query = select(*_COLUMNS).where(
         refunds.c.state == "failed",
         refunds.c.stripe_refund_id.is_not(None),
         refunds.c.reason != "dashboard",
+        shelf.about(refunds.c.order_id),
         ~is_of_topup(),
     )
     rows = await tx.execute(query.order_by(refunds.c.created_at.desc(), refunds.c.id).limit(limit))
@@ -187,12 +189,15 @@ async def calls_of(tx: Transaction, subject_id: str, operation: str) -> list[Str
     return [_call(row) for row in rows]
 
 
-async def open_calls(tx: Transaction, now_s: int, operation: str, limit: int = 50) -> list[StripeCall]:
+async def open_calls(
+    tx: Transaction, now_s: int, operation: str, limit: int = 50, shelf: Shelf = EVERYTHING
+) -> list[StripeCall]:
     """Calls whose outcome is unknown and that are due for another look."""
     query = select(*_CALL_COLUMNS).where(
         stripe_calls.c.state.in_(["pending", "unknown"]),
         stripe_calls.c.next_at_s <= now_s,
         stripe_calls.c.operation == operation,
+        shelf.about(stripe_calls.c.subject_id),
     )
     rows = await tx.execute(query.order_by(stripe_calls.c.next_at_s).limit(limit))
     return [_call(row) for row in rows]

@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, and_, bindparam, case, exists, func, or_, sel
 from signaling.stores.database import Transaction
 from signaling.stores.schema import earnings as sales
 from signaling.stores.schema import invoices, orders, passes, rooms, runs, subscriptions
+from signaling.stores.shelf import EVERYTHING, Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,16 @@ async def by_id(tx: Transaction, room_id: str) -> Room | None:
 
 
 async def rooms_of_owner(
-    tx: Transaction, owner_id: str, *, before: str | None = None, limit: int = 50
+    tx: Transaction,
+    owner_id: str,
+    *,
+    before: str | None = None,
+    limit: int = 50,
+    shelf: Shelf = EVERYTHING,
 ) -> list[tuple[Room, str]]:
     """A person's rooms with when they were opened, the newest first; `before`: the id of the last one of the page
     before."""
-    query = select(rooms).where(rooms.c.owner_id == owner_id)
+    query = select(rooms).where(rooms.c.owner_id == owner_id, shelf.rows(rooms))
     if before is not None:
         last = select(rooms.c.created_at).where(rooms.c.id == before).scalar_subquery()
         same = and_(rooms.c.created_at == last, rooms.c.id < before)

@@ -98,3 +98,25 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula(run: Run, tmp_path: Path):
 
 def test_a_file_that_cannot_be_written_is_said(run: Run):
     assert run("--csv", "nowhere/books.csv")[0] == 2
+
+
+def test_each_set_of_keys_has_its_own(run: Run, monkeypatch: pytest.MonkeyPatch):
+    keys = {
+        "PUBLIC_URL": "https://rooms.example.org",
+        "STRIPE_SECRET_KEY": "sk_live_51LiveLiveLiveLiveX",
+        "STRIPE_PUBLISHABLE_KEY": "pk_live_5x",
+        "STRIPE_WEBHOOK_SECRET": "whsec_live",
+        "STRIPE_TEST_SECRET_KEY": "sk_test_51LiveLiveLiveLiveX",
+        "STRIPE_TEST_PUBLISHABLE_KEY": "pk_test_5x",
+        "STRIPE_TEST_WEBHOOK_SECRET": "whsec_test",
+        "STRIPE_TEST_ACCOUNT": "sandbox",
+    }
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    assert run() == (0, "books of live/acct_1LiveLiveLiveLiv\n")
+    code, printed = run("--mode", "test")
+    assert code == 0
+    assert printed.splitlines()[0] == "books of test/sandbox"
+    assert "wallet:bo" in printed
+    assert "0.07" in printed
+    assert run("--mode", "sandbox")[0] == 2

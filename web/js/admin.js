@@ -10,6 +10,7 @@ import { codes } from "./admin/codes.js";
 import { purchases } from "./admin/purchases.js";
 import { rates } from "./admin/rates.js";
 import { server } from "./admin/server.js";
+import { switchMode } from "./me/tabs.js";
 import { admin as t } from "./strings/admin.en.js";
 import { en, errorText } from "./strings/en.js";
 
@@ -54,7 +55,8 @@ async function start() {
   if (!me) { toSignIn(); return; }
   if (me.role !== "operator") { say("refused", banner("warning", { title: t.notOperator, text: t.howToBecome(me.email) })); return; }
   const places = SECTIONS.map(() => h("section", { class: "card", "aria-busy": "true" }, h("span", { class: "spinner" })));
-  say("loading", ...places);
+  const books = switchMode("/admin");
+  say("loading", ...(books ? [h("nav", { class: "me__tabs", "aria-label": t.books }, books)] : []), ...places);
   await Promise.all(SECTIONS.map((section, n) => fill(section, me, places[n])));
   byId("main").dataset.state = "ready";
 }

@@ -16,6 +16,21 @@ export class ApiError extends Error {
 
 const TIMEOUT_MS = 20_000;
 
+/**
+ * On a server with live and test keys, a page in the test books says so, and what it asks about a person or the operator's business is asked of those books.
+ * Calls that name a room or an order need it not.
+ */
+export const pageMode = globalThis.document?.querySelector?.('meta[name="tollroom-mode"]')?.getAttribute("content") ?? null;
+/** Whether this server has a set of keys for test mode beside its live one. */
+export const hasTestMode = globalThis.document?.querySelector?.('meta[name="tollroom-modes"]') != null;
+const BY_MODE = ["/api/config", "/api/me/", "/api/wallets/", "/api/admin/"];
+
+/** @param {string} path @param {string | null} [mode] */
+export function inMode(path, mode = pageMode) {
+  if (!mode || !BY_MODE.some((start) => path.startsWith(start))) return path;
+  return `${path}${path.includes("?") ? "&" : "?"}mode=${encodeURIComponent(mode)}`;
+}
+
 /** @typedef {{body?: object, secret?: string | null, signal?: AbortSignal}} CallOptions `secret` goes into `Authorization: Bearer` */
 
 /**
@@ -30,7 +45,7 @@ async function call(method, path, { body, secret, signal, session } = {}) {
   if (body) headers.set("Content-Type", "application/json");
   let response;
   try {
-    response = await fetch(path, {
+    response = await fetch(inMode(path), {
       method, headers, body: body && JSON.stringify(body), credentials: session ? "same-origin" : "omit", cache: "no-store", signal: signal ?? AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch (cause) {
@@ -135,7 +150,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 
 /** @typedef {import("./format.js").Money} Money */
 /** @typedef {{code: string, exponent: number, step: number, minimum_minor: number}} CurrencyRule */
-/** @typedef {{mode: string, sandbox: boolean, room_creation: string, checkout_ui: string, publishable_key: string | null, currencies: CurrencyRule[]}} Config */
+/** @typedef {{mode: string, modes: string[], default_mode: string, test_rooms: "invited" | "anyone" | "operator" | null, sandbox: boolean, room_creation: string, checkout_ui: string, publishable_key: string | null, currencies: CurrencyRule[]}} Config */
 /** @typedef {{kind: "entrance", price_minor: number, currency: string, seconds: number | null, free_seconds?: number}} EntranceTariff */
 /** @typedef {{kind: "per_minute", rate_minor_per_min: number, currency: string, presets_s: number[], free_seconds?: number}} PerMinuteTariff */
 /** @typedef {{kind: "metered", rate_minor_per_min: number, currency: string, window_s: number, max_seconds?: number, minimum?: "waive_first" | "charge"}} MeteredTariff */
@@ -168,7 +183,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
  * @typedef {{order_id: string, state: string, room: {slug: string, title: string}, amount_minor: number, currency: string, seconds: number | null,
  *   checkout?: Checkout | null, failure?: any, pass?: Pass | null, refund?: any, waits?: boolean, funding?: string, owned?: boolean, use?: Use | null, subscription?: Subscription | null}} Order
  */
-/** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string}} NewRoom */
+/** @typedef {{title: string, description: string, host_name: string, tariff: Tariff, privacy: string, capacity?: number, max_seconds?: number, terms_url?: string, mode?: string}} NewRoom */
 /** @typedef {{id: string, slug: string, share_url: string, host_url: string, host_key: string}} CreatedRoom */
 /** @typedef {{order_id: string, name: string, email?: string, seconds?: number | null, extends?: string, extends_secret?: string, accept_terms: boolean, terms_version?: string, code?: string, free?: boolean, goes_on?: boolean, ui?: "hosted" | "embedded"}} NewOrder */
 

@@ -1,9 +1,10 @@
 /** What a host earned: balances, the way to a bank account, sales and payouts. */
 
 import { badge, banner, button, byId, h, linkButton, replace, setBusy } from "./dom.js";
-import { callAs, whoAmI } from "./api.js";
+import { callAs, inMode, whoAmI } from "./api.js";
 import { formatDateTime, formatMoney, formatShortDateTime } from "./format.js";
 import { tabs } from "./me/tabs.js";
+import { toSignIn } from "./sections.js";
 import { en, errorText } from "./strings/en.js";
 import { earnings as t } from "./strings/earnings.en.js";
 
@@ -35,7 +36,7 @@ const getEarnings = (before = null) => callAs("GET", `/api/me/earnings${before ?
 const getPayouts = (before = null) => callAs("GET", `/api/me/payouts${before ? `?before=${encodeURIComponent(before)}` : ""}`);
 
 async function start() {
-  if (!(await whoAmI())) { location.replace(`/signin?over=1&next=${encodeURIComponent(location.pathname)}`); return; }
+  if (!(await whoAmI())) { toSignIn(); return; }
   const way = new URLSearchParams(location.search).get("onboarding");
   if (way) history.replaceState(history.state, "", location.pathname);
   if (way === "back") await callAs("POST", "/api/me/onboarding/refresh", { body: {} });
@@ -168,7 +169,7 @@ function sales(found) {
     return { rows: page.sales, next: page.next };
   });
   return h("section", { class: "card stack", "aria-labelledby": "sales-title" },
-    h("div", { class: "row row--between" }, h("h2", { id: "sales-title" }, t.sales), linkButton(t.export, "/api/me/earnings.csv", { kind: "small", download: "earnings.csv" })),
+    h("div", { class: "row row--between" }, h("h2", { id: "sales-title" }, t.sales), linkButton(t.export, inMode("/api/me/earnings.csv"), { kind: "small", download: "earnings.csv" })),
     table(t.sales, [c.sold, c.room, c.gross, c.fee, c.net, c.back, c.state], body), foot);
 }
 

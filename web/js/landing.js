@@ -74,8 +74,12 @@ function update() {
 }
 
 function mayOpen() {
-  return config !== null && (config.room_creation === "open" || invitation !== null);
+  const open = config?.room_creation === "open" || (isTest() && config?.test_rooms !== "invited");
+  return config !== null && (open || invitation !== null);
 }
+
+/** Whether it becomes a test room, on a server that has live ones too. */
+const isTest = () => config !== null && config.modes.length > 1 && text("mode") === "test";
 
 /** @param {RoomForm} values */
 function showKind({ kind, minutes, privacy }) {
@@ -196,9 +200,9 @@ function showCurrencies(offered, chosen) {
   if (offered.currencies.some((rule) => rule.code === code)) select.value = code;
 }
 
-/** @param {Config} offered */
-function showInvitation(offered) {
-  if (offered.room_creation === "open") return;
+function showInvitation() {
+  if (config?.room_creation === "open") return;
+  if (!invitation && mayOpen()) { replace(byId("notice")); return; }
   replace(byId("notice"), invitation
     ? banner("success", { text: t.invited })
     : banner("warning", { icon: "key", title: t.needInvitation, text: t.needInvitationText }));
@@ -211,7 +215,9 @@ async function loadConfig() {
     config = await getConfig();
     replace(byId("notice"));
     showCurrencies(config, chosen);
-    showInvitation(config);
+    byId("mode-field").hidden = config.modes.length < 2;
+    /** @type {HTMLSelectElement} */ (byId("mode")).value = config.default_mode;
+    showInvitation();
   } catch (error) {
     const again = button(en.tryAgain, { icon: "refresh", kind: "small", onClick: () => { loadConfig(); } });
     replace(byId("notice"), banner("danger", { title: t.noConfig, text: errorText(error), actions: [again] }));
@@ -225,7 +231,7 @@ async function submit(event) {
   if (!reading.room || !mayOpen()) return;
   setBusy(enter, true);
   try {
-    showCreated(await createRoom(reading.room, invitation));
+    showCreated(await createRoom({ ...reading.room, ...(config && config.modes.length > 1 ? { mode: text("mode") } : {}) }, invitation));
   } catch (error) {
     const { field } = /** @type {{field?: string}} */ (error);
     replace(byId("notice"), banner("danger", { text: errorText(error) }));
@@ -280,6 +286,7 @@ function copyLine(id, link, label, copyLabel, copied) {
 }
 
 form.addEventListener("input", update);
+byId("mode").addEventListener("change", () => { if (config) showInvitation(); });
 form.addEventListener("focusout", ({ target }) => {
   const { id = "", name = "" } = /** @type {HTMLInputElement} */ (target);
   touched.add(/(entrance|preset|window)_/.test(name) ? "lengths" : id);

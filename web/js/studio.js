@@ -130,7 +130,7 @@ class Studio {
     /** @type {[string, string][]} */
     const own = picture && sound ? [["check-circle", text.checks.ready]] : !picture && !sound ? [["warning", text.checks.nothing]]
       : [["warning", picture ? text.checks.no_microphone : text.checks.no_camera]];
-    const theirs = this.room.checklist.map(({ code, message }) => /** @type {[string, string]} */ ([code === "sandbox" ? "flask" : "warning", /** @type {Record<string, string>} */ (text.checks)[code] ?? message]));
+    const theirs = this.room.checklist.map(({ code, message }) => /** @type {[string, string]} */ ([code === "sandbox" || code === "test_room" ? "flask" : "warning", /** @type {Record<string, string>} */ (text.checks)[code] ?? message]));
     replace(this.checks, [...(stream ? own : []), ...theirs].map(([name, words]) => h("li", { dataset: { kind: name } }, icon(name), h("span", null, words))));
   }
 

@@ -4,7 +4,7 @@ open ──pay──▶ complete (paid; unpaid while a hold or a debit is outsta
 └──expire, or `expires_at`──▶ expired
 """
 
-from . import methods, objects, payments, setups, subscriptions, tax
+from . import methods, objects, objects_checkout, payments, setups, subscriptions, tax
 from .cards import Card
 from .checkoutrequest import CheckoutRequest, Line
 from .errors import StripeError
@@ -16,7 +16,7 @@ EXPIRES_MAX_S = 24 * 3600
 
 
 def create(tx: Transaction, request: CheckoutRequest, public_url: str) -> Json:
-    session = objects.checkout_session(tx.new_id("cs_sandbox"), now_s=tx.now_s) | request.fields
+    session = objects_checkout.checkout_session(tx.new_id("cs_sandbox"), now_s=tx.now_s) | request.fields
     expires_at_s = _expiry(tx.now_s, request.expires_at_s)
     if request.customer is not None:
         tx.get("customer", request.customer, param="customer", status=400)
@@ -64,14 +64,14 @@ def _expiry(now_s: int, expires_at_s: int | None) -> int:
 
 
 def _add_line(tx: Transaction, line: Line) -> Json:
-    product = objects.product(
+    product = objects_checkout.product(
         tx.new_id("prod"),
         name=line.name,
         description=line.description,
         metadata=line.metadata,
         now_s=tx.now_s,
     )
-    price = objects.price(
+    price = objects_checkout.price(
         tx.new_id("price"),
         product_id=tx.insert(product)["id"],
         currency=line.currency,
@@ -79,7 +79,9 @@ def _add_line(tx: Transaction, line: Line) -> Json:
         now_s=tx.now_s,
         recurring=(line.recurring.interval, line.recurring.count) if line.recurring else None,
     )
-    return objects.line_item(tx.new_id("li"), tx.insert(price), name=line.name, quantity=line.quantity)
+    return objects_checkout.line_item(
+        tx.new_id("li"), tx.insert(price), name=line.name, quantity=line.quantity
+    )
 
 
 def line_items(tx: Transaction, session_id: str) -> Json:
@@ -182,7 +184,7 @@ def _add_intent(tx: Transaction, session: Json) -> Json:
 def _conclude(tx: Transaction, session: Json, thing: Json, billing: Json) -> Json:
     if thing["status"] not in ("succeeded", "requires_capture", "processing"):
         return thing
-    session["customer_details"] = objects.customer_details(
+    session["customer_details"] = objects_checkout.customer_details(
         email=billing.get("email"), name=billing.get("name")
     )
     if thing["object"] == "payment_intent":

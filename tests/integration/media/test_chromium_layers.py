@@ -1,6 +1,5 @@
 """A Chromium host sends its camera in spatial layers; a viewer goes from one to the other and its picture does not stumble."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -40,6 +39,16 @@ async def look_at(app: App, viewer: Page, width: int) -> None:
     await until(shows, f"a picture {width} wide")
 
 
+async def goes_on(viewer: Page) -> None:
+    """The picture comes, however slowly a busy machine makes it; whether it stumbled is counted at the end."""
+    decoded = (await video(viewer))["frames"]
+
+    async def grew() -> bool:
+        return bool((await video(viewer))["frames"] > decoded + 5)
+
+    await until(grew, "more frames", seconds=30)
+
+
 @pytest.mark.parametrize(
     ("codec", "mode", "widths", "plane"),
     [
@@ -73,9 +82,7 @@ async def test_a_viewer_goes_up_and_down_between_layers_without_a_stumble(
         before = await video(viewer)
         for width in (*widths, *reversed(widths), widths[-1], widths[0]):
             await look_at(app, viewer, width)
-            decoded = (await video(viewer))["frames"]
-            await asyncio.sleep(0.7)
-            assert (await video(viewer))["frames"] > decoded + 5
+            await goes_on(viewer)
         after = await video(viewer)
         assert after["frozen_s"] - before["frozen_s"] < 1.5, (before, after)
         assert after["plis"] - before["plis"] <= 1, (before, after)

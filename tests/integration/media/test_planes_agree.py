@@ -57,7 +57,8 @@ class World(Hall):
 
     def __init__(self, plane, by_tcp=()):
         self._count = 0
-        super().__init__(StoodClock(), plane=plane)
+        # The host never connects to watch: that must not end it on a machine that takes longer than the usual 15 s.
+        super().__init__(StoodClock(), plane=plane, join_timeout_s=3600.0)
         self.sent = []
         self._by_tcp, self._connections = by_tcp, {}
 

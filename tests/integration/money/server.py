@@ -7,15 +7,15 @@ import os
 import sys
 from typing import Any
 
-import signaling.app
+import signaling.paymentparts
 from signaling.cli import main
 from signaling.payments.stripe import StripePayments
 
 
-def _at_the_other_process(settings: Any, _clock: Any, _random_bytes: Any, http: Any) -> Any:
+def _at_the_other_process(settings: Any, hands: Any) -> Any:
     service = StripePayments(
         os.environ["SANDBOX_KEY"],
-        http=http,
+        http=hands.http,
         mode=settings.mode,
         account=settings.account,
         webhook_secret=os.environ["SANDBOX_WEBHOOK_SECRET"],
@@ -27,7 +27,7 @@ def _at_the_other_process(settings: Any, _clock: Any, _random_bytes: Any, http: 
 
 def use_the_other_process() -> None:
     """For every server that this process builds from now on."""
-    signaling.app._payment_service = _at_the_other_process  # type: ignore[assignment]
+    signaling.paymentparts._over_the_sandbox = _at_the_other_process  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

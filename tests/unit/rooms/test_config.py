@@ -20,6 +20,13 @@ LIVE = {
 TEST = LIVE | {"stripe_secret_key": "sk_test_5x", "stripe_publishable_key": "pk_test_5x"}
 
 
+BOTH = LIVE | {
+    "stripe_test_secret_key": "sk_test_51AbCdEfGhIjKlMnOpQ",
+    "stripe_test_publishable_key": "pk_test_51AbCdEfGhIjKlMnOpQ",
+    "stripe_test_webhook_secret": "whsec_of_tests",
+}
+
+
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
@@ -41,6 +48,16 @@ def settings(**values: Any) -> Settings:
         (LIVE | {"stripe_publishable_key": ""}, "STRIPE_PUBLISHABLE_KEY"),
         (LIVE | {"stripe_publishable_key": "pk_test_5x"}, "STRIPE_PUBLISHABLE_KEY"),
         (LIVE | {"stripe_secret_key": "whatever"}, "not a Stripe key"),
+        (BOTH | {"stripe_test_secret_key": "sk_live_51AbCdEfGhIjKlMnOpQ"}, "sk_test_"),
+        (BOTH | {"stripe_test_secret_key": "whatever"}, "STRIPE_TEST_SECRET_KEY is not a test key"),
+        (BOTH | {"stripe_test_secret_key": ""}, "STRIPE_TEST_SECRET_KEY missing"),
+        (BOTH | {"stripe_test_publishable_key": ""}, "STRIPE_TEST_PUBLISHABLE_KEY missing"),
+        (BOTH | {"stripe_test_publishable_key": "pk_live_5x"}, "pk_test_"),
+        (BOTH | {"stripe_test_webhook_secret": ""}, "STRIPE_TEST_WEBHOOK_SECRET missing"),
+        (BOTH | {"stripe_test_webhook_secret": "whsec_a,whsec_something"}, "each address has its own"),
+        (LIVE | {"stripe_test_account": "acct_x"}, "not complete"),
+        (BOTH | TEST, "beside a live STRIPE_SECRET_KEY"),
+        (BOTH | {"stripe_secret_key": ""}, "beside a live STRIPE_SECRET_KEY"),
         ({"payments": "stripe"}, "needs STRIPE_SECRET_KEY"),
         ({"payments": "paypal"}, "PAYMENTS"),
         ({"public_url": "localhost"}, "PUBLIC_URL"),
@@ -73,6 +90,26 @@ def test_contradictions_are_refused_in_words(values: dict[str, Any], sentence: s
     with pytest.raises(ConfigError, match=re.escape(sentence)) as refused:
         settings(**values)
     assert "sk_live_51AbCdEfGhIjKlMnOpQ" not in str(refused.value)
+
+
+def test_two_sets_of_keys_have_books_of_their_own() -> None:
+    live, beside = settings(**BOTH).key_sets
+    assert (live.mode, beside.mode) == ("live", "test")
+    assert live.account == beside.account == "acct_1AbCdEfGhIjKlMnO"
+    assert (live.publishable_key, beside.publishable_key) == (
+        "pk_live_51AbCdEfGhIjKlMnOpQ",
+        "pk_test_51AbCdEfGhIjKlMnOpQ",
+    )
+    assert "sk_test" not in repr(beside)
+    assert "whsec" not in repr(beside)
+    named = settings(**BOTH, stripe_test_account="acct_other").key_sets[1]
+    assert named.account == "acct_other"
+
+
+def test_one_set_of_keys_stands_alone() -> None:
+    assert [one.mode for one in settings(**LIVE).key_sets] == ["live"]
+    assert [one.mode for one in settings(**TEST).key_sets] == ["test"]
+    assert [(one.mode, one.secret_key) for one in settings().key_sets] == [("sandbox", None)]
 
 
 def test_nothing_needs_to_be_set() -> None:

@@ -42,6 +42,14 @@ export const makeCode = (code) => callAs("POST", "/api/admin/promotions", { body
 /** @param {string} id */
 export const endCode = (id) => callAs("DELETE", `/api/admin/promotions/${enc(id)}`);
 
+/** @typedef {{default_mode: "live" | "test", test_rooms: "invited" | "anyone" | "operator" | null}} Modes */
+
+/** @returns {Promise<Modes & {sets: {mode: string, account: string}[]}>} */
+export const getModes = () => callAs("GET", "/api/admin/modes");
+
+/** @param {Modes} modes */
+export const setModes = (modes) => callAs("PUT", "/api/admin/modes", { body: modes });
+
 /** @typedef {import("../api.js").RoomSale & {title: string, purpose: string, funding: string, refunds: {amount_minor: number, state: string, created_at: string}[]}} FoundPurchase */
 
 /** @param {string} order_id @returns {Promise<FoundPurchase>} */

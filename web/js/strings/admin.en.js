@@ -98,8 +98,16 @@ export const admin = {
     /** @param {string} code */
     made: (code) => `${code} can be used now`,
   },
+  books: "Live or test",
   server: {
     title: "This server",
+    modesTitle: "Live and test rooms",
+    defaultMode: "A new room is",
+    defaultModes: { live: "Live, unless its host chooses test", test: "A test room, unless its host chooses live" },
+    testRooms: "Test rooms are opened by",
+    testRules: { invited: "Whoever may open live ones", anyone: "Anybody, without an invitation", operator: "Operators alone" },
+    keepModes: "Keep",
+    modesKept: "Kept",
     mode: "Payments",
     modes: { sandbox: "Sandbox: no real money", test: "Stripe, test mode", live: "Stripe, live" },
     account: "Books of",

@@ -273,6 +273,7 @@ export const studio = {
     no_microphone: "No microphone. People cannot hear you.",
     nothing: "Camera and microphone are both missing. Allow at least one: without it you count as away.",
     sandbox: "Test mode: no real money moves.",
+    test_room: "This is a test room: no real money moves.",
     ready: "Camera and microphone are ready.",
   },
   shareTitle: "Invite people",

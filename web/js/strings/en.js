@@ -60,6 +60,7 @@ export const en = {
     already_paid: "This order is already paid.",
     invitation_required: "This server asks for an invitation before a room can be opened. Open the link its operator gave you.",
     invitation_used: "This invitation has been used or has expired. Ask the operator for a new one.",
+    test_rooms_closed: "Only the operator opens test rooms here.",
     below_minimum: "That is less than a card payment can be in this currency.",
     unknown_currency: "This currency is not offered here.",
     bad_tariff: "This price does not fit the room. Check the price and the lengths.",

@@ -34,6 +34,8 @@ export const people = {
     mine: "Purchases",
     rooms: "Rooms",
     earnings: "Earnings",
+    toTest: "Test mode",
+    toLive: "Back to live",
     more: "Show more",
 
     purchases: "What you bought",
