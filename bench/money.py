@@ -494,7 +494,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--webhooks", type=int, default=2_000)
-    parser.add_argument("--payments", type=int, default=300)
+    parser.add_argument("--payments", type=int, default=60)
     parser.add_argument("--transfers", type=int, default=5_000)
     parser.add_argument("--wallets", type=int, default=10_000)
     parser.add_argument("--orders", type=int, default=100_000)
