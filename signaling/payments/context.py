@@ -49,13 +49,17 @@ class Context:
 async def side_by_side(work: Iterable[Coroutine[Any, Any, None]], limit: int = 4) -> None:
     """All of it, at most `limit` at a time: one slow answer does not hold up the others. What one raises is raised
     once all have ended, so that nothing goes on behind the caller's back."""
-    turns = asyncio.Semaphore(limit)
+    turns, all_of_it = asyncio.Semaphore(limit), list(work)
 
     async def in_turn(one: Coroutine[Any, Any, None]) -> None:
         async with turns:
             await one
 
-    results = await asyncio.gather(*(in_turn(one) for one in work), return_exceptions=True)
+    try:
+        results = await asyncio.gather(*(in_turn(one) for one in all_of_it), return_exceptions=True)
+    finally:
+        for one in all_of_it:  # of no effect but on those that a cancellation kept from beginning
+            one.close()
     for result in results:
         if isinstance(result, BaseException):
             raise result

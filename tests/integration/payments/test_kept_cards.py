@@ -223,7 +223,9 @@ async def test_a_crash_at_any_step_tops_up_once(talk: World, at: int):
     assert await talk.problems() == []
 
 
-async def test_a_package_that_is_held_at_once_is_bought_once_for_each_time_that_the_stay_runs_low(talk: World):
+async def test_a_package_that_is_held_at_once_is_bought_once_for_each_time_that_the_stay_runs_low(
+    talk: World,
+):
     small = [{"price_minor": 200, "credit_minor": 200, "currency": "eur"}]
     row = RatesRow("default", "", {"packages": small}, talk.now_text())
     await talk.db.write(lambda tx: set_rates(tx, BooksOf("sandbox", ACCOUNT), row))
