@@ -285,7 +285,9 @@ class Town:
             "outbox": select(func.count()).where(outbox.c.state == "waiting"),
             "calls": select(func.count()).where(stripe_calls.c.state.in_(["pending", "unknown"])),
             "payouts": select(func.count()).where(payouts.c.state == "asked"),
-            "earnings": select(func.count()).where(earnings.c.state == "available", _OWED > 0),
+            "earnings": select(func.count()).where(
+                earnings.c.state == "available", _OWED > earnings.c.disputed_minor
+            ),
         }
         async with self.db.read() as tx:
             found = {name: int((await tx.execute(query)).scalar_one()) for name, query in open_rows.items()}
