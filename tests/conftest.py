@@ -5,9 +5,11 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 
 ENDING_S = 2.0
 
@@ -57,3 +59,13 @@ def _clean_end(request: pytest.FixtureRequest) -> None:
     """Only tests that have a loop are watched."""
     if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
         request.getfixturevalue("no_leaked_tasks")
+
+
+@pytest.fixture(autouse=True)
+def _logs_go_where_they_went() -> Iterator[None]:
+    """The command line sends logs to its standard error, which in a test is closed with it."""
+    yield
+    structlog.reset_defaults()
+    for handler in logging.root.handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)
