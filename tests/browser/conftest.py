@@ -48,9 +48,10 @@ def firefox(playwright: Playwright) -> Iterator[Browser]:
     started.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests, each in a room of its own."""
+    """One server for the tests of a file, each in a room of its own: all of them together sign in more often from one
+    address than a server allows."""
     started = Server(tmp_path_factory.mktemp("server"))
     started.start()
     yield started
