@@ -51,7 +51,7 @@ class Service:
             self.fact = rng.choice([self._declined, self._paid, self._paid, self._expired, self._failed])()
         elif fact.payment_status == "paid" and self.left_minor > 0 and rng.random() < 0.3:
             part_minor = rng.choice([self.left_minor, rng.randrange(1, self.left_minor + 1)])
-            opened = SeenDispute(f"dp_{len(fact.disputes)}", "open", part_minor)
+            opened = SeenDispute(f"dp_{fact.reference}_{len(fact.disputes)}", "open", part_minor)
             self.fact = replace(fact, disputes=(opened, *fact.disputes))
         elif (open_one := self._open_one()) is not None:
             is_lost = rng.random() < 0.5
