@@ -286,7 +286,7 @@ class Town:
             "calls": select(func.count()).where(stripe_calls.c.state.in_(["pending", "unknown"])),
             "payouts": select(func.count()).where(payouts.c.state == "asked"),
             "earnings": select(func.count()).where(
-                earnings.c.state == "available", _OWED > earnings.c.disputed_minor
+                earnings.c.state == "available", earnings.c.disputed_minor < _OWED
             ),
         }
         async with self.db.read() as tx:
