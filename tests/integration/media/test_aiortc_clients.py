@@ -11,6 +11,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 
 from mediaserver.events import Offer
+from tests.integration.hangup import hang_up
 
 from .client import until
 
@@ -34,7 +35,7 @@ async def connections() -> AsyncIterator[list[RTCPeerConnection]]:
     made = [RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2)]
     yield made
     for connection in made:
-        await connection.close()
+        await hang_up(connection)
 
 
 async def test_aiortc_publishes_and_aiortc_decodes(hall, connections):
@@ -62,5 +63,5 @@ async def test_aiortc_publishes_and_aiortc_decodes(hall, connections):
     assert (frame.width, frame.height) == (WIDTH, HEIGHT)
     assert sound.sample_rate == 48000
     with contextlib.suppress(asyncio.CancelledError):
-        await publisher.close()
+        await hang_up(publisher)
     await until(lambda: hall.reasons("host") == ["remote_closed"], "the publisher's leaving was noticed")

@@ -11,6 +11,7 @@ import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 
+from tests.integration.hangup import hang_up
 from tests.integration.rooms.arrivals import arrived, more_arrives
 
 WAIT_S = 20.0
@@ -202,7 +203,7 @@ class Client:
 
     async def stop_publishing(self) -> None:
         if self.publisher is not None:
-            await self.publisher.close()
+            await hang_up(self.publisher)
             self.publisher = None
 
     async def close(self) -> None:
@@ -212,7 +213,7 @@ class Client:
             await asyncio.wait(self._answers, timeout=WAIT_S)
         for peer in (self.publisher, self.subscriber):
             if peer is not None:
-                await peer.close()
+                await hang_up(peer)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -9,6 +9,7 @@ import aiohttp
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 
+from tests.integration.hangup import hang_up
 from tests.integration.harness import App, Order, Room
 from tests.integration.rooms.arrivals import arrived, more_arrives
 from tests.integration.rooms.client import WAIT_S, Picture
@@ -34,7 +35,7 @@ class StreamClient:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        await self.peer.close()
+        await hang_up(self.peer)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
