@@ -175,7 +175,7 @@ def _parts(
         books,
         anyone_may_open=settings.rooms_are_open,
         other_books=others,
-        can_sign_in=_can_sign_in(settings),
+        can_sign_in=settings.can_sign_in,
     )
     tokens = Tokens(settings.mode, clock, random_bytes, other_modes=[one.mode for one in others])
     joining = Joining(
@@ -275,11 +275,6 @@ def _people(
     return PeopleParts(sessions, sign_in, mailer, post)
 
 
-def _can_sign_in(settings: Settings) -> bool:
-    """Links are mailed, or shown by the sandbox."""
-    return settings.sandbox or settings.smtp_url is not None
-
-
 def _mailer(settings: Settings) -> Mailer | None:
     if settings.smtp_url is not None:
         return SmtpMailer(smtp_server(settings.smtp_url.get_secret_value()), sender(settings.mail_from))
@@ -303,7 +298,7 @@ def _page_facts(settings: Settings) -> PageFacts:
         settings.stripe_publishable_key,
         "open" if settings.rooms_are_open else "invitation",
         test_publishable_key=_test_key(settings),
-        sign_in=_can_sign_in(settings),
+        sign_in=settings.can_sign_in,
         mailbox=settings.sandbox and settings.smtp_url is None,
     )
 
@@ -327,7 +322,7 @@ def _add_routes(app: web.Application, parts: Parts) -> None:
         parts.db,
         parts.opening,
         parts.cards,
-        Editing(parts.db, parts.clock, parts.notices, can_sign_in=_can_sign_in(settings)),
+        Editing(parts.db, parts.clock, parts.notices, can_sign_in=settings.can_sign_in),
         limiter=parts.limiter,
         facts=facts,
         trusted=trusted,

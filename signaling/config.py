@@ -176,6 +176,11 @@ class Settings(BaseSettings):
         return (main, beside)
 
     @property
+    def can_sign_in(self) -> bool:
+        """Links and receipts are mailed, or shown by the sandbox."""
+        return self.sandbox or self.smtp_url is not None
+
+    @property
     def rooms_are_open(self) -> bool:
         """Whether anybody may open a room: in the sandbox, unless told otherwise."""
         return self.room_creation == "open" or (self.sandbox and self.room_creation == "")

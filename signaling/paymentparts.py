@@ -136,7 +136,7 @@ def payments_settings(settings: Settings, keys: KeySet) -> PaymentsSettings:
         checkout_ui=settings.checkout_ui,
         earnings_days=settings.earnings_days,
         connect=settings.connect == "on",
-        receipts=settings.sandbox or settings.smtp_url is not None,
+        receipts=settings.can_sign_in,
         beside=tuple((one.mode, one.account) for one in settings.key_sets if one != keys),
         main=keys == main,
     )

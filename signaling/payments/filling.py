@@ -10,7 +10,7 @@ from signaling.notices import Notice, StayLow
 from signaling.payments import topuprefunds
 from signaling.payments.customers import keep_card
 from signaling.payments.port import Checkout
-from signaling.payments.wallets import credits_of, key_of, package_of, tell_inside
+from signaling.payments.wallets import credits_of, entries_of, key_of, package_of, tell_inside
 from signaling.stores import earnings, ledger, passes, wallets
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
@@ -46,8 +46,7 @@ async def tell_credited(tx: Transaction, key: wallets.Key) -> list[Notice]:
 
 
 async def _book(tx: Transaction, order: Order, transfers: Sequence[Transfer], now_text: str) -> None:
-    entries = [ledger.Entry(one, order.mode, order.account, order.id) for one in transfers]
-    await ledger.require_posted(tx, entries, now_text)
+    await ledger.require_posted(tx, entries_of(order, transfers), now_text)
 
 
 async def _ask_again(tx: Transaction, key: wallets.Key) -> list[Notice]:

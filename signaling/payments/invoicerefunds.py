@@ -27,7 +27,7 @@ async def sale_of(tx: Transaction, order: Order, invoice: Invoice) -> Sale:
     """What was asked for and is not booked yet counts as given back; nothing is left while a bank looks into it."""
     gone_minor = invoice.refunded_minor
     if invoice.payment_intent_id is not None:
-        asked_minor = await refunds.asked_of_payment(tx, order.id, invoice.payment_intent_id)
+        asked_minor = await refunds.asked_minor(tx, order.id, invoice.payment_intent_id)
         gone_minor = max(gone_minor, asked_minor)
     lost_minor = sum(one.lost_minor for one in await disputes.disputes_of(tx, invoice.id))
     taken_minor = invoice.amount_minor if await is_disputed(tx, invoice) else lost_minor

@@ -95,12 +95,13 @@ async def ask(ctx: Context, order_id: str, body: NewRefund, *, by: str, room_id:
             now_s=now_s,
             created_at=now_text,
         )
-        subscription = await subscriptions.of_order(tx, order_id)
-        if subscription is not None and (body.end_access or body.cancel):
-            at_end_by = None if body.end_access else body.refund_id
-            await subscribing.ask_cancel(
-                tx, subscription, now_s=now_s, created_at=now_text, at_end_by=at_end_by
-            )
+        if body.end_access or body.cancel:
+            subscription = await subscriptions.of_order(tx, order_id)
+            if subscription is not None:
+                at_end_by = None if body.end_access else body.refund_id
+                await subscribing.ask_cancel(
+                    tx, subscription, now_s=now_s, created_at=now_text, at_end_by=at_end_by
+                )
         return order, True
 
     order, is_new = await ctx.db.write(work)

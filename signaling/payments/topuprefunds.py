@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from metering import chart
 from metering.ledger import Transfer
 from metering.wallet import back_for_refund, refundable_minor
-from signaling.payments.wallets import credits_of, key_of, package_of
+from signaling.payments.wallets import credits_of, entries_of, key_of, package_of
 from signaling.stores import ledger, refunds
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, get_order
@@ -72,8 +72,3 @@ async def repay(tx: Transaction, order: Order, name: str, released_minor: int, n
 
 async def _book(tx: Transaction, order: Order, transfers: Sequence[Transfer], now_text: str) -> None:
     await ledger.require_posted(tx, entries_of(order, transfers), now_text)
-
-
-def entries_of(order: Order, transfers: Sequence[Transfer]) -> list[ledger.Entry]:
-    """For the books of that order."""
-    return [ledger.Entry(one, order.mode, order.account, order.id) for one in transfers]

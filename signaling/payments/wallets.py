@@ -1,8 +1,10 @@
 """What every part that touches a wallet needs: whose it is, what its top-up sells, and who is told of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from metering import accounts
+from metering.ledger import Transfer
 from metering.wallet import Package, after_decline_s, parse_package, seconds_left
 from signaling.notices import Funding, FundingKind, Notice
 from signaling.stores import ledger, wallets
@@ -38,6 +40,11 @@ def key_of(order: Order) -> Key:
     """The wallet of an order: the one it fills, or the one that pays for it."""
     assert order.user_id is not None, "only a signed-in person has a wallet"
     return Key(order.user_id, order.mode, order.account, order.currency)
+
+
+def entries_of(order: Order, transfers: Iterable[Transfer]) -> list[ledger.Entry]:
+    """For the books of that order."""
+    return [ledger.Entry(one, order.mode, order.account, order.id) for one in transfers]
 
 
 def topup_tariff(package: Package, *, save_card: bool) -> dict[str, object]:

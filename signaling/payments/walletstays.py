@@ -4,7 +4,6 @@ No network: the wallet is in our own books, so each step is one transaction with
 refuses what a wallet does not have, open holds counted; so however many stays run on it, they never overspend it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -21,10 +20,10 @@ from signaling.payments.apply import Stamp
 from signaling.payments.granting import insert_granted
 from signaling.payments.holds import OPEN_STATES, Stay, funding_failed
 from signaling.payments.sales import about
-from signaling.payments.wallets import credits_of, key_of
+from signaling.payments.wallets import credits_of, entries_of, key_of
 from signaling.stores import earnings, inbox, ledger, passes, rates, rooms, wallets, windows
 from signaling.stores.database import Transaction
-from signaling.stores.ledger import Entry, post_all
+from signaling.stores.ledger import post_all
 from signaling.stores.orders import Order, update_order
 from signaling.stores.windows import Window
 
@@ -90,11 +89,7 @@ def _plain(order: Order, window: Window) -> chart.WalletWindow:
 async def _hold(tx: Transaction, order: Order, window: Window, stamp: Stamp) -> bool:
     """False when the wallet does not have it."""
     transfers = chart.window_held(_plain(order, window))
-    return await post_all(tx, _entries(order, transfers), stamp.now_text) in {"created", "exists"}
-
-
-def _entries(order: Order, transfers: Sequence[Transfer]) -> list[Entry]:
-    return [Entry(transfer, order.mode, order.account, order.id) for transfer in transfers]
+    return await post_all(tx, entries_of(order, transfers), stamp.now_text) in {"created", "exists"}
 
 
 # --- going on ---------------------------------------------------------------------------------------------
@@ -188,7 +183,7 @@ async def close_stay(tx: Transaction, stay: Stay, stamp: Stamp) -> None:
             transfers += chart.window_settled(_plain(order, window), charge.charged_minor)
         await _move_to_settled(tx, window, charge.charged_minor)
     sale = await sale_of_stay(tx, stay, total_minor)
-    await ledger.require_posted(tx, _entries(order, transfers), stamp.now_text)
+    await ledger.require_posted(tx, entries_of(order, transfers), stamp.now_text)
     through = accounts.stay_hold(stay.pass_.id)
     kept = await about(tx, order, stamp.holding_days, None)
     await earnings.book_sale(tx, sale, kept, stamp.now, paid_from=through)

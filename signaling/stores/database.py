@@ -75,8 +75,7 @@ class Database:
         else:
             self._writer = create_async_engine(url, isolation_level="SERIALIZABLE", pool_size=8)
             self._reader = self._writer
-        self._turn = asyncio.Lock()
-        alone = self._write_alone if self.is_sqlite else self._write_retrying
+        alone = self._write_once if self.is_sqlite else self._write_retrying
         self._writes = GroupCommit(self._writer.begin, alone, _lost_a_race)
 
     async def create_schema(self) -> None:
@@ -102,10 +101,6 @@ class Database:
 
     def _in_turn(self, work: Callable[[Transaction], Awaitable[T]], *, ahead: bool) -> asyncio.Future[T]:
         return self._writes.ask(work, ahead=ahead)
-
-    async def _write_alone(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        async with self._turn:
-            return await self._write_once(work)
 
     async def _write_retrying(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Whoever loses a race repeats: against another process, or against what is written ahead."""

@@ -90,21 +90,14 @@ async def sent_back(tx: Transaction, limit: int = 100, shelf: Shelf = EVERYTHING
     return [Refund(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's documented name
 
 
-async def asked_minor(tx: Transaction, order_id: str) -> int:
-    """What is being given back or was, of our own asking and the dashboard's (failed ones not)."""
+async def asked_minor(tx: Transaction, order_id: str, payment_intent_id: str | None = None) -> int:
+    """What is being given back or was, of our own asking and the dashboard's (failed ones not); of one of its payments,
+    where that is named."""
     query = select(func.coalesce(func.sum(refunds.c.amount_minor), 0)).where(
         refunds.c.order_id == order_id, refunds.c.state != "failed"
     )
-    return int((await tx.execute(query)).scalar_one())
-
-
-async def asked_of_payment(tx: Transaction, order_id: str, payment_intent_id: str) -> int:
-    """The same of one of its payments, minor units."""
-    query = select(func.coalesce(func.sum(refunds.c.amount_minor), 0)).where(
-        refunds.c.order_id == order_id,
-        refunds.c.payment_intent_id == payment_intent_id,
-        refunds.c.state != "failed",
-    )
+    if payment_intent_id is not None:
+        query = query.where(refunds.c.payment_intent_id == payment_intent_id)
     return int((await tx.execute(query)).scalar_one())
 
 

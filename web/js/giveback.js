@@ -2,6 +2,7 @@
 
 import { banner, h, openDialog, replace, setBusy, toast } from "./dom.js";
 import { exponent, formatMoney, formatShortDateTime, parseAmount } from "./format.js";
+import { randomText } from "./orders.js";
 import { giveback as t } from "./strings/giveback.en.js";
 import { errorText } from "./strings/en.js";
 
@@ -13,12 +14,6 @@ export const mayGoBack = ({ paid_minor, refunded_minor, lost_minor }) => paid_mi
 
 /** @param {unknown} error */
 export const refusalText = (error) => t.wrong[/** @type {{code?: string}} */ (error).code ?? ""] ?? errorText(error);
-
-/** Chosen here, so that pressing again after a lost answer asks for nothing more. */
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return `rfd_${btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
-}
 
 /**
  * @param {RoomSale & {purpose?: string}} sale @param {string} what was sold
@@ -33,7 +28,8 @@ export async function giveBack(sale, what, ask) {
 /** @param {RoomSale & {purpose?: string}} sale @param {string} what @param {(body: Record<string, any>) => Promise<Asked>} ask @param {() => void} done */
 function form(sale, what, ask, done) {
   const money = (/** @type {number} */ amount_minor) => formatMoney({ amount_minor, currency: sale.currency });
-  const refund_id = newId();
+  // Chosen here, so that pressing again after a lost answer asks for nothing more.
+  const refund_id = `rfd_${randomText(16)}`;
   const invoice = invoiceField(sale);
   const amount = h("input", { class: "field__input", id: "give-amount", inputmode: "decimal", autocomplete: "off", "aria-describedby": "give-amount-error" });
   const wrong = h("p", { class: "field__error", id: "give-amount-error", hidden: true }, t.badAmount);
