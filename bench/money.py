@@ -34,6 +34,7 @@ import uvloop
 from sqlalchemy import update
 
 from bench.media import percentile
+from mediaserver.worker import collect_garbage_rarely
 from metering import accounts, chart
 from metering.ledger import Transfer
 from metering.orders import OrderState, PaymentFact
@@ -252,6 +253,7 @@ async def token(folder: Path, count: int, database_url: str) -> Line:
         room = await app.create_room(privacy="conference", capacity=1000)
         live = update(schema.rooms).values(live=True, away_since_s=None)
         await app.parts.db.write(lambda tx: tx.execute(live))
+        collect_garbage_rarely()  # as every server does once it stands; the tests' clients are with us here
         watch = _Watch(app.parts)
         for n in range(WARM_UP + count):
             order, answer = await app.order(room, f"Bo {n}")
