@@ -68,7 +68,7 @@ def _sqlite_engine(url: str, begin: str, pool_size: int, references: str = "ON")
 def _postgres_engine(url: str) -> AsyncEngine:
     """The connection that was used last is used next: it has every statement prepared, and few are ever opened."""
     asked = {} if "prepared_statement_cache_size" in url else {"prepared_statement_cache_size": PREPARED_MAX}
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         isolation_level="SERIALIZABLE",
         pool_size=POSTGRES_CONNECTIONS,
@@ -76,6 +76,13 @@ def _postgres_engine(url: str) -> AsyncEngine:
         pool_use_lifo=True,
         connect_args=asked,
     )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # To compile a query takes seconds where its answer takes milliseconds, as soon as many rows make it look costly.
+        connection.run_async(lambda driver: driver.execute("SET jit = off"))
+
+    return engine
 
 
 class Database:

@@ -167,6 +167,13 @@ async def _isolation(tx: Transaction) -> tuple[str, str]:
     return isolation, (await tx.execute(text("SHOW transaction_read_only"))).scalar_one()
 
 
+async def test_no_question_is_compiled_first(db: Database) -> None:
+    if db.is_sqlite:
+        return
+    async with db.read() as tx:
+        assert (await tx.execute(text("SHOW jit"))).scalar_one() == "off"
+
+
 async def test_one_after_the_other_shares_a_connection_and_what_it_has_prepared(db: Database) -> None:
     if db.is_sqlite:
         return
