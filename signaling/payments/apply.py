@@ -24,7 +24,7 @@ from metering.orders import (
 from metering.payouts import HOLDING_DAYS
 from metering.refunds import RecordRefund, RefundFailed
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
-from signaling.payments import filling, topuprefunds
+from signaling.payments import filling, frozencredits, topuprefunds
 from signaling.payments.port import Checkout
 from signaling.payments.sales import about, sale_of_order
 from signaling.payments.seenrefunds import note_refunds
@@ -258,6 +258,7 @@ class Application:
                 )
                 self.notices.extend(lost)
                 gone_minor += move.taken_minor
+        self.notices.extend(await frozencredits.move(tx, order, gone_minor, now_text))
 
     async def _held_for_refunds(self) -> list[Transfer]:
         """For those of ours that the fact names; for all of them where it only says how much has gone back."""
