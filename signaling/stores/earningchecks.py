@@ -24,7 +24,8 @@ async def _impossible(tx: Transaction) -> list[tuple[str, str]]:
     row = earnings.c
     parts = or_(row.net_minor + row.fee_minor + row.tax_minor != row.gross_minor, row.net_minor < 0)
     reversed_ = or_(row.reversed_minor < 0, row.reversed_minor > row.net_minor)
-    paid = row.paid_minor + row.withheld_minor  # below zero: kept from other sales, and owed again after a failed refund
+    # What was kept from other sales for it is withheld below zero, and paid out again once its refund has failed.
+    paid = row.paid_minor + row.withheld_minor
     faults = (
         ("its parts are not the whole", parts),
         ("more or less went back than there was", reversed_),
