@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from metering import chart
 from metering.ledger import Transfer
 from metering.wallet import back_for_refund
-from signaling.notices import Notice, StayLow
+from signaling.notices import Notice
 from signaling.payments import topuprefunds
 from signaling.payments.customers import keep_card
 from signaling.payments.port import Checkout
-from signaling.payments.wallets import credits_of, entries_of, key_of, package_of, tell_inside
-from signaling.stores import earnings, ledger, passes, wallets
+from signaling.payments.wallets import (
+    credits_of,
+    entries_of,
+    key_of,
+    package_of,
+    tell_credited,
+    tell_inside,
+)
+from signaling.stores import earnings, ledger
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
 
@@ -38,20 +45,8 @@ async def fill(tx: Transaction, order: Order, checkout: Checkout, now_text: str)
     return await tell_credited(tx, key)
 
 
-async def tell_credited(tx: Transaction, key: wallets.Key) -> list[Notice]:
-    """There is more in the wallet than before: whoever is in a call on it is told, and asks again."""
-    found = await credits_of(tx, key)
-    told = await tell_inside(tx, key, "topped_up", balance_minor=found.spendable_minor)
-    return [*told, *await _ask_again(tx, key)]
-
-
 async def _book(tx: Transaction, order: Order, transfers: Sequence[Transfer], now_text: str) -> None:
     await ledger.require_posted(tx, entries_of(order, transfers), now_text)
-
-
-async def _ask_again(tx: Transaction, key: wallets.Key) -> list[Notice]:
-    found = [await passes.get_pass(tx, one.pass_id) for one in await wallets.inside(tx, key)]
-    return [StayLow(one.id, one.room_id, one.granted_ms, again=True) for one in found if one is not None]
 
 
 async def take_back(
@@ -112,5 +107,4 @@ async def give_again(tx: Transaction, order: Order, back: SentBack, now_text: st
     )
     owed_minor = (await credits_of(tx, key)).owed_minor
     await _book(tx, order, chart.topup_back(gone, key.user_id, owed_minor, key.currency), now_text)
-    found = await credits_of(tx, key)
-    return await tell_inside(tx, key, "topped_up", balance_minor=found.spendable_minor)
+    return await tell_credited(tx, key)

@@ -15,7 +15,7 @@ from metering.money import currency as money_of
 from signaling.errors import ApiError
 from signaling.notices import Notice
 from signaling.payments.context import Context
-from signaling.payments.wallets import credits_of, tell_inside
+from signaling.payments.wallets import credits_of, tell_credited, tell_inside
 from signaling.stores import ledger, people, wallets
 from signaling.stores.database import Transaction
 from signaling.stores.wallets import Key
@@ -58,10 +58,10 @@ async def move(ctx: Context, key: Key, direction: Direction, body: NewTransfer, 
         if posted != "created":
             return []
         await wallets.set_wallet(tx, key, managed_by="platform", auto_topup=False)
+        if direction == "credit":
+            return await tell_credited(tx, key)
         balance_minor = (await credits_of(tx, key)).spendable_minor
-        return await tell_inside(
-            tx, key, "topped_up" if direction == "credit" else "balance_low", balance_minor=balance_minor
-        )
+        return await tell_inside(tx, key, "balance_low", balance_minor=balance_minor)
 
     await ctx.write(work)
     log.info("platform_moved_credits", user_id=key.user_id, direction=direction, by=by, note=body.note)

@@ -285,8 +285,7 @@ class _Asking(Errand[RefundFact]):
         self, tx: Transaction, _error: RefusedByServiceError, now: earnings.Now
     ) -> Sequence[Notice]:
         await refunds.set_refund(tx, self.refund_id, "failed", None)
-        await topuprefunds.release(tx, self.refund_id, now.text)
-        return ()
+        return await topuprefunds.release(tx, self.refund_id, now.text)
 
 
 async def _ask(ctx: Context, order: Order, call: refunds.StripeCall) -> None:

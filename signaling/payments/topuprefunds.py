@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from metering import chart
 from metering.ledger import Transfer
 from metering.wallet import back_for_refund, refundable_minor
-from signaling.payments.wallets import credits_of, entries_of, key_of, package_of
+from signaling.notices import Notice
+from signaling.payments.wallets import credits_of, entries_of, key_of, package_of, tell_credited
 from signaling.stores import ledger, refunds
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, get_order
@@ -51,15 +52,19 @@ async def holds_of(tx: Transaction, order: Order, refund_ids: Iterable[str] | No
     return [one for one in known if one.id in names]
 
 
-async def release(tx: Transaction, refund_id: str, now_text: str) -> None:
-    """Nothing came of it: its credits can be spent again, after what their owner owes by now is paid of them."""
+async def release(tx: Transaction, refund_id: str, now_text: str) -> Sequence[Notice]:
+    """Nothing came of it: its credits can be spent again, after what their owner owes by now is paid of them. Whoever is
+    in a call on that wallet is told, as of a top-up."""
     refund = await refunds.get_refund(tx, refund_id)
     order = None if refund is None else await get_order(tx, refund.order_id)
     if order is None or order.purpose != "topup":
-        return
+        return ()
     held = await holds_of(tx, order, [refund_id])
+    if not held:
+        return ()
     await _book(tx, order, chart.topup_refund_released(held), now_text)
     await repay(tx, order, refund_id, sum(one.amount_minor for one in held), now_text)
+    return await tell_credited(tx, key_of(order))
 
 
 async def repay(tx: Transaction, order: Order, name: str, released_minor: int, now_text: str) -> None:

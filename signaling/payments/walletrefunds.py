@@ -10,8 +10,7 @@ from metering import accounts, chart
 from metering.orders import after
 from metering.refunds import RecordRefund
 from signaling.notices import Notice, PassChanged
-from signaling.payments.filling import tell_credited
-from signaling.payments.wallets import credits_of, entries_of, key_of
+from signaling.payments.wallets import credits_of, entries_of, key_of, tell_credited
 from signaling.stores import earnings, ledger, passes, people, refunds
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, update_order

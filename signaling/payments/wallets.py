@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from metering import accounts
 from metering.ledger import Transfer
 from metering.wallet import Package, after_decline_s, parse_package, seconds_left
-from signaling.notices import Funding, FundingKind, Notice
-from signaling.stores import ledger, wallets
+from signaling.notices import Funding, FundingKind, Notice, StayLow
+from signaling.stores import ledger, passes, wallets
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
 from signaling.stores.wallets import AUTO_UI, Key
@@ -80,6 +80,18 @@ async def tell_inside(
         )
         for one in await wallets.inside(tx, key)
     ]
+
+
+async def tell_credited(tx: Transaction, key: Key) -> list[Notice]:
+    """There is more in the wallet than before: whoever is in a call on it is told, and asks again."""
+    found = await credits_of(tx, key)
+    told = await tell_inside(tx, key, "topped_up", balance_minor=found.spendable_minor)
+    return [*told, *await _ask_again(tx, key)]
+
+
+async def _ask_again(tx: Transaction, key: Key) -> list[Notice]:
+    found = [await passes.get_pass(tx, one.pass_id) for one in await wallets.inside(tx, key)]
+    return [StayLow(one.id, one.room_id, one.granted_ms, again=True) for one in found if one is not None]
 
 
 async def topup_ended(tx: Transaction, order: Order, failure: str | None, now_s: int) -> list[Notice]:

@@ -7,7 +7,7 @@ import { mountPayment } from "./payment.js";
 import { en } from "./strings/en.js";
 
 /** @typedef {import("./orders.js").OrderKey} OrderKey */
-/** @typedef {{key: OrderKey, checkout: import("./api.js").Checkout | null}} Made */
+/** `kept`: by a card on file, so that what is answered is a bank's question. @typedef {{key: OrderKey, checkout: import("./api.js").Checkout | null, kept?: boolean}} Made */
 /** @typedef {{intro: string, choose: string, go: (price: string) => string, lock: string, failed: string, pending: string, newTabNote: string, newTab: string,
  *   paid: string, added: string, canceled: string}} Words */
 /** @typedef {{title: string, note: string}} Offer */
@@ -106,7 +106,7 @@ export class Purchase {
   }
 
   /** @param {Made} order */
-  _pay({ key, checkout }) {
+  _pay({ key, checkout, kept = false }) {
     const place = h("div", { class: "addtime__form" });
     const status = h("div", { role: "status" });
     replace(this.element, status, place);
@@ -116,16 +116,17 @@ export class Purchase {
       replace(place, h("p", null, this._words.newTabNote), linkButton(this._words.newTab, checkout.url, { kind: "primary wide", icon: "external", target: "_blank", rel: "noopener" }));
     } else {
       this._mounted = mountPayment(place, checkout, {
-        onComplete: () => this._paid(key, status, place),
+        // What a bank is asked about a kept card may have been refused, too.
+        onComplete: () => this._done(key, status, place, kept ? banner("info", { busy: true, text: en.payment.answered }) : banner("success", { title: this._words.paid })),
         onCancel: () => { toast(this._words.canceled); this.open(); },
       });
     }
     this._await(key, getOrder);
   }
 
-  /** @param {OrderKey} key @param {HTMLElement} status @param {HTMLElement} place */
-  _paid(key, status, place) {
-    replace(status, banner("success", { title: this._words.paid }));
+  /** @param {OrderKey} key @param {HTMLElement} status @param {HTMLElement} place @param {HTMLElement} said */
+  _done(key, status, place, said) {
+    replace(status, said);
     place.hidden = true;
     this._await(key, refreshOrder);
   }

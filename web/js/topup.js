@@ -65,7 +65,7 @@ export class TopUp extends Purchase {
     const made = await createTopup(currency, {
       order_id: key.order_id, package: this._choice, price_minor: packages[this._choice].price_minor, accept_terms: true, ui: "embedded", ...this._payWith(),
     }, key.secret);
-    return { key, checkout: made.checkout ?? null };
+    return { key, checkout: made.checkout ?? null, kept: Boolean(this._card?.value) };
   }
 
   _payWith() {

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .wallets_world import WALLET, add_person, ask_topup, enter, wallet
+from .wallets_world import WALLET, add_person, ask_topup, enter, runs_low, wallet
 from .world import OPERATOR_SECRET, Customer, World
 
 
@@ -61,3 +61,16 @@ async def test_only_the_operator_gives_and_only_to_people(talk: World):
         status, answer = await talk.call("POST", f"/api/admin/wallets/{path}/credit", operator, body)
         assert (status, answer["error"]["code"]) == (404, code)
     assert await talk.rows("transfers") == []
+
+
+async def test_a_call_goes_on_with_credits_that_are_given_meanwhile(talk: World):
+    await move(talk, "credit", "transfer-1", 200)
+    ana = await enter(talk, "user_ana")
+    await ana.uses(60)
+    await runs_low(talk, ana)
+    assert (await ana.pass_row())["granted_ms"] == 120_000
+    await move(talk, "credit", "transfer-2", 500)
+    for notice in tuple(talk.notices):
+        talk.payments.hear(notice)
+    await talk.settle_down()
+    assert (await ana.pass_row())["granted_ms"] == 240_000

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from signaling.mail import plain_text
+from signaling.payments import funding
 from signaling.stores.rates import BooksOf, RatesRow, set_rates
 
 from .test_asked_refunds import OPERATOR, ask, refund_id
 from .test_mailed_receipts import letters
-from .test_wallet_calls import balances, session_of
-from .wallets_world import WALLET, add_person, enter, top_up, wallet
+from .test_wallet_calls import balances, session_of, told
+from .usage import Caller
+from .wallets_world import WALLET, add_person, enter, runs_low, top_up, wallet
 from .world import ACCOUNT, Crash, Customer, World
 
 # 20 euros buy 25, and 20 euros buy 17.
@@ -193,6 +195,53 @@ async def test_one_that_the_bank_sends_back_is_credits_again_and_not_asked_for_u
     await talk.settle_down()
     assert await money(talk) == (0, 0, 0)
     await talk.assert_books_agree()
+
+
+async def test_a_call_goes_on_with_credits_that_a_refused_refund_lets_go(either: World):
+    who = await top_up(either, "user_ana")
+    ana = await enter(either, "user_ana")
+    await ask(either, who, part="unused")
+    await ana.uses(60)
+    await runs_low_unsettled(either, ana)
+    assert [one.balance_minor for one in told(either, "balance_low")] == [0]
+    assert (await ana.pass_row())["granted_ms"] == 120_000
+    await either.control("faults", events="drop", count=20)
+    await either.control("refund", session=await session_of(either, who), amount_minor=300)
+    await either.settle_down()  # eight euros are more than is left: refused
+    assert [one.balance_minor for one in told(either, "topped_up")] == [500]  # after what was missing by then
+    await hear_all(either)
+    assert (await ana.pass_row())["granted_ms"] == 240_000
+    assert await money(either) == (300, 400, 0)
+    await either.assert_books_agree()
+
+
+async def test_a_call_goes_on_with_credits_that_the_bank_sent_back(either: World):
+    who = await top_up(either, "user_ana", package=1)
+    ana = await enter(either, "user_ana")
+    await ask(either, who, part="unused")
+    await either.settle_down()
+    await ana.uses(60)
+    await runs_low(either, ana)
+    assert told(either, "balance_low")[-1].balance_minor == 0
+    assert (await ana.pass_row())["granted_ms"] == 120_000
+    await either.control("fail_refund", refund=(await either.one("refunds"))["stripe_refund_id"])
+    await either.settle_down()
+    assert [one.balance_minor for one in told(either, "topped_up")] == [2300]
+    await hear_all(either)
+    assert (await ana.pass_row())["granted_ms"] == 240_000
+    await either.assert_books_agree()
+
+
+async def hear_all(world: World) -> None:
+    """As the composition root tells it."""
+    for notice in tuple(world.notices):
+        world.payments.hear(notice)
+    await world.settle_down()
+
+
+async def runs_low_unsettled(world: World, caller: Caller) -> None:
+    """While the refund that was asked for is on its way still."""
+    await funding.place(world.payments.ctx, caller.pass_id)
 
 
 async def test_one_that_failed_before_it_was_heard_of_reads_the_same(talk: World):

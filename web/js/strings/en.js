@@ -330,6 +330,7 @@ export const en = {
     frameTitle: "Payment form",
     loading: "The payment form is loading…",
     bank: "Your bank asks you to confirm…",
+    answered: "Your bank has answered. Checking the payment…",
     leaving: "Taking you to the payment page…",
     loadFailed: "The payment form did not load",
     loadFailedText: "A content blocker or the network kept it away. Nothing was charged.",
