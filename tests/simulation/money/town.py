@@ -19,11 +19,12 @@ from unittest.mock import patch
 import structlog
 from sqlalchemy import create_engine
 
+from signaling.payments.sandbox import tax
 from signaling.payments.sandbox.faults import Switch
 from signaling.rooms import heartbeat, runner
 from signaling.stores.schema import metadata
 
-from . import furnishing, hosts, oracle, payees, payers, people, server, spenders, subscribers
+from . import furnishing, givers, hosts, oracle, payees, payers, people, server, spenders, subscribers
 from .bank import Bank, all_of
 from .machine import Clock, DeadError, run
 from .server import Server
@@ -36,6 +37,8 @@ NIGHTS = (
     (6 * 3600, 20),
 )  # looked at so often: a last evening, the night, the days after it
 LOOKS_MIN = 3  # what a server's death cost is given back ten minutes later
+BAD_EVENINGS = 0.3
+AN_HOUR_AND_A_BIT_S = 3_900  # a refund that came back is asked for again an hour later
 STORY_LINES = 150
 # A tenth of the beats, so that they are not most of what happens; what they promise is as long as that.
 BEATS = {"BEAT_MS": 10_000, "LEASE_MS": 50_000, "WATCH_MS": 1_000}
@@ -148,6 +151,7 @@ class Town:
 
     async def live(self) -> None:
         await self.new_bank()
+        await self.bank.ask(lambda tx: tax.set_rate(tx, self.furniture.tax_percent))
         day = {"sweep_every_s": 40.0, "reservation_s": self.chance.choice([60, 600])}
         await self.new_server(**day)
         await self.server.inside(self.server.db.write(lambda tx: furnishing.furnish(tx, self.furniture)))
@@ -164,9 +168,10 @@ class Town:
 
     def _people(self) -> list[people.Person]:
         """Who has anything to do here."""
-        kinds = (people.Operator, people.BankCustomers, people.Misfortune)
+        kinds = (givers.Operator, people.BankCustomers, people.Misfortune)
         found: list[people.Person] = [kind(self, kind.__name__) for kind in kinds]
         found += [hosts.Host(self, room) for room in self.furniture.rooms]
+        found += [givers.Desk(self, room) for room in self.furniture.rooms]
         found += [payers.Payer(self, f"payer {n}") for n in range(self.chance.randrange(2, 6))]
         if self.furniture.rooms_of("wallet"):
             found += [spenders.Spender(self, n) for n in range(self.chance.choice([1, 2, 3]))]
@@ -186,6 +191,8 @@ class Town:
         """No more misfortune; who is inside leaves, and what is on its way arrives: most of it soon, some when the bank has
         made money available, or when what failed is tried again."""
         self.bank.sandbox.faults.reset()
+        if self.chance.random() < BAD_EVENINGS:
+            await self._bad_evening()
         wrong: list[str] = []
         for look_s, looks in NIGHTS:
             wrong = await self._rests(look_s, looks)
@@ -197,11 +204,24 @@ class Town:
         if wrong:
             raise oracle.BrokenError("\n".join(wrong))
 
-    async def _rests(self, look_s: int, looks: int) -> list[str]:
-        """What is wrong when everything has come to rest, or when that took too long."""
+    async def _bad_evening(self) -> None:
+        """Cards are gone: what was given back comes back, and again when it is asked for again an hour later."""
+        await self._next_server(300)
+        customers = people.BankCustomers(self, "evening customers")
+        for _ in range(self.chance.choice([1, 2, 4])):
+            await asyncio.sleep(AN_HOUR_AND_A_BIT_S)
+            for _ in range(self.chance.choice([1, 3, 9])):
+                await customers.send_back()
+
+    async def _next_server(self, look_s: int) -> None:
+        """One that lets nobody in and looks at everything so often."""
         self.server.kill()
         await self.server.bury()
         await self.new_server(lets_in=False, sweep_every_s=float(look_s), catch_up_every_s=look_s)
+
+    async def _rests(self, look_s: int, looks: int) -> list[str]:
+        """What is wrong when everything has come to rest, or when that took too long."""
+        await self._next_server(look_s)
         wrong: list[str] = []
         for looked in range(looks):
             await asyncio.sleep(look_s)
