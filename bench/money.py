@@ -16,6 +16,7 @@ One line of JSON for each. `python -m bench.money --only ledger --transfers 2000
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import tempfile
@@ -266,12 +267,13 @@ async def token(folder: Path, count: int, database_url: str) -> Line:
                 await watch.paid.wait()
             await app.token(order)
             watch.done()
+        watch.close()
     return {"payments": count} | watch.figures()
 
 
 class _Watch:
     """From the arrival of the first webhook that names an order to its token, and what of that the payment service took to
-    answer."""
+    answer. Of the slowest also when it was paid, and how long Python collected garbage in it."""
 
     def __init__(self, parts: Any) -> None:
         self.paid = asyncio.Event()
@@ -279,20 +281,40 @@ class _Watch:
         self._arrived_ns = self._asked_ns = 0
         self._all_ns: list[int] = []
         self._service_ns: list[int] = []
+        self._paid_ns: list[int] = []
+        self._garbage_ns: list[int] = []
+        self._paid_at_ns = self._collected_ns = self._collecting_since_ns = 0
+        gc.callbacks.append(self._collecting)
         self._take, self._fetch = parts.payments.take_webhook, parts.payments.ctx.service.fetch_checkout
         parts.payments.take_webhook = self._taking
         parts.payments.ctx.service.fetch_checkout = self._fetching
-        parts.notices.subscribe(lambda notice: self.paid.set() if isinstance(notice, OrderPaid) else None)
+        parts.notices.subscribe(self._hear)
+
+    def close(self) -> None:
+        gc.callbacks.remove(self._collecting)
+
+    def _hear(self, notice: Notice) -> None:
+        if isinstance(notice, OrderPaid):
+            self._paid_at_ns = time.perf_counter_ns()
+            self.paid.set()
+
+    def _collecting(self, phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            self._collecting_since_ns = time.perf_counter_ns()
+        else:
+            self._collected_ns += time.perf_counter_ns() - self._collecting_since_ns
 
     def next_one(self, order_id: str) -> None:
         self.paid.clear()
         self._order_id = order_id
-        self._arrived_ns = self._asked_ns = 0
+        self._arrived_ns = self._asked_ns = self._collected_ns = 0
 
     def done(self) -> None:
         assert self._arrived_ns, "paid before its webhook came"
         self._all_ns.append(time.perf_counter_ns() - self._arrived_ns)
         self._service_ns.append(self._asked_ns)
+        self._paid_ns.append(self._paid_at_ns - self._arrived_ns)
+        self._garbage_ns.append(self._collected_ns)
 
     async def _taking(self, body: bytes, signature: str | None) -> None:
         if not self._arrived_ns and self._order_id.encode() in body:
@@ -308,12 +330,18 @@ class _Watch:
 
     def figures(self) -> Line:
         """In milliseconds."""
+        slowest = max(range(WARM_UP, len(self._all_ns)), key=self._all_ns.__getitem__)
+        parts = {
+            "paid": self._paid_ns,
+            "of_it_asking": self._service_ns,
+            "collecting_garbage": self._garbage_ns,
+        }
         found = {"token": sorted(self._all_ns[WARM_UP:]), "of_it_asking": sorted(self._service_ns[WARM_UP:])}
         return {
             f"{name}_{what}_ms": round(percentile(taken, share) / 1e6, 1)
             for name, taken in found.items()
             for what, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
-        }
+        } | {"slowest_ms": {name: round(taken[slowest] / 1e6, 1) for name, taken in parts.items()}}
 
 
 # --- the ledger -------------------------------------------------------------------------------------------
