@@ -8,6 +8,8 @@ once, and all invariants over many orders; on SQLite and PostgreSQL, both writin
 - **ledger**: transfers, one in a transaction and a hundred in one.
 - **wallets**: so many calls, each with a wallet of its own: the hold of a window, and its settlement, each in a
   transaction of its own, all asked for at once.
+- **history**: so many sales of every kind that are over (refunded, settled, paid out, subscriptions that ended), in every
+  table that grows: one idle round of the background work, what is asked once a minute included.
 - **orders**: so many paid orders on file: all invariants (what `tollroom check` runs), one idle round of the background
   work, and what a starting server looks at.
 
@@ -32,7 +34,7 @@ import aiohttp
 import asyncpg
 import structlog
 import uvloop
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from bench.media import percentile
 from mediaserver.worker import collect_garbage_rarely
@@ -59,6 +61,7 @@ AT_ONCE = 32  # requests that a busy server has before it at the same time
 ROWS_MAX = 2000
 PER_ROOM = 100
 AMOUNT_MINOR = 500
+HISTORY_ROUNDS = 20
 WARM_UP = 3  # payments before the first that counts: statements are compiled once
 Line = dict[str, Any]
 
@@ -71,6 +74,7 @@ class Options:
     payments: int
     transfers: int
     wallets: int
+    history: int
     orders: int
 
 
@@ -168,8 +172,16 @@ def _paper(http: aiohttp.ClientSession) -> PaperStripe:
     return PaperStripe("sk_sandbox_bench", http=http, mode="sandbox", account=ACCOUNT, webhook_secret=SECRET)
 
 
-def _payments(db: Database, service: PaperStripe, notices: Notices) -> Payments:
-    settings = PaymentsSettings(mode="sandbox", account=ACCOUNT, public_url="http://localhost:8080")
+def _payments(
+    db: Database, service: PaperStripe, notices: Notices, *, account: str = ACCOUNT, all_of_it: bool = False
+) -> Payments:
+    settings = PaymentsSettings(
+        mode="sandbox",
+        account=account,
+        public_url="http://localhost:8080",
+        connect=all_of_it,
+        receipts=all_of_it,
+    )
     return Payments(
         db=db,
         clock=SystemClock(),
@@ -341,7 +353,7 @@ class _Watch:
             f"{name}_{what}_ms": round(percentile(taken, share) / 1e6, 1)
             for name, taken in found.items()
             for what, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
-        } | {"slowest_ms": {name: round(taken[slowest] / 1e6, 1) for name, taken in parts.items()}}
+        } | {"of_the_slowest": {name: round(taken[slowest] / 1e6, 1) for name, taken in parts.items()}}
 
 
 # --- the ledger -------------------------------------------------------------------------------------------
@@ -459,12 +471,38 @@ async def orders(db: Database, count: int) -> Line:
     }
 
 
+async def history(db: Database, count: int) -> Line:
+    from tests.integration.payments import history as past  # noqa: PLC0415 - it brings the tests' clients with it
+
+    room = _room(0) | {"account": past.BOOKS["account"], "live": False, "away_since_s": 1}
+    await _insert(db, schema.rooms, [room])
+    await past.add_who_they_are_of(db)
+    for first in range(0, count, ROWS_MAX):
+        await past.add_history(db, room["id"], first, min(ROWS_MAX, count - first))
+    if not db.is_sqlite:
+        await db.write(lambda tx: tx.execute(text("ANALYZE")))  # as autovacuum does within a minute
+    rounds_s: list[float] = []
+    for _ in range(HISTORY_ROUNDS):
+        async with aiohttp.ClientSession() as http:
+            payments = _payments(db, _paper(http), Notices(), account=past.BOOKS["account"], all_of_it=True)
+            begun_s = time.perf_counter()
+            await payments.work_once()
+            rounds_s.append(time.perf_counter() - begun_s)
+    best_s = sorted(rounds_s[1:])  # in the first, statements are compiled
+    return {
+        "history": count,
+        "idle_round_p50_ms": round(percentile(best_s, 0.5) * 1000, 1),
+        "idle_round_min_ms": round(best_s[0] * 1000, 1),
+    }
+
+
 # --- running ----------------------------------------------------------------------------------------------
 
 ON_A_DATABASE: dict[str, tuple[Callable[[Database, int], Awaitable[Line]], str]] = {
     "webhooks": (webhooks, "webhooks"),
     "ledger": (transfers, "transfers"),
     "wallets": (wallets, "wallets"),
+    "history": (history, "history"),
     "orders": (orders, "orders"),
 }
 NAMES = (*ON_A_DATABASE, "token")
@@ -527,12 +565,19 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--payments", type=int, default=60)
     parser.add_argument("--transfers", type=int, default=5_000)
     parser.add_argument("--wallets", type=int, default=10_000)
+    parser.add_argument("--history", type=int, default=100_000)
     parser.add_argument("--orders", type=int, default=100_000)
     found = parser.parse_args(arguments)
     kinds = ("sqlite", "postgresql") if found.database == "both" else (found.database,)
-    return Options(
-        kinds, tuple(found.only), found.webhooks, found.payments, found.transfers, found.wallets, found.orders
+    sizes = (
+        found.webhooks,
+        found.payments,
+        found.transfers,
+        found.wallets,
+        found.history,
+        found.orders,
     )
+    return Options(kinds, tuple(found.only), *sizes)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
