@@ -17,7 +17,7 @@ Sums = Counter[tuple[str, str]]
 # How the ledger calls what the bank calls otherwise. What went to hosts is compared transfer by transfer.
 AS_THE_BANK = {"topup": "payment_captured", "unrefund": "refund"}
 # Looked at apart, or no money that moved: a hold is booked again under another code once it is posted.
-APART = ("stripe_fee", "payout", "reversal", "refund_hold")
+APART = ("stripe_fee", "payout", "reversal", "refund_hold", "dispute_hold")
 
 
 async def differences(db: Database, bank: Bank) -> list[str]:
