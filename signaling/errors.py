@@ -2,14 +2,24 @@
 
 
 class ApiError(Exception):
-    """The caller's fault or a state it must know. `code` is stable (API.md), `status` the HTTP status."""
+    """The caller's fault or a state it must know. `code` is stable (API.md), `status` the HTTP status; after
+    `retry_after_s` the same call may be answered otherwise."""
 
-    def __init__(self, status: int, code: str, message: str, *, field: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.field = field
+        self.retry_after_s = retry_after_s
 
     def body(self) -> dict[str, object]:
         error: dict[str, object] = {"code": self.code, "message": self.message}

@@ -149,7 +149,8 @@ def _is_trusted(text: str, trusted: tuple[Network, ...]) -> bool:
 
 
 def error_response(error: ApiError) -> web.Response:
-    return private(web.json_response(error.body(), status=error.status))
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    return private(web.json_response(error.body(), status=error.status, headers=headers))
 
 
 def _is_for_machines(request: web.Request) -> bool:

@@ -60,7 +60,9 @@ async def require(limiter: RateLimiter, key: str, rule: Rule) -> None:
     """Raises ApiError 429 `rate_limited` when the key has used up its calls."""
     wait_s = await limiter.take(key, rule)
     if wait_s > 0:
-        raise ApiError(429, "rate_limited", f"too many requests: try again in {int(wait_s) + 1} s")
+        again_s = int(wait_s) + 1
+        message = f"too many requests: try again in {again_s} s"
+        raise ApiError(429, "rate_limited", message, retry_after_s=again_s)
 
 
 class LimitedRoutes:

@@ -70,16 +70,18 @@ class Codes:
         """Raises ApiError 404 `unknown_place`; 409 `code_exists`; 422 `invalid`, `unknown_currency`, `wrong_currency`."""
         promotion = self._read(body)
 
-        async def work(tx: Transaction) -> None:
+        async def work(tx: Transaction) -> dict[str, str]:
+            titles = {}
             if promotion.room_id is not None:
                 room = await store.room_in(tx, self._books, promotion.room_id)
                 if room is None:
                     raise ApiError(404, "unknown_place", "there is no such room", field="room_id")
                 _require_currency(promotion, room.currency)
+                titles[room.id] = room.title
             await self._insert(tx, promotion)
+            return titles
 
-        await self._db.write(work)
-        return self._made(promotion, by)
+        return self._made(promotion, by, await self._db.write(work))
 
     async def make_for(self, room_id: str, who: Caller, body: NewCode) -> Json:
         """For that room alone. Raises ApiError 403 `bad_host_key`, and as `make`."""
@@ -87,13 +89,13 @@ class Codes:
             raise ApiError(422, "invalid", "a host makes codes for this room", field="room_id")
         promotion = self._read(body.model_copy(update={"room_id": room_id}))
 
-        async def work(tx: Transaction) -> None:
+        async def work(tx: Transaction) -> dict[str, str]:
             room = await who.room(tx, room_id)
             _require_currency(promotion, room.currency)
             await self._insert(tx, promotion)
+            return {room.id: room.title}
 
-        await self._db.write(work)
-        return self._made(promotion, f"host of {room_id}")
+        return self._made(promotion, f"host of {room_id}", await self._db.write(work))
 
     async def end(self, promotion_id: str, by: str) -> None:
         """Raises ApiError 404 `unknown_code`."""
@@ -144,9 +146,9 @@ class Codes:
         if not await promotions.insert_promotion(tx, self._books, promotion, rfc3339(self._clock.wall_s())):
             raise ApiError(409, "code_exists", "there is such a code already", field="code")
 
-    def _made(self, promotion: Promotion, by: str) -> Json:
+    def _made(self, promotion: Promotion, by: str, titles: dict[str, str]) -> Json:
         log.info("code_made", promotion_id=promotion.promotion_id, room_id=promotion.room_id, by=by)
-        return code_json(ListedPromotion(promotion, 0, rfc3339(self._clock.wall_s())), {})
+        return code_json(ListedPromotion(promotion, 0, rfc3339(self._clock.wall_s())), titles)
 
 
 def _ended(ended: bool, promotion_id: str, by: str) -> None:

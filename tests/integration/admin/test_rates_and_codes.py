@@ -359,6 +359,7 @@ async def test_codes_of_the_operator_hold_everywhere_and_those_of_a_host_in_thei
         room.host_key,
     )
     assert here["code"] == "ANA-5"
+    assert here["room"] == {"id": room.id, "title": ROOM["title"]}
     assert await office.price(other, code=everywhere["code"].lower()) == 450
     with pytest.raises(RefusedError, match="422 code_not_here"):
         await office.price(other, code="ana-5")

@@ -3,6 +3,7 @@
 import pytest
 
 from signaling.errors import ApiError
+from signaling.http import error_response
 from signaling.ratelimit import LocalRateLimiter, Rule, require
 
 RULE = Rule(burst=2, refill_s=10)
@@ -57,3 +58,4 @@ async def test_the_refusal_has_a_stable_code():
     with pytest.raises(ApiError) as refused:
         await require(limiter, "a", Rule(1, 5))
     assert (refused.value.status, refused.value.code) == (429, "rate_limited")
+    assert error_response(refused.value).headers["Retry-After"] == "6"
