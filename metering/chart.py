@@ -245,8 +245,24 @@ def topup_refund_held(
     return tuple(replace(one, kind="hold") for one in held)
 
 
-def topup_refund_released(held: Iterable[Transfer]) -> tuple[Transfer, ...]:
-    """Nothing came of it."""
+DISPUTE_HOLD = "dispute_hold"
+
+
+def topup_frozen(
+    freeze_id: str, user_id: str, money_minor: int, bonus_minor: int, currency: str
+) -> tuple[Transfer, ...]:
+    """A bank looks into a top-up: so much of its credits cannot be spent before the outcome. `freeze_id`: each change of
+    it is one of its own. It never runs out by itself."""
+    wallet, name = accounts.wallet(user_id), f":{freeze_id}"
+    frozen = (
+        *_move(DISPUTE_HOLD + name, wallet, accounts.STRIPE_CLEARING, money_minor, currency, DISPUTE_HOLD),
+        *_move(f"{DISPUTE_HOLD}_bonus{name}", wallet, accounts.PROMO, bonus_minor, currency, DISPUTE_HOLD),
+    )
+    return tuple(replace(one, kind="hold") for one in frozen)
+
+
+def topup_released(held: Iterable[Transfer]) -> tuple[Transfer, ...]:
+    """Nothing came of it; of what a dispute froze likewise."""
     return tuple(voiding(one, f"void:{one.id}") for one in held)
 
 

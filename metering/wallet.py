@@ -175,6 +175,33 @@ def take(wanted_minor: int, available_minor: int) -> Taken:
     return Taken(wallet_minor, wanted_minor - wallet_minor)
 
 
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Credits that wait while a bank looks into the payment of a top-up: of what was paid for, and of the gift."""
+
+    money_minor: int
+    bonus_minor: int
+
+    @property
+    def credit_minor(self) -> int:
+        return self.money_minor + self.bonus_minor
+
+
+def frozen_by_disputes(package: Package, gone_minor: int, disputed_minor: int, unspent_minor: int) -> Frozen:
+    """What waits of a top-up of which `gone_minor` has gone back and `disputed_minor` is being looked into: the credits of
+    that part with their gift, as far as they are unspent; what was paid for before the gift."""
+    about_minor = min(gone_minor + disputed_minor, package.price_minor) - gone_minor
+    back = back_for_refund(package, gone_minor, about_minor)
+    money_minor = take(back.money_minor, unspent_minor).wallet_minor
+    return Frozen(money_minor, take(back.bonus_minor, unspent_minor - money_minor).wallet_minor)
+
+
+def unspent_minor(available_minor: int, later_minor: int, frozen_minor: int) -> int:
+    """Of one top-up. Credits that came first are spent first: of what is available, `later_minor` is of later ones.
+    `frozen_minor` of it waits already, and nobody spent that."""
+    return max(0, frozen_minor) + max(0, available_minor - max(0, later_minor))
+
+
 # --- running low ------------------------------------------------------------------------------------------
 
 
@@ -190,19 +217,23 @@ def seconds_left(available_minor: int, rate_minor_per_min: int) -> int:
 
 # --- topping up unasked -----------------------------------------------------------------------------------
 
-Verdict = Literal["due", "off", "outside", "enough", "owes", "in_flight", "backing_off", "too_many"]
+Verdict = Literal[
+    "due", "off", "outside", "enough", "owes", "disputed", "in_flight", "backing_off", "too_many"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class AutoTopup:
-    """A wallet as the automatic top-up looks at it. `on`: switched on, with a card and a package; `in_flight`: one is
-    on its way; `not_before_s`: after a decline; `asked_s`: when the earlier ones were asked for (wall clock)."""
+    """A wallet as the automatic top-up looks at it. `on`: switched on, with a card and a package; `disputed`: a bank looks
+    into one of its top-ups; `in_flight`: one is on its way; `not_before_s`: after a decline; `asked_s`: when the earlier
+    ones were asked for (wall clock)."""
 
     on: bool
     in_call: bool
     available_minor: int
     low_minor: int
     owed_minor: int = 0
+    disputed: bool = False
     in_flight: bool = False
     not_before_s: int | None = None
     asked_s: tuple[int, ...] = ()
@@ -210,12 +241,13 @@ class AutoTopup:
 
 def auto_topup(wallet: AutoTopup, now_s: int) -> Verdict:
     """`due`, or why not. Only during a call, one at a time, at most three in an hour, an hour apart after a decline.
-    Nobody's card pays a debt unasked."""
+    Nobody's card pays a debt unasked, or what its bank may take back."""
     recent = sum(1 for asked_s in wallet.asked_s if asked_s > now_s - HOUR_S)
     reasons: tuple[tuple[bool, Verdict], ...] = (
         (not wallet.on, "off"),
         (not wallet.in_call, "outside"),
         (wallet.owed_minor > 0, "owes"),
+        (wallet.disputed, "disputed"),
         (wallet.available_minor > wallet.low_minor, "enough"),
         (wallet.in_flight, "in_flight"),
         (wallet.not_before_s is not None and now_s < wallet.not_before_s, "backing_off"),

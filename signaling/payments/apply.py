@@ -24,7 +24,7 @@ from metering.orders import (
 from metering.payouts import HOLDING_DAYS
 from metering.refunds import RecordRefund, RefundFailed
 from signaling.notices import Notice, OrderPaid, OutboxFilled, PassChanged
-from signaling.payments import filling, topuprefunds
+from signaling.payments import filling, frozencredits, topuprefunds
 from signaling.payments.port import Checkout
 from signaling.payments.sales import about, sale_of_order
 from signaling.payments.seenrefunds import note_refunds
@@ -258,6 +258,7 @@ class Application:
                 )
                 self.notices.extend(lost)
                 gone_minor += move.taken_minor
+        self.notices.extend(await frozencredits.move(tx, order, gone_minor, now_text))
 
     async def _held_for_refunds(self) -> list[Transfer]:
         """For those of ours that the fact names; for all of them where it only says how much has gone back."""
@@ -274,7 +275,7 @@ class Application:
         self._values["access_ended"] = True
         order = self._order
         before_ms = self._values.get("granted_before_ms", order.granted_before_ms)
-        later = await later_orders(self._tx, found.id, before_ms)
+        later = await later_orders(self._tx, found.id, order, before_ms)
         others_live = any(not one.access_ended for one in later)
         if order.extends_pass_id is None and not others_live:
             await passes.end_pass(self._tx, found.id, decision.reason)
@@ -292,9 +293,10 @@ class Application:
         self, found: passes.Pass, before_ms: int, later: Sequence[Order], decision: EndAccess
     ) -> None:
         own_ms = (self._order.seconds or 0) * 1000
-        taken_ms = own_ms - min(max(0, found.used_ms - before_ms), own_ms)
+        used_ms = await passes.used_so_far_ms(self._tx, found)
+        unused_ms = own_ms - min(max(0, used_ms - before_ms), own_ms)
+        taken_ms = await passes.shorten_pass(self._tx, found.id, unused_ms, decision.reason)
         self._values["taken_ms"] = taken_ms
-        await passes.shorten_pass(self._tx, found.id, taken_ms, decision.reason)
         for one in later:  # their time begins so much earlier now
             await update_order(self._tx, one.id, granted_before_ms=one.granted_before_ms - taken_ms)
 
@@ -304,9 +306,14 @@ class Application:
             return
         self._values |= {"access_ended": False, "taken_ms": 0}
         if self._order.taken_ms:
-            await passes.extend_pass(self._tx, found.id, self._order.taken_ms // 1000)
+            await self._give_time_back(found, self._order.taken_ms)
         await passes.restore_pass(self._tx, found.id)
         self.notices.append(PassChanged(found.id, self._order.room))
+
+    async def _give_time_back(self, found: passes.Pass, taken_ms: int) -> None:
+        await passes.give_time_back(self._tx, found.id, taken_ms)
+        for one in await later_orders(self._tx, found.id, self._order, self._order.granted_before_ms):
+            await update_order(self._tx, one.id, granted_before_ms=one.granted_before_ms + taken_ms)
 
     async def nothing_more(self, _decision: Decision) -> None:
         """The new state says it all (the quarantine's row is written by the caller)."""

@@ -108,6 +108,7 @@ async def _situation(tx: Transaction, stay: Stay, wallet: wallets.Wallet, now_s:
         available_minor=found.available_minor,
         low_minor=await walletstays.low_of(tx, stay),
         owed_minor=found.owed_minor,
+        disputed=await wallets.is_disputed(tx, key),
         in_flight=wallet.auto_order_id is not None,
         not_before_s=wallet.auto_not_before_s,
         asked_s=await wallets.auto_asked_s(tx, key, now_s - HOUR_S),

@@ -1,13 +1,13 @@
 """What a paid top-up puts into a wallet, and what takes it out again: a refund, or a dispute that was lost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from metering import chart
 from metering.ledger import Transfer
 from metering.wallet import back_for_refund
 from signaling.notices import Notice
-from signaling.payments import topuprefunds
+from signaling.payments import frozencredits
 from signaling.payments.customers import keep_card
 from signaling.payments.port import Checkout
 from signaling.payments.wallets import (
@@ -60,12 +60,14 @@ async def take_back(
     loss_id: str | None = None,
 ) -> Sequence[Notice]:
     """Of a top-up `amount_minor` went back to the payer, after `gone_minor`: its credits leave the wallet, those first that
-    were `held` for it. What was spent is owed, and blocks spending; a gift that was spent is let go. `loss_id`: by that
+    were `held` for it, then those that are frozen by a dispute. What was spent is owed, and blocks spending; a gift that was spent is let go. `loss_id`: by that
     dispute, else by a refund."""
     key, package = key_of(order), package_of(order)
     back = back_for_refund(package, gone_minor, amount_minor)
-    available_minor = (await credits_of(tx, key)).available_minor
+    before = await credits_of(tx, key)
     failed = len(await earnings.refunds_booked_back(tx, order.id))
+    frozen = await frozencredits.holds_of(tx, order)
+    held = (*held, *frozen)
     gone = chart.Gone(
         name=loss_id or f"{order.id}:{gone_minor}" + (f":{failed}" if failed else ""),
         code="dispute_lost" if loss_id else "refund",
@@ -73,14 +75,22 @@ async def take_back(
         bonus_minor=back.bonus_minor,
         fee_minor=back.fee_minor,
     )
-    moved = chart.topup_gone(gone, key.user_id, available_minor, key.currency, held)
+    moved = chart.topup_gone(gone, key.user_id, before.available_minor, key.currency, held)
     await _book(tx, order, moved, now_text)
     if held:
-        await topuprefunds.repay(
-            tx, order, f"{gone.code}:{gone.name}", sum(one.amount_minor for one in held), now_text
+        rest_minor = _sum(frozen) - _sum(
+            one for one in moved if one.pending_id in {hold.id for hold in frozen}
         )
+        await frozencredits.adjust(tx, order, gone_minor + amount_minor, now_text, released_minor=rest_minor)
+        await frozencredits.repay(tx, order, f"{gone.code}:{gone.name}", _sum(held), now_text)
     found = await credits_of(tx, key)
+    if found.spendable_minor > before.spendable_minor:  # more was held for it, or frozen, than went
+        return await tell_credited(tx, key)
     return await tell_inside(tx, key, "balance_low", balance_minor=found.spendable_minor)
+
+
+def _sum(moved: Iterable[Transfer]) -> int:
+    return sum(one.amount_minor for one in moved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +117,5 @@ async def give_again(tx: Transaction, order: Order, back: SentBack, now_text: st
     )
     owed_minor = (await credits_of(tx, key)).owed_minor
     await _book(tx, order, chart.topup_back(gone, key.user_id, owed_minor, key.currency), now_text)
+    await frozencredits.adjust(tx, order, back.gone_minor - back.amount_minor, now_text)
     return await tell_credited(tx, key)

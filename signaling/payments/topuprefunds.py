@@ -12,11 +12,11 @@ from metering import chart
 from metering.ledger import Transfer
 from metering.wallet import back_for_refund, refundable_minor
 from signaling.notices import Notice
+from signaling.payments import frozencredits
 from signaling.payments.wallets import credits_of, entries_of, key_of, package_of, tell_credited
 from signaling.stores import ledger, refunds
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, get_order
-from signaling.stores.wallets import Key
 
 HOLD = chart.REFUND_HOLD
 
@@ -53,8 +53,8 @@ async def holds_of(tx: Transaction, order: Order, refund_ids: Iterable[str] | No
 
 
 async def release(tx: Transaction, refund_id: str, now_text: str) -> Sequence[Notice]:
-    """Nothing came of it: its credits can be spent again, after what their owner owes by now is paid of them. Whoever is
-    in a call on that wallet is told, as of a top-up."""
+    """Nothing came of it: its credits can be spent again, unless a bank looks into the top-up by now, and after what their
+    owner owes is paid of them. Whoever is in a call on that wallet is told, as of a top-up."""
     refund = await refunds.get_refund(tx, refund_id)
     order = None if refund is None else await get_order(tx, refund.order_id)
     if order is None or order.purpose != "topup":
@@ -62,17 +62,10 @@ async def release(tx: Transaction, refund_id: str, now_text: str) -> Sequence[No
     held = await holds_of(tx, order, [refund_id])
     if not held:
         return ()
-    await _book(tx, order, chart.topup_refund_released(held), now_text)
-    await repay(tx, order, refund_id, sum(one.amount_minor for one in held), now_text)
+    await _book(tx, order, chart.topup_released(held), now_text)
+    await frozencredits.adjust(tx, order, order.refunded_minor + order.lost_minor, now_text)
+    await frozencredits.repay(tx, order, refund_id, sum(one.amount_minor for one in held), now_text)
     return await tell_credited(tx, key_of(order))
-
-
-async def repay(tx: Transaction, order: Order, name: str, released_minor: int, now_text: str) -> None:
-    """Credits that are free again pay what their owner owes."""
-    key: Key = key_of(order)
-    found = await credits_of(tx, key)
-    minor = min(found.owed_minor, found.available_minor, released_minor)
-    await _book(tx, order, chart.shortfall_repaid(name, key.user_id, minor, key.currency), now_text)
 
 
 async def _book(tx: Transaction, order: Order, transfers: Sequence[Transfer], now_text: str) -> None:

@@ -129,8 +129,17 @@ async def _begin(tx: Transaction, payout: Payout, row: Earning, now_s: int) -> c
     }
     # The money of this very charge: sent even while the rest of the balance is not available yet. Its group is the
     # charge's own.
-    params |= {"transfer_group": row.id} if row.charge_id is None else {"source_transaction": row.charge_id}
+    is_covered = row.charge_id is not None and await _has_left(tx, row, payout.amount_minor)
+    params |= {"source_transaction": row.charge_id} if is_covered else {"transfer_group": row.id}
     return await attempts.begin(tx, SENDING, payout.id, params, first_key=payout.id, now_s=now_s)
+
+
+async def _has_left(tx: Transaction, row: Earning, amount_minor: int) -> bool:
+    """Whether so much of its charge was not sent yet: no transfers of a charge may come to more than it. They would where
+    a refund was sent back by the bank after its debt had been kept from other sales: these sent too little instead."""
+    before = await store.payouts_of_earning(tx, row.id)
+    sent_minor = sum(one.amount_minor - one.reversed_minor for one in before if one.state == "sent")
+    return sent_minor + amount_minor <= row.gross_minor
 
 
 async def _ask_back(tx: Transaction, earning_id: str, now: Now) -> int:

@@ -71,13 +71,15 @@ async def _currencies(tx: Transaction, ctx: Context, user_id: str) -> list[str]:
 
 async def _view(tx: Transaction, key: Key) -> Json:
     wallet, found = await wallets.get_wallet(tx, key), await credits_of(tx, key)
+    frozen_minor = await wallets.frozen_minor(tx, key)
     is_sold = wallet.managed_by == "stripe"
     offered = await packages_of(tx, BooksOf(key.mode, key.account), key.currency) if is_sold else ()
     return {
         "currency": key.currency,
         "balance_minor": found.available_minor + found.held_minor,
         "available_minor": found.available_minor,
-        "held_minor": found.held_minor,
+        "held_minor": found.held_minor - frozen_minor,
+        "frozen_minor": frozen_minor,
         "owed_minor": found.owed_minor,
         "managed_by": wallet.managed_by,
         "packages": [package.to_json() for package in offered],

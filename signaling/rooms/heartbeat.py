@@ -16,10 +16,10 @@ from signaling.rooms.runner import MeterRunner
 from signaling.stores import runs
 from signaling.stores.database import Database, Transaction
 from signaling.stores.meter import set_started
+from signaling.stores.runs import BEAT_MS
 
 log = structlog.get_logger()
 
-BEAT_MS = 1_000
 LEASE_MS = 5_000
 WATCH_MS = 100
 

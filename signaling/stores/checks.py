@@ -14,6 +14,7 @@ from signaling.stores.orders import BY_USE, UNPAID
 from signaling.stores.schema import (
     balances,
     differences,
+    disputes,
     invoices,
     orders,
     outbox,
@@ -162,6 +163,32 @@ async def _refund_holds_are_awaited(tx: Transaction) -> list[Problem]:
     return await _broken(tx, "refund_hold_left", "credits are held for a refund that is not on its way", left)
 
 
+async def _credits_wait_for_disputes(tx: Transaction) -> list[Problem]:
+    """Credits of a top-up are frozen only while a bank looks into it, and of what was paid for no more than that is about."""
+    of_money = and_(
+        transfers.c.code == "dispute_hold", transfers.c.credit == "stripe_clearing", is_open_hold()
+    )
+    about = (
+        select(func.coalesce(func.sum(disputes.c.amount_minor), 0))
+        .where(disputes.c.subject_id == transfers.c.subject_id, disputes.c.state == "open")
+        .scalar_subquery()
+    )
+    is_open = exists().where(disputes.c.subject_id == transfers.c.subject_id, disputes.c.state == "open")
+    left = select(transfers.c.id).where(transfers.c.code == "dispute_hold", is_open_hold(), ~is_open)
+    above = (
+        select(transfers.c.subject_id)
+        .where(of_money)
+        .group_by(transfers.c.subject_id)
+        .having(func.sum(transfers.c.amount_minor) > about)
+    )
+    return [
+        *await _broken(
+            tx, "dispute_hold_left", "credits are frozen, and no bank looks into their payment", left
+        ),
+        *await _broken(tx, "frozen_above_dispute", "more credits are frozen than the bank looks into", above),
+    ]
+
+
 async def _money_and_access_agree(tx: Transaction) -> list[Problem]:
     has_pass = exists().where(passes.c.order_id == orders.c.id)
     granted = and_(orders.c.granted, orders.c.extends_pass_id.is_(None), orders.c.purpose != "topup")
@@ -238,6 +265,7 @@ _CHECKS: tuple[Check, ...] = (
     _earnings_hold,
     _orders_are_booked,
     _refund_holds_are_awaited,
+    _credits_wait_for_disputes,
     _money_and_access_agree,
     _passes_hold,
     _windows_hold,

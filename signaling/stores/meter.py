@@ -172,14 +172,27 @@ async def close_segments(tx: Transaction, rows: Sequence[CloseRow]) -> None:
 async def _add_used(tx: Transaction, used: Sequence[tuple[str, int, int]]) -> None:
     """`(pass, used_ms to add, forgiven_ms in all)`."""
     total = passes.c.used_ms + bindparam("b_used")
-    is_spent = passes.c.granted_ms.is_not(None) & (total >= passes.c.granted_ms)
+    over = total - passes.c.granted_ms
+    # Time that was taken off while it was being used.
+    put_back = case(
+        (passes.c.granted_ms.is_(None) | (over <= 0), 0),
+        (over < passes.c.taken_ms, over),
+        else_=passes.c.taken_ms,
+    )
+    is_spent = passes.c.granted_ms.is_not(None) & (over >= 0)
     # Spelled out, since IN lists cannot be used with many parameter sets.
     is_usable = (passes.c.state == "waiting") | (passes.c.state == "active")
     state = case((is_spent & is_usable, "used_up"), else_=passes.c.state)
     await tx.execute(
         update(passes)
         .where(passes.c.id == bindparam("b_id"))
-        .values(used_ms=total, forgiven_ms=bindparam("b_forgiven"), state=state),
+        .values(
+            used_ms=total,
+            forgiven_ms=bindparam("b_forgiven"),
+            state=state,
+            granted_ms=passes.c.granted_ms + put_back,
+            taken_ms=passes.c.taken_ms - put_back,
+        ),
         [{"b_id": pass_id, "b_used": used_ms, "b_forgiven": forgiven} for pass_id, used_ms, forgiven in used],
     )
 

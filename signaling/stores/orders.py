@@ -274,10 +274,16 @@ async def _page(tx: Transaction, query: Select[Any], before: str | None, limit: 
 # --- what the sweeper looks for ---------------------------------------------------------------------------
 
 
-async def later_orders(tx: Transaction, pass_id: str, granted_before_ms: int) -> list[Order]:
-    """Orders that extended the pass after it had been granted that much."""
+async def later_orders(tx: Transaction, pass_id: str, order: Order, granted_before_ms: int) -> list[Order]:
+    """Orders that extended the pass after that one, which had found so much granted. (Time taken off again can leave two
+    that begin at the same place.)"""
+    place = (granted_before_ms, order.paid_at or "")
     found = await orders_of_pass(tx, pass_id)
-    return [order for order in found if order.granted_before_ms > granted_before_ms and order.extends_pass_id]
+    return [
+        one
+        for one in found
+        if one.extends_pass_id and one.id != order.id and (one.granted_before_ms, one.paid_at or "") > place
+    ]
 
 
 async def overdue_reservations(

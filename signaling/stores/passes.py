@@ -8,7 +8,8 @@ from sqlalchemy import Select, bindparam, exists, select, update
 
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Funding, Order
-from signaling.stores.schema import passes, segments, sessions
+from signaling.stores.runs import BEAT_MS
+from signaling.stores.schema import passes, runs, segments, sessions
 from signaling.stores.statements import insert_once
 
 PassState = Literal["waiting", "active", "used_up", "refunded", "disputed", "revoked"]
@@ -36,6 +37,7 @@ class Pass:
     funding: Funding
     user_id: str | None
     settled: bool
+    taken_ms: int = 0
 
     @property
     def remaining_ms(self) -> int | None:
@@ -107,15 +109,44 @@ async def extend_pass(tx: Transaction, pass_id: str, seconds: int | None) -> Non
         await _reopen(tx, pass_id)
 
 
-async def shorten_pass(tx: Transaction, pass_id: str, by_ms: int, end_state: EndState) -> None:
-    """Takes time off again, never time that was used; a pass with nothing left ends as `end_state`."""
+async def shorten_pass(tx: Transaction, pass_id: str, by_ms: int, end_state: EndState) -> int:
+    """Takes time off again, never time that was used; a pass with nothing left ends as `end_state`. Returns what was
+    taken. What a stay that goes on has used beyond it by the time it hears of it, is put back when its segment closes."""
+    found = await _require(tx, pass_id)
+    if found.granted_ms is None:
+        return 0
+    used_ms = await used_so_far_ms(tx, found)
+    taken_ms = min(by_ms, max(0, found.granted_ms - used_ms))
+    await _set(tx, pass_id, granted_ms=found.granted_ms - taken_ms, taken_ms=found.taken_ms + taken_ms)
+    if found.granted_ms - taken_ms <= used_ms:
+        await end_pass(tx, pass_id, end_state)
+    return taken_ms
+
+
+async def give_time_back(tx: Transaction, pass_id: str, by_ms: int) -> None:
+    """Of what was taken off, as after a dispute that was won. A used-up pass can be entered again."""
     found = await _require(tx, pass_id)
     if found.granted_ms is None:
         return
-    granted_ms = max(found.granted_ms - by_ms, found.used_ms)
-    await _set(tx, pass_id, granted_ms=granted_ms)
-    if granted_ms == found.used_ms:
-        await end_pass(tx, pass_id, end_state)
+    back_ms = min(by_ms, found.taken_ms)
+    await _set(tx, pass_id, granted_ms=found.granted_ms + back_ms, taken_ms=found.taken_ms - back_ms)
+    if found.state == "used_up":
+        await _reopen(tx, pass_id)
+
+
+async def used_so_far_ms(tx: Transaction, found: Pass) -> int:
+    """Used by closed segments, and at most what an open one has used by now: up to the last heartbeat of its run, and until
+    the next. Too much by what is forgiven for dead legs: for taking time off, where that errs for the payer."""
+    query = (
+        select(segments.c.started_ms, runs.c.run_ms)
+        .join(runs, runs.c.id == segments.c.run_id)
+        .where(segments.c.pass_id == found.id, segments.c.closed_ms.is_(None))
+    )
+    running = (await tx.execute(query)).first()
+    if running is None or running.started_ms is None:
+        return found.used_ms
+    counted_ms = max(0, running.run_ms - running.started_ms) + BEAT_MS
+    return found.used_ms + int(min(counted_ms, found.remaining_ms or 0))
 
 
 async def end_pass(tx: Transaction, pass_id: str, state: EndState) -> bool:

@@ -9,6 +9,9 @@ from signaling.stores.database import Transaction
 from signaling.stores.meter import CloseRow, close_segments
 from signaling.stores.schema import passes, rooms, runs, segments, sessions
 
+# A live run writes its heartbeat so often.
+BEAT_MS = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -253,6 +253,8 @@ passes = Table(
     _ref("user_id", "users.id", nullable=True),
     # Funded in windows: what was used is priced and taken; nothing is added after that.
     Column("settled", Boolean, nullable=False, server_default=false()),
+    # Of the time that was granted: taken off again with a refund or dispute, and not found to be used since.
+    Column("taken_ms", BigInteger, nullable=False, server_default="0"),
     Index("passes_room_state", "room_id", "state"),
     Index("passes_funding", "funding", "settled"),
     Index("passes_state", "state"),

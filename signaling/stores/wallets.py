@@ -7,11 +7,13 @@ filled through Stripe.
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, case, func, or_, select, update
 
+from metering import accounts
+from metering.chart import DISPUTE_HOLD
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import is_open_hold
-from signaling.stores.schema import orders, passes, sessions, transfers, wallets
+from signaling.stores.schema import disputes, orders, passes, sessions, transfers, wallets
 from signaling.stores.statements import insert_once
 
 ManagedBy = Literal["stripe", "platform"]
@@ -111,6 +113,62 @@ async def auto_asked_s(tx: Transaction, key: Key, from_s: int) -> tuple[int, ...
         orders.c.created_at_s > from_s,
     )
     return tuple(row.created_at_s for row in await tx.execute(query))
+
+
+async def is_disputed(tx: Transaction, key: Key) -> bool:
+    """Whether a bank looks into a top-up of that wallet."""
+    query = (
+        select(disputes.c.id)
+        .join(orders, orders.c.id == disputes.c.order_id)
+        .where(
+            orders.c.purpose == "topup",
+            orders.c.user_id == key.user_id,
+            orders.c.mode == key.mode,
+            orders.c.account == key.account,
+            orders.c.currency == key.currency,
+            disputes.c.state == "open",
+        )
+    )
+    return (await tx.execute(query.limit(1))).first() is not None
+
+
+async def later_credits_minor(tx: Transaction, key: Key, order_id: str) -> int:
+    """What top-ups after that one have put into the wallet, less what of them has left it for the card or waits to."""
+    name, topup = accounts.wallet(key.user_id), transfers.alias("topup")
+    mine = and_(
+        transfers.c.mode == key.mode,
+        transfers.c.account == key.account,
+        transfers.c.currency == key.currency,
+    )
+    at = select(topup.c.created_at).where(topup.c.id == f"topup:{order_id}").scalar_subquery()
+    is_later = or_(
+        transfers.c.created_at > at,
+        and_(transfers.c.created_at == at, transfers.c.id > f"topup:{order_id}"),
+    )
+    bought = and_(mine, transfers.c.credit == name, transfers.c.code == "topup", is_later)
+    later = select(transfers.c.subject_id).where(bought)
+    is_moved = and_(
+        transfers.c.kind.in_(["single", "post"]), or_(transfers.c.credit == name, transfers.c.debit == name)
+    )
+    waits = and_(is_open_hold(), transfers.c.debit == name)
+    amount = case((transfers.c.credit == name, transfers.c.amount_minor), else_=-transfers.c.amount_minor)
+    query = select(func.coalesce(func.sum(amount), 0)).where(
+        mine, transfers.c.subject_id.in_(later), or_(is_moved, waits)
+    )
+    return int((await tx.execute(query)).scalar_one())
+
+
+async def frozen_minor(tx: Transaction, key: Key) -> int:
+    """What of the wallet waits for banks' decisions."""
+    query = select(func.coalesce(func.sum(transfers.c.amount_minor), 0)).where(
+        transfers.c.mode == key.mode,
+        transfers.c.account == key.account,
+        transfers.c.currency == key.currency,
+        transfers.c.debit == accounts.wallet(key.user_id),
+        transfers.c.code == DISPUTE_HOLD,
+        is_open_hold(),
+    )
+    return int((await tx.execute(query)).scalar_one())
 
 
 async def inside(tx: Transaction, key: Key) -> list[Inside]:

@@ -39,6 +39,10 @@ def stored_order(page: Page, slug: str) -> Order:
     return Order(stored["id"], stored["secret"], slug)
 
 
+def own_wallet(page: Page) -> Any:
+    return page.evaluate("async () => (await fetch('/api/me/wallets/eur')).json()")
+
+
 def go_in(page: Page, room: Room) -> Order:
     page.locator("#payer-terms").check()
     page.locator("#pay").click()
@@ -153,6 +157,41 @@ def test_a_declined_card_buys_nothing_and_may_be_tried_again(
     left = float(fact(page, "Credits left").removeprefix("€"))
     taken = float(fact(page, "Taken from your credits").removeprefix("€"))
     assert round(left + taken, 2) == 25.0
+
+
+def test_credits_whose_payment_a_bank_looks_into_are_shown_as_frozen(
+    server: Server, person: NewPerson, look: Look
+) -> None:
+    ana, dee, operator = person("Ana"), person("Dee"), person("Operator")
+    room = server.create_room(tariff=WALLET)
+    moves.host_enters(ana, room)
+    page = dee.page
+    sign_in(page, server, "is.disputed@example.org", f"/r/{room.slug}")
+    credits_state(page, "low")
+    buy(page, "€25.00")
+    credits_state(page, "enough")
+
+    board = operator.page
+    board.goto(server.dashboard)
+    bought = board.locator("#payments tr").filter(has_text=own_wallet(page)["history"][0]["order_id"])
+    bought.get_by_role("button", name="Dispute", exact=True).click()
+    expect(bought.get_by_role("button", name="Dispute won")).to_be_visible()
+    wait_until(
+        page,
+        "the credits are frozen",
+        lambda: own_wallet(page)["frozen_minor"] == 2500,
+        timeout_s=60,
+        every_ms=500,
+    )
+
+    page.goto(f"{server.url}/me")
+    page_state(page, "ready")
+    expect(page.locator("#my-credits")).to_contain_text("€25.00 of it is frozen: your bank is looking into")
+    look(page, "me-credits-frozen")
+    page.goto(room.share_url)
+    credits_state(page, "low")
+    expect(page.locator("#credits-left")).to_contain_text("€25.00 more is frozen while your bank looks into")
+    look(page, "card-credits-frozen")
 
 
 def test_the_host_offers_a_room_for_credits(server: Server, person: NewPerson, look: Look) -> None:

@@ -118,13 +118,29 @@ async def test_orders_of_a_pass_come_in_the_order_in_which_time_was_bought(db: D
     await add_paid(db)
     common = {"extends_pass_id": "pass_1", "state": OrderState.PAID, "granted": True}
     await add_order(db, order_id="ord_3", granted_before_ms=1_800_000, **common)
-    await add_order(db, order_id="ord_2", granted_before_ms=900_000, **common)
+    second = await add_order(db, order_id="ord_2", granted_before_ms=900_000, **common)
     await add_order(db, order_id="ord_4", extends_pass_id="pass_1")  # never paid
     async with db.read() as tx:
         found = await orders.orders_of_pass(tx, "pass_1")
-        later = await orders.later_orders(tx, "pass_1", 900_000)
+        later = await orders.later_orders(tx, "pass_1", second, 900_000)
     assert [one.id for one in found] == ["ord_1", "ord_2", "ord_3"]
     assert [one.id for one in later] == ["ord_3"]
+
+
+async def test_of_two_orders_that_begin_at_the_same_place_the_one_paid_later_comes_later(db: Database):
+    await add_room(db)
+    await add_paid(db)
+    common = {
+        "extends_pass_id": "pass_1",
+        "state": OrderState.PAID,
+        "granted": True,
+        "granted_before_ms": 900_000,
+    }
+    taken_off = await add_order(db, order_id="ord_2", paid_at="2026-01-01T00:00:01.000Z", **common)
+    after_it = await add_order(db, order_id="ord_3", paid_at="2026-01-01T00:00:02.000Z", **common)
+    async with db.read() as tx:
+        assert await orders.later_orders(tx, "pass_1", taken_off, 900_000) == [after_it]
+        assert await orders.later_orders(tx, "pass_1", after_it, 900_000) == []
 
 
 async def test_overdue_are_unpaid_orders_past_their_reservation(db: Database):

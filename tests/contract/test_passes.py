@@ -1,10 +1,12 @@
 """Passes as payments change them."""
 
 import pytest
+from sqlalchemy import update
 
-from signaling.stores import passes
+from signaling.stores import meter, passes
 from signaling.stores.database import Database
 from signaling.stores.schema import passes as table
+from signaling.stores.schema import runs
 
 from .rows import NOW_TEXT, add_paid, add_room, add_segment, add_session, get_pass
 
@@ -54,6 +56,71 @@ async def test_time_taken_off_leaves_what_was_used(db: Database):
     await db.write(lambda tx: passes.shorten_pass(tx, "pass_1", 200_000, "refunded"))
     ended = await get_pass(db)
     assert (ended.granted_ms, ended.state) == (600_000, "refunded")
+
+
+async def _count(db: Database, *, started_ms: int | None, beat_ms: int) -> None:
+    """A stay in which the meter counts; its server was heard from at `beat_ms`."""
+    await add_session(db)
+    await add_segment(db, started_ms=started_ms)
+    await db.write(lambda tx: tx.execute(update(runs).values(run_ms=beat_ms)))
+
+
+async def _close(db: Database, used_ms: int) -> None:
+    row = meter.CloseRow("seg_1", "pass_1", 0, used_ms, used_ms, 0)
+    await db.write(lambda tx: meter.close_segments(tx, [row]))
+
+
+async def test_time_that_is_being_used_counts_as_used(db: Database):
+    await add_room(db)
+    await add_paid(db)
+    await _count(db, started_ms=5_000, beat_ms=305_000)
+    async with db.read() as tx:
+        found = await passes.get_pass(tx, "pass_1")
+        assert found is not None
+        assert await passes.used_so_far_ms(tx, found) == 301_000, "up to the heartbeat that is to come"
+    assert await db.write(lambda tx: passes.shorten_pass(tx, "pass_1", 900_000, "refunded")) == 599_000
+    ended = await get_pass(db)
+    assert (ended.granted_ms, ended.taken_ms, ended.state) == (301_000, 599_000, "refunded")
+
+
+async def test_before_the_first_packet_nothing_is_being_used(db: Database):
+    await add_room(db)
+    await add_paid(db)
+    await _count(db, started_ms=None, beat_ms=305_000)
+    assert await db.write(lambda tx: passes.shorten_pass(tx, "pass_1", 900_000, "refunded")) == 900_000
+
+
+async def test_time_used_before_the_stay_heard_that_it_was_taken_off_is_put_back(db: Database):
+    await add_room(db)
+    await add_paid(db)
+    await _count(db, started_ms=0, beat_ms=300_000)
+    await db.write(lambda tx: passes.shorten_pass(tx, "pass_1", 900_000, "refunded"))
+    await _close(db, 302_500)
+    found = await get_pass(db)
+    assert (found.granted_ms, found.used_ms, found.taken_ms) == (302_500, 302_500, 597_500)
+    await db.write(lambda tx: passes.give_time_back(tx, "pass_1", 599_000))
+    assert (await get_pass(db)).granted_ms == 900_000, "what was put back is not given back again"
+
+
+async def test_more_use_than_was_ever_granted_stays_visible(db: Database):
+    await add_room(db)
+    await add_paid(db)
+    await _count(db, started_ms=0, beat_ms=899_000)
+    await db.write(lambda tx: passes.shorten_pass(tx, "pass_1", 900_000, "refunded"))
+    await _close(db, 900_001)
+    found = await get_pass(db)
+    assert (found.granted_ms, found.used_ms) == (900_000, 900_001)
+
+
+async def test_time_given_back_opens_a_used_up_pass_again(db: Database):
+    await add_room(db)
+    await add_paid(db)
+    await _use(db, 300_000)
+    await db.write(lambda tx: passes.shorten_pass(tx, "pass_1", 300_000, "refunded"))
+    await _use(db, 600_000, "used_up")
+    await db.write(lambda tx: passes.give_time_back(tx, "pass_1", 300_000))
+    found = await get_pass(db)
+    assert (found.state, found.remaining_ms) == ("waiting", 300_000)
 
 
 @pytest.mark.parametrize("state", ["refunded", "disputed", "revoked", "used_up"])

@@ -176,7 +176,7 @@ export const endOtherSessions = () => callAs("DELETE", "/api/me/sessions");
 /** @typedef {{price_minor: number, credit_minor: number, currency: string}} Package */
 /** @typedef {{id: string, brand: string, last4: string, exp_month: number, exp_year: number}} KeptCard */
 /**
- * A person's credits of one currency. @typedef {{currency: string, balance_minor: number, available_minor: number, held_minor: number, owed_minor: number,
+ * A person's credits of one currency. @typedef {{currency: string, balance_minor: number, available_minor: number, held_minor: number, frozen_minor: number, owed_minor: number,
  *   managed_by: "stripe" | "platform", packages: Package[], auto: {on: boolean, package: number | null, payment_method_id: string | null}, cards: KeptCard[]}} Wallet
  */
 /** @typedef {{id: string, at: string, kind: string, amount_minor: number, order_id: string | null, title: string | null}} WalletLine */

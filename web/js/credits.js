@@ -89,10 +89,11 @@ export class CreditsForm {
   }
 
   /** @param {Wallet} wallet @param {number} seconds @param {boolean} isEnough */
-  #said({ available_minor, owed_minor, currency }, seconds, isEnough) {
+  #said({ available_minor, frozen_minor, owed_minor, currency }, seconds, isEnough) {
     const money = (/** @type {number} */ amount_minor) => formatMoney({ amount_minor, currency });
     if (owed_minor) return text.card.owed(money(owed_minor));
     if (isEnough) return text.card.enough(money(available_minor), formatLength(seconds));
+    if (frozen_minor) return text.card.frozen(money(available_minor), money(frozen_minor));
     return available_minor > 0 ? text.card.tooLittle(money(available_minor)) : text.card.none;
   }
 

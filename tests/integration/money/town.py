@@ -333,9 +333,10 @@ _OWED = earnings.c.net_minor - earnings.c.reversed_minor - earnings.c.paid_minor
 
 
 def _is_at_stripe() -> Any:
-    """Not from one hand of ours into another; nor what Stripe keeps, which is booked when its account is looked through."""
+    """Not only held, nor from one hand of ours into another; nor what Stripe keeps, which is booked when its account is
+    looked through."""
     is_there = or_(transfers.c.debit == "stripe_clearing", transfers.c.credit == "stripe_clearing")
-    return and_(is_there, transfers.c.code != "stripe_fee")
+    return and_(is_there, transfers.c.code != "stripe_fee", transfers.c.kind != "hold")
 
 
 async def live_through(seed: int, folder: Path, database_url: str) -> Town:

@@ -3,7 +3,10 @@
 import pytest
 
 from signaling.notices import OrderPaid
+from signaling.stores import meter
 from signaling.stores.schema import passes as passes_table
+from signaling.stores.schema import runs
+from tests.contract.rows import add_segment, add_session
 
 from .world import Customer, World
 
@@ -128,6 +131,53 @@ async def test_a_refund_of_the_first_order_leaves_the_added_time(world: World):
     assert found["remaining_ms"] == 1_800_000
 
 
+async def _counts(world: World, pass_id: str, used_ms: int) -> None:
+    """A stay in which so much was used already, and the meter goes on; its server was heard from just now."""
+    await add_session(world.db, pass_id=pass_id, room_id="room_talk")
+    await add_segment(world.db, pass_id=pass_id, started_ms=0)
+    await world.db.write(lambda tx: tx.execute(runs.update().values(run_ms=used_ms)))
+
+
+async def _leaves(world: World, pass_id: str, used_ms: int) -> None:
+    row = meter.CloseRow("seg_1", pass_id, 0, used_ms, used_ms, 0)
+    await world.db.write(lambda tx: meter.close_segments(tx, [row]))
+
+
+async def test_time_given_back_in_a_call_leaves_what_was_bought_after_it_whole(world: World):
+    await world.add_room()
+    who, shown = await world.buy()
+    pass_id = shown["pass"]["id"]
+    second = await _extended(world, who, pass_id, seconds=1800)
+    third = await _extended(world, who, pass_id, seconds=900)
+    session = {row["id"]: row["checkout_session_id"] for row in await world.rows("orders")}
+    await _counts(world, pass_id, 1_500_000)
+    await world.control("refund", session=session[second.order_id])
+    await world.settle_down()
+    assert (await world.show(who))["pass"]["granted_ms"] == 2_401_000, (
+        "600 s of the second were used, and up to one more"
+    )
+    await _leaves(world, pass_id, 1_500_700)
+    begins = {row["id"]: row["granted_before_ms"] for row in await world.rows("orders")}
+    assert begins[third.order_id] == 1_501_000
+    assert (await world.show(who))["pass"]["remaining_ms"] == 900_300
+    await world.assert_books_agree()
+
+
+async def test_a_refund_of_all_that_is_left_in_a_call_leaves_no_more_used_than_granted(world: World):
+    await world.add_room()
+    who, shown = await world.buy()
+    pass_id = shown["pass"]["id"]
+    second = await _extended(world, who, pass_id, seconds=1800)
+    session = {row["id"]: row["checkout_session_id"] for row in await world.rows("orders")}
+    await _counts(world, pass_id, 300_000)
+    for one in (second, who):
+        await world.control("refund", session=session[one.order_id])
+        await world.settle_down()
+    assert (await world.show(who))["pass"]["state"] == "refunded"
+    await _leaves(world, pass_id, 304_000)
+    assert await world.problems() == []
+
+
 async def test_a_dispute_about_added_time_that_is_won_gives_it_back(world: World):
     await world.add_room()
     who, shown = await world.buy()
@@ -140,3 +190,24 @@ async def test_a_dispute_about_added_time_that_is_won_gives_it_back(world: World
     await world.settle_down()
     assert (await world.show(who))["pass"]["granted_ms"] == 2_700_000
     await world.assert_books_agree()
+
+
+async def test_a_dispute_that_is_won_puts_what_was_bought_after_it_back_in_its_place(world: World):
+    await world.add_room()
+    who, shown = await world.buy()
+    second = await _extended(world, who, shown["pass"]["id"], seconds=1800)
+    world.later(1)
+    third = await _extended(world, who, shown["pass"]["id"], seconds=900)
+
+    async def begins() -> int:
+        return {row["id"]: row["granted_before_ms"] for row in await world.rows("orders")}[third.order_id]
+
+    assert await begins() == 2_700_000
+    session = {row["id"]: row["checkout_session_id"] for row in await world.rows("orders")}[second.order_id]
+    await world.control("dispute", session=session)
+    await world.settle_down()
+    assert await begins() == 900_000
+    await world.control("dispute", session=session, action="won")
+    await world.settle_down()
+    assert await begins() == 2_700_000
+    assert (await world.show(who))["pass"]["granted_ms"] == 3_600_000

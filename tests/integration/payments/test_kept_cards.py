@@ -182,6 +182,19 @@ async def test_at_most_three_in_an_hour(talk: World):
     assert (await ana.pass_row())["granted_ms"] == (1 + AUTO_PER_HOUR) * 180_000
 
 
+async def test_while_a_bank_looks_into_a_top_up_none_is_asked_for_unasked(talk: World):
+    ana = await in_a_call(talk, "succeeds")
+    session = (await talk.rows("orders"))[0]["checkout_session_id"]
+    await talk.control("dispute", session=session)
+    await talk.settle_down()
+    await runs_low(talk, ana)
+    assert await topups(talk) == []
+    await talk.control("dispute", session=session, action="won")
+    await talk.settle_down()
+    await runs_low(talk, ana)
+    assert [one["state"] for one in await topups(talk)] == ["paid"]
+
+
 async def test_two_calls_on_one_wallet_ask_once(talk: World):
     await keeps(talk)
     card_id = await keeps_more(talk)

@@ -313,6 +313,25 @@ async def test_what_the_host_has_spent_is_a_debt_and_kept_from_later_sales(world
     await assert_all_is_well(world)
 
 
+async def test_a_refund_that_comes_back_after_its_debt_was_kept_is_sent_from_the_balance(
+    world: World, bank: Bank
+) -> None:
+    """All of its charge is with the host already: what is due again is what other sales sent too little."""
+    who = await sold_and_sent(world)
+    bank.fails = [RefusedByServiceError("balance_insufficient", "the host has spent it")]
+    await back_to_the_payer(world, who)
+    await world.buy(seconds=1800)
+    await holding_time_passes(world)
+    assert (bank.sent_minor, await balances(world)) == (3000, {})
+    await world.control("fail_refund", refund=(await world.one("refunds"))["stripe_refund_id"])
+    await world.settle_down()
+    await rounds(world)
+    last = bank.sent_params[-1]
+    assert (last["amount"], "source_transaction" in last) == (1500, False)
+    assert (bank.sent_minor, await balances(world)) == (4500, {})
+    await assert_all_is_well(world)
+
+
 async def test_a_debt_is_not_kept_in_another_currency(world: World, bank: Bank) -> None:
     who = await sold_and_sent(world)
     bank.fails = [RefusedByServiceError("balance_insufficient", "the host has spent it")]

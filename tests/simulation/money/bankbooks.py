@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from metering import accounts
 from signaling.stores.database import Database
 from signaling.stores.schema import balances, payouts, transfers
 
@@ -16,12 +17,13 @@ Sums = Counter[tuple[str, str]]
 # How the ledger calls what the bank calls otherwise. What went to hosts is compared transfer by transfer.
 AS_THE_BANK = {"topup": "payment_captured", "unrefund": "refund"}
 # Looked at apart, or no money that moved: a hold is booked again under another code once it is posted.
-APART = ("stripe_fee", "payout", "reversal", "refund_hold")
+APART = ("stripe_fee", "payout", "reversal", "refund_hold", "dispute_hold")
 
 
 async def differences(db: Database, bank: Bank) -> list[str]:
     return [
         *_unlike(await _ours(db), await bank.ask(_theirs)),
+        *await _taxes(db, bank),
         *await _fees(db, bank),
         *await _sent(db, bank),
         *await _balance(db, bank),
@@ -74,6 +76,33 @@ def _orders_of_intents(tx: Any) -> dict[str, str]:
     for paid in all_of(tx, "invoice_payment"):
         orders[paid["payment"]["payment_intent"]] = of_invoice[paid["invoice"]]
     return orders
+
+
+async def _taxes(db: Database, bank: Bank) -> list[str]:
+    """What the bank computed, less the part of what went back, to a unit; all of it while nothing went back, and nothing
+    once everything did."""
+    account = accounts.TAX_PAYABLE
+    of_tax = (transfers.c.debit == account) | (transfers.c.credit == account)
+    ours: Counter[str] = Counter()
+    async with db.read() as tx:
+        for row in (await tx.execute(select(transfers).where(of_tax))).all():
+            ours[row.subject_id] += row.amount_minor if row.credit == account else -row.amount_minor
+    taxes, sums = await bank.ask(lambda tx: (_taxes_of_orders(tx), _theirs(tx)))
+    found = [f"{name} tax: ours {ours[name]}, theirs none" for name in ours if name not in taxes]
+    for name, tax_minor in taxes.items():
+        paid_minor = sums[name, "payment_captured"]
+        left_minor = paid_minor - sums[name, "refund"] - sums[name, "dispute_lost"]
+        if abs(ours[name] * paid_minor - tax_minor * left_minor) >= paid_minor:
+            found.append(f"{name} tax: ours {ours[name]}, theirs {tax_minor} of {left_minor}/{paid_minor}")
+    return found
+
+
+def _taxes_of_orders(tx: Any) -> dict[str, int]:
+    return {
+        one["client_reference_id"]: one["total_details"]["amount_tax"]
+        for one in all_of(tx, "checkout.session")
+        if one["automatic_tax"]["enabled"] and one["payment_status"] == "paid"
+    }
 
 
 # --- fees, hosts, and the whole ---------------------------------------------------------------------------

@@ -9,12 +9,14 @@ from typing import Any
 
 from metering.price import Discount
 from metering.promotions import Promotion
+from signaling.ids import secret_hash
 from signaling.stores import promotions, rates, rooms
 from signaling.stores.database import Transaction
 from signaling.stores.rates import BooksOf
 from signaling.stores.schema import users
 
 from .bank import ACCOUNT
+from .server import host_key
 
 Json = dict[str, Any]
 BOOKS = BooksOf("sandbox", ACCOUNT)
@@ -50,6 +52,7 @@ FEES: tuple[Json, ...] = (
     {"fee_percent_bp": 1000},
     {"currency": "eur", "fee_percent_bp": 250, "fee_fixed_minor": 25, "fee_on_top": True},
 )
+TAXES = (0, 7, 22, 100)  # percent, within the price
 # Given more than is paid, given less, and as much.
 PACKAGES: tuple[Json, ...] = tuple(
     {"price_minor": price, "credit_minor": credit, "currency": code}
@@ -60,7 +63,8 @@ PACKAGES: tuple[Json, ...] = tuple(
 
 @dataclass(slots=True)
 class Furniture:
-    """`people`, `hosts`: ids of those who can sign in; `connect`: hosts are paid out, `earnings_days` after a sale."""
+    """`people`, `hosts`: ids of those who can sign in; `connect`: hosts are paid out, `earnings_days` after a sale;
+    `figures`: the rates for all rooms; `taxed`: rooms whose prices hold a tax of `tax_percent`."""
 
     rooms: list[Json] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
@@ -68,6 +72,8 @@ class Furniture:
     connect: bool = False
     earnings_days: int = 15
     figures: Json = field(default_factory=dict)
+    taxed: list[str] = field(default_factory=list)
+    tax_percent: int = 0
 
     def rooms_of(self, *kinds: str) -> list[Json]:
         return [room for room in self.rooms if room["tariff"]["kind"] in kinds]
@@ -80,6 +86,7 @@ def choose(chance: Random) -> Furniture:
         connect=chance.random() < 0.5,
         earnings_days=chance.choice([0, 0, 1]),
         figures=dict(chance.choice(FEES)),
+        tax_percent=chance.choice(TAXES),
     )
     tariffs = chance.sample(TARIFFS, chance.choice([0, 1, 2, 3, 4]))
     tariffs += chance.sample(WALLET_TARIFFS, chance.choice([0, 0, 1, 2]))
@@ -89,15 +96,19 @@ def choose(chance: Random) -> Furniture:
     if chance.random() < 0.7:
         made.figures["packages"] = list(PACKAGES)
     for number, tariff in enumerate(tariffs):
-        made.rooms.append(_room(number, tariff, chance, made.hosts if made.connect else []))
+        room = _room(number, tariff, chance, made.hosts if made.connect else [])
+        made.rooms.append(room)
+        if chance.random() < 0.4:
+            made.taxed.append(room["id"])
     return made
 
 
 def _room(number: int, tariff: Json, chance: Random, hosts: list[str]) -> Json:
+    room_id = f"room_{number}"
     return {
-        "id": f"room_{number}", "slug": f"slug{number}", "mode": BOOKS.mode, "account": BOOKS.account,
+        "id": room_id, "slug": f"slug{number}", "mode": BOOKS.mode, "account": BOOKS.account,
         "title": "A talk", "description": "An hour with somebody who knows.", "host_name": "Ada",
-        "host_key_hash": "0" * 64, "tariff": tariff, "currency": tariff["currency"],
+        "host_key_hash": secret_hash(host_key(room_id)), "tariff": tariff, "currency": tariff["currency"],
         "privacy": "conference", "capacity": chance.choice([1, 3, 20]), "state": "open", "locked": False, "epoch": 0,
         "live": False, "away_since_s": None, "created_at": BEFORE, "owner_id": chance.choice([*hosts, None]),
     }  # fmt: skip
@@ -110,9 +121,16 @@ async def furnish(tx: Transaction, made: Furniture) -> None:
         await rooms.insert_room(tx, room)
     if made.figures:
         await rates.set_rates(tx, BOOKS, rates.RatesRow("default", "", made.figures, BEFORE))
+    for room_id in made.taxed:
+        await rates.set_rates(tx, BOOKS, taxed(room_id, is_taxed=True))
     for code, percent, uses in (("HALF", 50, None), ("GIFT", 100, None), ("LAST", 30, 1)):
         promotion = Promotion(f"promo_{code}", code, Discount(percent=percent), uses_left=uses)
         await promotions.insert_promotion(tx, BOOKS, promotion, BEFORE)
+
+
+def taxed(room_id: str, *, is_taxed: bool) -> rates.RatesRow:
+    """Whether the tax of what is sold there is computed."""
+    return rates.RatesRow("room", room_id, {"automatic_tax": is_taxed}, BEFORE)
 
 
 def _person(user_id: str, role: str) -> Json:

@@ -1,5 +1,5 @@
-"""Who lives in a town, beside hosts and those who buy: the operator, and the bank's customers. Each does what its own dice say, beside the
-others; whoever sees no answer comes back, as people do.
+"""People of a town: what all of them can do, the bank's customers, and misfortune. Each does what its own dice say, beside
+the others; whoever sees no answer comes back, as people do.
 """
 
 import asyncio
@@ -60,35 +60,14 @@ class Person:
         return f"{prefix}_{text(self.chance.randbytes(16))}"
 
 
-class Operator(Person):
-    """Gives money back on request; impatient, so some things are asked for twice."""
-
-    async def live(self) -> None:
-        while True:
-            await self.waits(100, 300)
-            if not self.town.orders:
-                continue
-            order_id, _ = self.chance.choice(self.town.orders)
-            parts = [{"amount_minor": 120}, {"seconds": 61}, {"part": "unused"}, {"part": "all"}]
-            body = self.chance.choice(parts) | {
-                "refund_id": self.id("rfd"),
-                "reason": self.chance.choice(["goodwill", "technical", "requested"]),
-                "end_access": self.chance.choice([None, True, False]),
-            }
-            url = f"{server.URL}/api/admin/orders/{order_id}/refunds"
-            self.town.tell(f"the operator gives back {body} of {order_id}")
-            for _ in range(self.chance.choice([1, 2])):
-                await self.call(url, body, server.OPERATOR)
-
-
 class BankCustomers(Person):
     """What is done at the bank itself: refunds in its dashboard, disputes, refunds that a bank sends back."""
 
     async def live(self) -> None:
         while True:
             await self.waits(150, 400)
-            deed = self.chance.choice([self.refund, self.refund, self.dispute, self.decide, self.send_back])
-            await deed()
+            deeds = (self.refund, self.refund, self.dispute, self.decide, self.send_back, self.send_back)
+            await self.chance.choice(deeds)()
 
     async def _control(self, verb: str, **body: Any) -> None:
         self.town.tell(f"at the bank: {verb} {body}")
@@ -158,6 +137,7 @@ class Misfortune(Person):
                     self.chance.choice(self.EVENTS), delay_s=self.chance.choice([5.0, 60.0])
                 )
             elif what < 0.95:
-                self.town.server.dies_at = self.chance.randrange(25)
+                servers = [self.town.server, *filter(None, [self.town.beside])]
+                self.chance.choice(servers).dies_at = self.chance.randrange(25)
             else:
                 await self.town.new_bank()

@@ -34,6 +34,10 @@ PERSON = "Town-Person"  # the header by which a town knows who is signed in
 OPERATOR = "the-operator-of-this-town-0123456789"
 
 
+def host_key(room_id: str) -> str:
+    return f"the key of {room_id}"
+
+
 class _NoLimits(LocalRateLimiter):
     """All people of a town share one address."""
 
@@ -42,12 +46,23 @@ class _NoLimits(LocalRateLimiter):
 
 
 class Server(Process):
+    """`has_rooms`: else it takes requests and does what is due, beside the one that has them."""
+
     def __init__(
-        self, number: int, chance: Random, network: Network, folder: Path, *, lets_in: bool, **settings: Any
+        self,
+        number: int,
+        chance: Random,
+        network: Network,
+        folder: Path,
+        *,
+        lets_in: bool = True,
+        has_rooms: bool = True,
+        **settings: Any,
     ) -> None:
         super().__init__(f"server {number}", chance)
         self._number = number
         self._lets_in = lets_in
+        self._has_rooms = has_rooms
         self._network = network
         self._settings = PaymentsSettings(
             mode="sandbox", account=ACCOUNT, public_url="http://localhost:8080", **settings
@@ -90,7 +105,8 @@ class Server(Process):
             app.router.add_routes(kind(self.payments, limiter).routes())
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
-        await self.calls.open(lets_in=self._lets_in)
+        if self._has_rooms:
+            await self.calls.open(lets_in=self._lets_in)
         await self.payments.start()
         self._network.listen(PORT, self, self._runner.server)
 

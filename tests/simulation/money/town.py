@@ -19,11 +19,12 @@ from unittest.mock import patch
 import structlog
 from sqlalchemy import create_engine
 
+from signaling.payments.sandbox import tax
 from signaling.payments.sandbox.faults import Switch
 from signaling.rooms import heartbeat, runner
 from signaling.stores.schema import metadata
 
-from . import furnishing, hosts, oracle, payees, payers, people, server, spenders, subscribers
+from . import furnishing, givers, hosts, oracle, payees, payers, people, server, spenders, subscribers
 from .bank import Bank, all_of
 from .machine import Clock, DeadError, run
 from .server import Server
@@ -36,6 +37,8 @@ NIGHTS = (
     (6 * 3600, 20),
 )  # looked at so often: a last evening, the night, the days after it
 LOOKS_MIN = 3  # what a server's death cost is given back ten minutes later
+BAD_EVENINGS, TWO_SERVERS = 0.3, 0.4  # of towns
+AN_HOUR_AND_A_BIT_S = 3_900  # a refund that came back is asked for again an hour later
 STORY_LINES = 150
 # A tenth of the beats, so that they are not most of what happens; what they promise is as long as that.
 BEATS = {"BEAT_MS": 10_000, "LEASE_MS": 50_000, "WATCH_MS": 1_000}
@@ -53,6 +56,7 @@ class Town:
         self.orders: list[tuple[str, str]] = []
         self.furniture = furnishing.choose(self.chance)
         self.server: Server
+        self.beside: Server | None = None
         self.bank: Bank
         self.deaths: list[str] = []
         self.story: list[str] = []
@@ -76,19 +80,21 @@ class Town:
         """Where the one before died, or is to die now."""
         if self._servers:
             self.passed_ms += self.server.calls.passed_ms()
+        self.server = await self._booted(lets_in=lets_in, **settings)
+
+    async def _booted(self, **settings: Any) -> Server:
         self._servers += 1
         made = Server(
             self._servers,
             Random(f"{self.seed} server {self._servers}"),
             self.network,
             self.folder,
-            lets_in=lets_in,
             connect=self.furniture.connect,
             earnings_days=self.furniture.earnings_days,
             **settings,
         )
         await made.boot()
-        self.server = made
+        return made
 
     async def new_bank(self) -> None:
         if self._banks:
@@ -115,6 +121,27 @@ class Town:
                 await self.server.bury()
                 await asyncio.sleep(self.chance.choice([0.5, 3, 40]))
                 await self.new_server(**settings)
+
+    async def _stand_beside(self, **settings: Any) -> None:
+        """A second server on the same database, now and then: as while one takes over from the other."""
+        chance = Random(f"{self.seed} beside")
+        while True:
+            await asyncio.sleep(chance.choice([5, 60, 200]) * chance.random())
+            self.beside = await self._booted(has_rooms=False, **settings)
+            self.tell(f"{self.beside.name} stands beside {self.server.name}")
+            for _ in range(chance.choice([30, 200, 600])):
+                await asyncio.sleep(0.5)
+                if not self.beside.is_alive:
+                    break
+            await self._bury_beside()
+
+    async def _bury_beside(self) -> None:
+        if self.beside is None:
+            return
+        self.tell(f"{self.beside.name} died {self.beside.died_after}")
+        self.beside.kill()
+        await self.beside.bury()
+        self.beside = None
 
     def fault(self, target: str, kind: str, **values: Any) -> None:
         self.tell(f"fault {kind} at {target} {values}")
@@ -148,11 +175,14 @@ class Town:
 
     async def live(self) -> None:
         await self.new_bank()
+        await self.bank.ask(lambda tx: tax.set_rate(tx, self.furniture.tax_percent))
         day = {"sweep_every_s": 40.0, "reservation_s": self.chance.choice([60, 600])}
         await self.new_server(**day)
         await self.server.inside(self.server.db.write(lambda tx: furnishing.furnish(tx, self.furniture)))
         self._tasks = [asyncio.create_task(one.live()) for one in self._people()]
         self._tasks.append(asyncio.create_task(self._watch(**day)))
+        if self.chance.random() < TWO_SERVERS:
+            self._tasks.append(asyncio.create_task(self._stand_beside(**day)))
         await asyncio.sleep(self.chance.choice(DAY_S))
         for task in self._tasks:
             task.cancel()
@@ -160,13 +190,15 @@ class Town:
         for task in self._tasks:
             if not task.cancelled():
                 task.result()
+        await self._bury_beside()
         await self._night()
 
     def _people(self) -> list[people.Person]:
         """Who has anything to do here."""
-        kinds = (people.Operator, people.BankCustomers, people.Misfortune)
+        kinds = (givers.Operator, people.BankCustomers, people.Misfortune)
         found: list[people.Person] = [kind(self, kind.__name__) for kind in kinds]
         found += [hosts.Host(self, room) for room in self.furniture.rooms]
+        found += [givers.Desk(self, room) for room in self.furniture.rooms]
         found += [payers.Payer(self, f"payer {n}") for n in range(self.chance.randrange(2, 6))]
         if self.furniture.rooms_of("wallet"):
             found += [spenders.Spender(self, n) for n in range(self.chance.choice([1, 2, 3]))]
@@ -186,6 +218,8 @@ class Town:
         """No more misfortune; who is inside leaves, and what is on its way arrives: most of it soon, some when the bank has
         made money available, or when what failed is tried again."""
         self.bank.sandbox.faults.reset()
+        if self.chance.random() < BAD_EVENINGS:
+            await self._bad_evening()
         wrong: list[str] = []
         for look_s, looks in NIGHTS:
             wrong = await self._rests(look_s, looks)
@@ -197,11 +231,24 @@ class Town:
         if wrong:
             raise oracle.BrokenError("\n".join(wrong))
 
-    async def _rests(self, look_s: int, looks: int) -> list[str]:
-        """What is wrong when everything has come to rest, or when that took too long."""
+    async def _bad_evening(self) -> None:
+        """Cards are gone: what was given back comes back, and again when it is asked for again an hour later."""
+        await self._next_server(300)
+        customers = people.BankCustomers(self, "evening customers")
+        for _ in range(self.chance.choice([1, 2, 4])):
+            await asyncio.sleep(AN_HOUR_AND_A_BIT_S)
+            for _ in range(self.chance.choice([1, 3, 9])):
+                await customers.send_back()
+
+    async def _next_server(self, look_s: int) -> None:
+        """One that lets nobody in and looks at everything so often."""
         self.server.kill()
         await self.server.bury()
         await self.new_server(lets_in=False, sweep_every_s=float(look_s), catch_up_every_s=look_s)
+
+    async def _rests(self, look_s: int, looks: int) -> list[str]:
+        """What is wrong when everything has come to rest, or when that took too long."""
+        await self._next_server(look_s)
         wrong: list[str] = []
         for looked in range(looks):
             await asyncio.sleep(look_s)
@@ -214,7 +261,7 @@ class Town:
         return wrong
 
     async def close(self) -> None:
-        for one in (getattr(self, "server", None), getattr(self, "bank", None)):
+        for one in (getattr(self, "server", None), self.beside, getattr(self, "bank", None)):
             if one is not None:
                 one.kill()
                 await one.bury()

@@ -7,20 +7,21 @@ what it did is held to the ledger's invariants at its end.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from metering import accounts, chart
 from metering.chart import Gone, Parts, Place, Sale, Share, WalletWindow
 from metering.disputes import KnownDispute, SeenDispute, moved, open_minor, to_move
 from metering.errors import RefusedError
 from metering.funding import Settlement, Window, next_window, settle
-from metering.ledger import Ledger, Transfer, check_invariants, due_to_expire, expiry, post, post_all
+from metering.ledger import Balance, Ledger, Transfer, check_invariants, due_to_expire, expiry, post, post_all
 from metering.money import Money, currency
 from metering.price import Discount, price_parts
 from metering.price import Parts as PriceParts
 from metering.promotions import Promotion, refusal
 from metering.rates import Fee
 from metering.tariff import Metered
-from metering.wallet import Package, back_for_refund
+from metering.wallet import Package, back_for_refund, frozen_by_disputes, unspent_minor
 
 UNITS_S = {"s": 1, "min": 60, "h": 3600, "days": 86_400}
 KINDS = accounts.OWING | {"host_debt", "receivable"}
@@ -55,9 +56,15 @@ class Sold:
 
 @dataclass
 class Bought:
+    """A top-up, what of its credits has stayed in the wallet as far as nobody spent it, and what of it is frozen."""
+
+    name: str
     package: Package
     user: str
+    stayed_minor: int
     gone_minor: int = 0
+    frozen: tuple[Transfer, ...] = ()
+    disputes: tuple[KnownDispute, ...] = ()
 
 
 @dataclass
@@ -175,17 +182,68 @@ class Table:
         package = Package(self.minor(amount), self.minor(credit), self.code)
         paid, bonus, markup = package.paid_credit_minor, package.bonus_minor, package.markup_minor
         if self.book(chart.topped_up(name, user, paid, bonus, self.code, fee_minor=markup)):
-            self.topups[name] = Bought(package, user)
+            self.topups[name] = Bought(name, package, user, package.credit_minor)
 
     def topup_back(self, amount: str, name: str) -> None:
         bought, minor = self.topups[name], self.minor(amount)
+        self._take_credits(bought, f"{name}:{bought.gone_minor}", "refund", minor)
+
+    def _take_credits(
+        self, bought: Bought, name: str, code: Literal["refund", "dispute_lost"], minor: int
+    ) -> None:
         back = back_for_refund(bought.package, bought.gone_minor, minor)
-        gone = Gone(
-            f"{name}:{bought.gone_minor}", "refund", back.money_minor, back.bonus_minor, back.fee_minor
-        )
-        there = self.ledger.balance(accounts.wallet(bought.user), self.code).available_minor
-        if self.book(chart.topup_gone(gone, bought.user, there, self.code)):
-            bought.gone_minor += minor
+        gone = Gone(name, code, back.money_minor, back.bonus_minor, back.fee_minor)
+        before, frozen = self._wallet(bought), bought.frozen
+        moved = chart.topup_gone(gone, bought.user, before.available_minor, self.code, frozen)
+        if not self.book(moved):
+            return
+        bought.gone_minor += minor
+        bought.stayed_minor -= self._wallet(bought).minor - before.minor
+        taken = sum(one.amount_minor for one in moved if one.pending_id in {hold.id for hold in frozen})
+        bought.frozen = ()
+        self._freeze_credits(bought, sum(one.amount_minor for one in frozen) - taken)
+
+    def _wallet(self, bought: Bought) -> Balance:
+        return self.ledger.balance(accounts.wallet(bought.user), self.code)
+
+    def dispute_topup(self, dispute: str, amount: str, name: str) -> None:
+        self._hear_of_topup(self.topups[name], SeenDispute(dispute, "open", self.minor(amount)))
+
+    def win_topup(self, dispute: str, name: str) -> None:
+        known = next(one for one in self.topups[name].disputes if one.dispute_id == dispute)
+        self._hear_of_topup(self.topups[name], SeenDispute(dispute, "won", known.amount_minor))
+
+    def lose_topup(self, dispute: str, name: str) -> None:
+        known = next(one for one in self.topups[name].disputes if one.dispute_id == dispute)
+        seen = SeenDispute(dispute, "lost", known.amount_minor, known.amount_minor)
+        self._hear_of_topup(self.topups[name], seen)
+
+    def _hear_of_topup(self, bought: Bought, seen: SeenDispute) -> None:
+        (move,) = to_move(bought.disputes, [seen], bought.package.price_minor - bought.gone_minor)
+        bought.disputes = moved(bought.disputes, [move])
+        if move.taken_minor:
+            self._take_credits(bought, move.loss_id, "dispute_lost", move.taken_minor)
+        self._freeze_credits(bought, 0)
+
+    def _freeze_credits(self, bought: Bought, released_minor: int) -> None:
+        names = list(self.topups)
+        later = [
+            one
+            for one in self.topups.values()
+            if one.user == bought.user and names.index(one.name) > names.index(bought.name)
+        ]
+        later_minor = sum(one.stayed_minor - sum(hold.amount_minor for hold in one.frozen) for one in later)
+        available_minor = self._wallet(bought).available_minor
+        released_minor = min(released_minor, available_minor)
+        frozen_minor = sum(hold.amount_minor for hold in bought.frozen) + released_minor
+        available_minor -= released_minor
+        unspent = unspent_minor(available_minor, later_minor, frozen_minor)
+        wanted = frozen_by_disputes(bought.package, bought.gone_minor, open_minor(bought.disputes), unspent)
+        name = f"{bought.name}:{len(self.ledger.transfers)}"
+        holds = chart.topup_frozen(name, bought.user, wanted.money_minor, wanted.bonus_minor, self.code)
+        changes = (*chart.topup_released(bought.frozen), *holds)
+        assert not changes or self.book(changes)
+        bought.frozen = holds
 
     # --- prices -------------------------------------------------------------------------------------------
 
@@ -406,6 +464,9 @@ PHRASES: list[tuple[re.Pattern[str], Callable[..., None]]] = [
         ("code {code} takes {off}( for {count} {unit})?( {uses} times)?", Table.new_code),
         ("enter {code}", Table.enter),
         ("sell {name} to {payee}( out of {through} of {payer})?", Table.sell),
+        ("dispute {dispute} {amount} of topup {name}", Table.dispute_topup),
+        ("win {dispute} of topup {name}", Table.win_topup),
+        ("lose {dispute} of topup {name}", Table.lose_topup),
         ("refund {amount} of {name}", Table.refund),
         ("dispute {name}", Table.dispute),
         ("dispute {dispute} {amount} of {name}", Table.dispute),

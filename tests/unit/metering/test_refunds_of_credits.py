@@ -50,6 +50,6 @@ def test_what_is_released_is_as_if_it_had_never_been_held(money_minor: int, bonu
     if held:
         assert post_all(books, held) == "created"
         assert books.held_minor(WALLET, "eur") == money_minor + bonus_minor
-        assert post_all(books, chart.topup_refund_released(held)) == "created"
+        assert post_all(books, chart.topup_released(held)) == "created"
     assert books.balance(WALLET, "eur").available_minor == 150
     assert check_invariants(books) == []

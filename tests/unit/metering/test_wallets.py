@@ -159,6 +159,28 @@ def test_nobody_is_told_of_time_that_is_not_there():
     assert wallet.seconds_left(-3, 100) == 0
 
 
+# --- while a bank looks into it ---------------------------------------------------------------------------
+
+
+@given(packages(), st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_no_more_is_frozen_than_the_part_bought_and_than_is_unspent(package, gone, disputed, unspent):
+    gone, disputed = gone % (package.price_minor + 1), disputed % (package.price_minor + 1)
+    frozen = wallet.frozen_by_disputes(package, gone, disputed, unspent)
+    about = min(disputed, package.price_minor - gone)
+    lost = wallet.back_for_refund(package, gone, about)
+    assert 0 <= frozen.money_minor <= lost.money_minor <= disputed
+    assert 0 <= frozen.bonus_minor <= lost.bonus_minor
+    # What would be taken were it lost now, as far as it is there.
+    assert frozen.credit_minor == min(lost.credit_minor, unspent)
+
+
+def test_credits_that_came_first_are_spent_first():
+    assert wallet.unspent_minor(1500, 1000, 0) == 500
+    assert wallet.unspent_minor(900, 1000, 0) == 0
+    assert wallet.unspent_minor(900, 1000, 300) == 300  # nobody spends what is frozen
+    assert wallet.unspent_minor(0, -200, 0) == 0
+
+
 # --- topping up unasked -----------------------------------------------------------------------------------
 
 LOW = AutoTopup(on=True, in_call=True, available_minor=100, low_minor=200)
@@ -172,6 +194,7 @@ NOW = 10_000
         ({"on": False}, "off"),
         ({"in_call": False}, "outside"),
         ({"owed_minor": 1}, "owes"),
+        ({"disputed": True}, "disputed"),
         ({"available_minor": 201}, "enough"),
         ({"available_minor": 200}, "due"),
         ({"in_flight": True}, "in_flight"),

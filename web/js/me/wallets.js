@@ -57,6 +57,7 @@ function walletPart(first, sandbox) {
     replace(element,
       h("p", { class: "large numbers" }, money(wallet.balance_minor)),
       wallet.held_minor > 0 && h("p", { class: "small muted" }, text.me.held(money(wallet.held_minor))),
+      wallet.frozen_minor > 0 && h("p", { class: "small muted" }, text.me.frozen(money(wallet.frozen_minor))),
       wallet.owed_minor > 0 && h("p", null, text.card.owed(money(wallet.owed_minor))),
       buy && h("div", null, buy),
       autoTopUp(wallet, draw),

@@ -50,6 +50,8 @@ export const credits = {
     /** @param {string} amount */
     tooLittle: (amount) => `You have ${amount}. That does not last for a minute here.`,
     none: "You have no credits yet.",
+    /** @param {string} amount @param {string} frozen */
+    frozen: (amount, frozen) => `You have ${amount} to spend here. ${frozen} more is frozen while your bank looks into the payment that bought it.`,
     /** @param {string} amount */
     owed: (amount) => `${amount} went back to your bank after you had used it. Buy credits: they pay that first.`,
     managed: "Your credits are given to you by this server’s operator. Ask them for more.",
@@ -80,6 +82,7 @@ export const credits = {
   me: {
     none: "You have no credits. Rooms that take credits offer them on their page.",
     held: /** @param {string} amount */ (amount) => `${amount} of it is held by a call, or on its way back to your card.`,
+    frozen: /** @param {string} amount */ (amount) => `${amount} of it is frozen: your bank is looking into the payment that bought it. It is yours to spend again once the bank decides that the payment stands.`,
     buy: "Buy credits",
     history: "What happened",
     empty: "Nothing yet.",

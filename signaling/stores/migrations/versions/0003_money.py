@@ -403,6 +403,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         )
         batch_op.add_column(sa.Column("user_id", sa.String(length=64), nullable=True))
         batch_op.add_column(sa.Column("settled", sa.Boolean(), server_default=sa.false(), nullable=False))
+        batch_op.add_column(sa.Column("taken_ms", sa.BigInteger(), server_default="0", nullable=False))
         batch_op.create_index("passes_funding", ["funding", "settled"], unique=False)
         batch_op.create_index("passes_state", ["state"], unique=False)
         batch_op.create_foreign_key("passes_user_id_fkey", "users", ["user_id"], ["id"])
