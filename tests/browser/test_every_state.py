@@ -38,6 +38,7 @@ def test_pages_that_lead_nowhere_say_so(server: Server, person: NewPerson, look:
     look(page, "studio-no-key", schemes=("light",))
     page.goto(f"{server.url}/orders/ord_nosuch")
     expect(page.get_by_role("heading", name="This receipt is not for this browser")).to_be_visible()
+    expect(page.locator("#receipt-sign-in")).to_have_attribute("href", "/signin?next=%2Forders%2Ford_nosuch")
     look(page, "receipt-no-secret")
     room = server.create_room()
     page.goto(f"{room.share_url}/call")

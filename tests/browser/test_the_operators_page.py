@@ -24,14 +24,14 @@ def set_for_everyone(page: Page, server: Server, look: Look) -> None:
     page.get_by_label("Percent of the price").fill("10")
     page.get_by_label("The guest pays it on top").select_option("yes")
     page.get_by_label("Packages: price").fill("10.00 = 11.00; 25")
-    page.get_by_label("Tell the payer from this balance on").fill("3.00")
+    page.get_by_label("Warn the payer at a balance of").fill("3.00")
     page.get_by_label("Stripe computes the tax").select_option("yes")
     page.get_by_label("Web address of the terms").fill(f"{server.url}/terms")
     page.get_by_label("Version of the terms").fill("2026-1")
     look(page, "admin-rates")
     page.get_by_role("button", name="Save").click()
     everyone = page.locator("#rates .admin__line", has_text="Everyone")
-    for said in ("€1.00", "10.00 = 11.00; 25.00", "balance on: €3.00", "paid in advance: Yes"):
+    for said in ("€1.00", "10.00 = 11.00; 25.00", "balance of: €3.00", "paid in advance: Yes"):
         expect(everyone).to_contain_text(said)
     look(page, "admin-places")
 

@@ -97,14 +97,22 @@ function showState(iconName, title, text, ...actions) {
 
 function showNoSecret() {
   byId("main").dataset.orderState = "no_secret";
-  showState("key", t.noSecretTitle, t.noSecretText);
+  const toSignIn = signInLink();
+  showState("key", t.noSecretTitle, toSignIn ? t.noSecretSignIn : t.noSecretText, toSignIn ?? startLink());
 }
+
+/** Where this server signs people in, and nobody is. */
+const signInLink = () => (document.getElementById("account") && !mayBeSignedIn()
+  ? linkButton(t.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right", id: "receipt-sign-in" })
+  : null);
+
+const startLink = () => linkButton(en.toStart, "/", { kind: "primary" });
 
 /** @param {unknown} error */
 function showRefusal(error) {
   const { code } = /** @type {{code?: string}} */ (error);
   byId("main").dataset.orderState = "refused";
-  if (["unknown_order", "secret_required", "sign_in_required"].includes(code ?? "")) { showState("key", t.noSecretTitle, errorText(error)); return; }
+  if (["unknown_order", "secret_required", "sign_in_required"].includes(code ?? "")) { showState("key", t.noSecretTitle, errorText(error), signInLink() ?? startLink()); return; }
   showState(code === "offline" ? "offline" : "warning", t.failedTitle, errorText(error), button(en.tryAgain, { icon: "refresh", kind: "primary", onClick: () => location.reload() }));
 }
 

@@ -137,6 +137,7 @@ class Misfortune(Person):
                     self.chance.choice(self.EVENTS), delay_s=self.chance.choice([5.0, 60.0])
                 )
             elif what < 0.95:
-                self.town.server.dies_at = self.chance.randrange(25)
+                servers = [self.town.server, *filter(None, [self.town.beside])]
+                self.chance.choice(servers).dies_at = self.chance.randrange(25)
             else:
                 await self.town.new_bank()

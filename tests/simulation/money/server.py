@@ -46,12 +46,23 @@ class _NoLimits(LocalRateLimiter):
 
 
 class Server(Process):
+    """`has_rooms`: else it takes requests and does what is due, beside the one that has them."""
+
     def __init__(
-        self, number: int, chance: Random, network: Network, folder: Path, *, lets_in: bool, **settings: Any
+        self,
+        number: int,
+        chance: Random,
+        network: Network,
+        folder: Path,
+        *,
+        lets_in: bool = True,
+        has_rooms: bool = True,
+        **settings: Any,
     ) -> None:
         super().__init__(f"server {number}", chance)
         self._number = number
         self._lets_in = lets_in
+        self._has_rooms = has_rooms
         self._network = network
         self._settings = PaymentsSettings(
             mode="sandbox", account=ACCOUNT, public_url="http://localhost:8080", **settings
@@ -94,7 +105,8 @@ class Server(Process):
             app.router.add_routes(kind(self.payments, limiter).routes())
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
-        await self.calls.open(lets_in=self._lets_in)
+        if self._has_rooms:
+            await self.calls.open(lets_in=self._lets_in)
         await self.payments.start()
         self._network.listen(PORT, self, self._runner.server)
 

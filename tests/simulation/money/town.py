@@ -37,7 +37,7 @@ NIGHTS = (
     (6 * 3600, 20),
 )  # looked at so often: a last evening, the night, the days after it
 LOOKS_MIN = 3  # what a server's death cost is given back ten minutes later
-BAD_EVENINGS = 0.3
+BAD_EVENINGS, TWO_SERVERS = 0.3, 0.4  # of towns
 AN_HOUR_AND_A_BIT_S = 3_900  # a refund that came back is asked for again an hour later
 STORY_LINES = 150
 # A tenth of the beats, so that they are not most of what happens; what they promise is as long as that.
@@ -56,6 +56,7 @@ class Town:
         self.orders: list[tuple[str, str]] = []
         self.furniture = furnishing.choose(self.chance)
         self.server: Server
+        self.beside: Server | None = None
         self.bank: Bank
         self.deaths: list[str] = []
         self.story: list[str] = []
@@ -79,19 +80,21 @@ class Town:
         """Where the one before died, or is to die now."""
         if self._servers:
             self.passed_ms += self.server.calls.passed_ms()
+        self.server = await self._booted(lets_in=lets_in, **settings)
+
+    async def _booted(self, **settings: Any) -> Server:
         self._servers += 1
         made = Server(
             self._servers,
             Random(f"{self.seed} server {self._servers}"),
             self.network,
             self.folder,
-            lets_in=lets_in,
             connect=self.furniture.connect,
             earnings_days=self.furniture.earnings_days,
             **settings,
         )
         await made.boot()
-        self.server = made
+        return made
 
     async def new_bank(self) -> None:
         if self._banks:
@@ -118,6 +121,27 @@ class Town:
                 await self.server.bury()
                 await asyncio.sleep(self.chance.choice([0.5, 3, 40]))
                 await self.new_server(**settings)
+
+    async def _stand_beside(self, **settings: Any) -> None:
+        """A second server on the same database, now and then: as while one takes over from the other."""
+        chance = Random(f"{self.seed} beside")
+        while True:
+            await asyncio.sleep(chance.choice([5, 60, 200]) * chance.random())
+            self.beside = await self._booted(has_rooms=False, **settings)
+            self.tell(f"{self.beside.name} stands beside {self.server.name}")
+            for _ in range(chance.choice([30, 200, 600])):
+                await asyncio.sleep(0.5)
+                if not self.beside.is_alive:
+                    break
+            await self._bury_beside()
+
+    async def _bury_beside(self) -> None:
+        if self.beside is None:
+            return
+        self.tell(f"{self.beside.name} died {self.beside.died_after}")
+        self.beside.kill()
+        await self.beside.bury()
+        self.beside = None
 
     def fault(self, target: str, kind: str, **values: Any) -> None:
         self.tell(f"fault {kind} at {target} {values}")
@@ -157,6 +181,8 @@ class Town:
         await self.server.inside(self.server.db.write(lambda tx: furnishing.furnish(tx, self.furniture)))
         self._tasks = [asyncio.create_task(one.live()) for one in self._people()]
         self._tasks.append(asyncio.create_task(self._watch(**day)))
+        if self.chance.random() < TWO_SERVERS:
+            self._tasks.append(asyncio.create_task(self._stand_beside(**day)))
         await asyncio.sleep(self.chance.choice(DAY_S))
         for task in self._tasks:
             task.cancel()
@@ -164,6 +190,7 @@ class Town:
         for task in self._tasks:
             if not task.cancelled():
                 task.result()
+        await self._bury_beside()
         await self._night()
 
     def _people(self) -> list[people.Person]:
@@ -234,7 +261,7 @@ class Town:
         return wrong
 
     async def close(self) -> None:
-        for one in (getattr(self, "server", None), getattr(self, "bank", None)):
+        for one in (getattr(self, "server", None), self.beside, getattr(self, "bank", None)):
             if one is not None:
                 one.kill()
                 await one.bury()

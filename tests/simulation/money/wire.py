@@ -112,21 +112,24 @@ class End(asyncio.Transport):
 
 
 class Network:
-    """Who listens on which port of 127.0.0.1."""
+    """Who listens on which port of 127.0.0.1. Where several do, one of them is found, as behind a balancer."""
 
     def __init__(self, chance: Random) -> None:
         self._chance = chance
-        self._listening: dict[int, tuple[Process, Callable[[], asyncio.Protocol]]] = {}
+        self._listening: dict[int, list[tuple[Process, Callable[[], asyncio.Protocol]]]] = {}
 
     def listen(self, port: int, process: Process, protocol: Callable[[], Any]) -> None:
-        self._listening[port] = (process, protocol)
+        self._listening[port] = [*self._alive_at(port), (process, protocol)]
+
+    def _alive_at(self, port: int) -> list[tuple[Process, Callable[[], asyncio.Protocol]]]:
+        return [one for one in self._listening.get(port, []) if one[0].is_alive]
 
     def connect(self, port: int, protocol: Any, client: Process | None) -> None:
         """Raises ConnectionRefusedError."""
-        found = self._listening.get(port)
-        if found is None or not found[0].is_alive:
+        found = self._alive_at(port)
+        if not found:
             raise ConnectionRefusedError(port)
-        server, make = found
+        server, make = found[0] if len(found) == 1 else self._chance.choice(found)
         own = End(protocol, None if client is None else client.context, self._chance)
         theirs = End(server.context.run(make), server.context, self._chance)
         own.other, theirs.other = theirs, own

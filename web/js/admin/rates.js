@@ -123,7 +123,7 @@ async function showForm(body, facts, { scope, subject, label }) {
     clearWrong(fields);
     run(save, async () => setPlace(scope, subject, readFigures(textsOf(fields), place.figures)), admin.saved);
   };
-  const heading = h("h3", { tabindex: "-1" }, t.heading(placeName(scope, subject, label)));
+  const heading = h("h3", { class: "admin__place", tabindex: "-1" }, t.heading(placeName(scope, subject, label)));
   replace(body, heading, h("form", { class: "stack", novalidate: true, id: "rates-form", on: { submit } },
     GROUPS.map((group) => groupOf(group, fields)), problem,
     h("div", { class: "row" }, save, button(t.back, { kind: "quiet", onClick: () => { toPlaces(); } }), Object.keys(place.figures).length > 0 && clear)));
@@ -169,7 +169,7 @@ function elsewhere(figure, { figures, holds }, { defaults }) {
 function groupOf({ title, figures }, fields) {
   const here = fields.filter(({ figure }) => figures.includes(figure));
   if (here.length === 0) return null;
-  return h("fieldset", { class: "stack stack--tight" }, h("legend", { class: "admin__legend" }, /** @type {Record<string, string>} */ (t.groups)[title]),
+  return h("fieldset", { class: "admin__group" }, h("legend", null, /** @type {Record<string, string>} */ (t.groups)[title]),
     h("div", { class: "admin__fields" }, here.map(({ element }) => element)));
 }
 

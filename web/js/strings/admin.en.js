@@ -30,7 +30,7 @@ export const admin = {
     /** @param {string} name */
     room: (name) => `Room “${name}”`,
     /** @param {string} name */
-    heading: (name) => `${name}`,
+    heading: (name) => `Set for: ${name}`,
     save: "Save",
     clear: "Say nothing here",
     cleared: "Nothing is set here any more",
@@ -50,7 +50,7 @@ export const admin = {
       free_seconds: "Free minutes before time is bought",
       minimum: "A call below the smallest charge, where use is paid for",
       packages: "Packages: price = credits, such as 10.00 = 11.00; 25.00 = 28.00",
-      balance_low_minor: "Tell the payer from this balance on",
+      balance_low_minor: "Warn the payer at a balance of",
       automatic_tax: "Stripe computes the tax within what is paid in advance",
       fee_percent_bp: "Percent of the price",
       fee_fixed_minor: "Fixed amount for each sale",
@@ -61,7 +61,7 @@ export const admin = {
       refund_host_left: "The host leaves early: the unused time",
       refund_technical: "A fault of this server ends the call: the unused time",
       dispute_access: "While a payment is disputed, the pass",
-      grace_s: "Minutes that an unpaid one still lets in",
+      grace_s: "Minutes that an unpaid subscription still lets in",
       earnings_days: "Days until earnings are due (up to 90)",
     },
     words: { end: "ends", keep: "stays valid", waive_first: "is free once a day for each card", charge: "costs the smallest charge" },

@@ -6,6 +6,7 @@
 export const en = {
   brand: "Tollroom",
   tryAgain: "Try again",
+  toStart: "To the start",
   cancel: "Cancel",
   close: "Close",
   copy: "Copy",
@@ -170,7 +171,7 @@ export const en = {
     lockedTitle: "The host has locked the room",
     lockedText: "Nobody new can join for now. This page updates by itself.",
     closedTitle: "This room is closed",
-    closedText: "The host has ended it. It can no longer be joined or paid.",
+    closedText: "The host has ended it. It can no longer be joined or paid. Ask the host whether there is another.",
     unpricedTitle: "This room has no price now",
     unpricedText: "Nothing can be bought until its host sets one. This page updates by itself.",
     reconnecting: "The connection to the server is lost. This page tries again by itself.",
@@ -419,6 +420,8 @@ export const en = {
     hereText: "Go in when you are ready. If you are connected elsewhere, that connection ends.",
     noSecretTitle: "This receipt is not for this browser",
     noSecretText: "Open it in the browser that paid, or with a “continue on another device” link.",
+    noSecretSignIn: "Open it in the browser that paid, or with a “continue on another device” link. Or sign in, if you were signed in when you paid.",
+    signIn: "Sign in",
     sandboxNote: "Test payment: no real money has moved.",
   },
 
