@@ -59,11 +59,21 @@ def _received(ctx: Context, event: ServiceEvent) -> inbox.InboxEvent:
 
 def _what_we_need(thing: dict[str, Any]) -> dict[str, Any]:
     """An event is a hint, so names, addresses and cards in it are not kept."""
-    kept = {name: thing[name] for name in KEPT if isinstance(thing.get(name), str)}
+    kept = {name: thing[name] for name in KEPT if isinstance(thing.get(name), str)} | _named_by_us(thing)
+    parent = thing.get("parent")
+    details = parent.get("subscription_details") if isinstance(parent, dict) else None
+    if not isinstance(details, dict):
+        return kept
+    # What an invoice is of: nothing else in it names an order.
+    of = {name: details[name] for name in ("subscription",) if isinstance(details.get(name), str)}
+    return kept | {"parent": {"subscription_details": of | _named_by_us(details)}}
+
+
+def _named_by_us(thing: dict[str, Any]) -> dict[str, Any]:
     metadata = thing.get("metadata")
     ours = metadata if isinstance(metadata, dict) else {}
     named = {name: ours[name] for name in NAMED if isinstance(ours.get(name), str)}
-    return kept | ({"metadata": named} if named else {})
+    return {"metadata": named} if named else {}
 
 
 def _is_of_the_other_mode(ctx: Context, event: ServiceEvent) -> bool:

@@ -97,6 +97,7 @@ class Server:
     NAME`), where it is found as `host`."""
 
     module = "signaling"
+    stops_within_s = 10.0
 
     def __init__(
         self, folder: Path, *, host: str = "localhost", prefix: Sequence[str] = (), **settings: str
@@ -140,12 +141,12 @@ class Server:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def stop(self) -> None:
-        """SIGTERM; fails when it does not leave within 10 s."""
+        """SIGTERM; fails when it does not leave in time."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(10)
+            self._process.wait(self.stops_within_s)
         except subprocess.TimeoutExpired:
             self.kill9()
             raise

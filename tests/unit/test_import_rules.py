@@ -1,6 +1,7 @@
 """signaling may import metering and mediaserver; those two import neither each other nor signaling, and metering is pure."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +56,9 @@ def test_a_package_reaches_only_what_it_may(package):
 def test_a_library_is_known_in_one_place(library):
     importers = [path for path, name in reached("signaling") if name == library]
     assert [path for path in importers if not path.startswith(SOLE_IMPORTERS[library])] == []
+
+
+def test_every_module_of_metering_has_its_line_in_the_readme():
+    modules = {path.name for path in (ROOT / "metering").glob("*.py")} - {"__init__.py"}
+    table = (ROOT / "metering/README.md").read_text(encoding="utf-8").split("\n## ")[0]
+    assert modules == set(re.findall(r"^\| `(\w+\.py)` \|", table, re.MULTILINE))

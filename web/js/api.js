@@ -23,6 +23,8 @@ const TIMEOUT_MS = 20_000;
 export const pageMode = globalThis.document?.querySelector?.('meta[name="tollroom-mode"]')?.getAttribute("content") ?? null;
 /** Whether this server has a set of keys for test mode beside its live one. */
 export const hasTestMode = globalThis.document?.querySelector?.('meta[name="tollroom-modes"]') != null;
+/** The address of a page about a person or a business, in the books of this one. @param {string} path */
+export const pageInMode = (path) => (pageMode ? `${path}?mode=${pageMode}` : path);
 const BY_MODE = ["/api/config", "/api/me/", "/api/wallets/", "/api/admin/"];
 
 /** @param {string} path @param {string | null} [mode] */

@@ -1,7 +1,7 @@
 // The payer's call: /r/{slug}/call.
 
 import { byId, button, dataBlock, linkButton, toast } from "./dom.js";
-import { getOrder, getWallet, makeLink, orderToken, setWait } from "./api.js";
+import { getOrder, getWallet, makeLink, orderToken, pageInMode, setWait } from "./api.js";
 import { currentOrder } from "./orders.js";
 import { formatClock, formatLength, formatMoney } from "./format.js";
 import { RoomClient } from "./roomclient.js";
@@ -277,7 +277,7 @@ class CallPage {
   ways(code) {
     const page = `/r/${encodeURIComponent(this.card.slug)}`;
     const receipt = this.receipt();
-    if (code === "lapsed") return [linkButton(text.yourPage, "/me", { kind: "primary" }), button(text.goBack, { onClick: () => this.again() })];
+    if (code === "lapsed") return [linkButton(text.yourPage, pageInMode("/me"), { kind: "primary" }), button(text.goBack, { onClick: () => this.again() })];
     if (code === "replaced") return [button(text.useHere, { kind: "primary", onClick: () => this.again() }), receipt];
     if (BACK_IN.has(code)) return [button(text.goBack, { kind: "primary", onClick: () => this.again() }), receipt];
     if (code === "not_paid") return [linkButton(text.roomPage, page, { kind: "primary" })];

@@ -2,7 +2,7 @@
 
 import { announce, banner, button, byId, dataBlock, h, linkButton, replace, setBusy } from "./dom.js";
 import { icon } from "./icons.js";
-import { cancelOrder, createOrder, getOrder, mayBeSignedIn, refreshOrder } from "./api.js";
+import { cancelOrder, createOrder, getOrder, mayBeSignedIn, pageInMode, refreshOrder } from "./api.js";
 import { watchCard } from "./cardfeed.js";
 import { CreditsForm } from "./credits.js";
 import { cardView, isUnsettled, offerOf, opensRoom, pollDelay } from "./cardstate.js";
@@ -165,7 +165,7 @@ class CardPage {
         access_until && banner("warning", { text: t.subscribedUntil(formatDateTime(access_until)) })),
       this.card.privacy === "confidential" && this.#deviceCheck(),
       linkButton(t.goIn, this.#callUrl(), { kind: "primary wide", icon: "arrow-right", id: "go-in" }),
-      linkButton(t.yourPage, "/me", { kind: "quiet wide" }),
+      linkButton(t.yourPage, pageInMode("/me"), { kind: "quiet wide" }),
     ];
   }
 

@@ -2,7 +2,7 @@
 
 import { banner, button, h, linkButton, replace } from "./dom.js";
 import { icon } from "./icons.js";
-import { getWallet, whoAmI } from "./api.js";
+import { getWallet, pageInMode, whoAmI } from "./api.js";
 import { formatLength, formatMoney } from "./format.js";
 import { rememberedPayer } from "./orders.js";
 import { autoTopUp } from "./autotopup.js";
@@ -159,7 +159,7 @@ export class CreditsPanel {
       this.setBalance(wallet.owed_minor ? 0 : wallet.available_minor);
     } catch (error) {
       const { code } = /** @type {{code?: string}} */ (error);
-      replace(this.place, code === "sign_in_required" ? signInLink("/me", { target: "_blank", rel: "noopener" }) : banner("danger", { text: errorText(error) }));
+      replace(this.place, code === "sign_in_required" ? signInLink(pageInMode("/me"), { target: "_blank", rel: "noopener" }) : banner("danger", { text: errorText(error) }));
     }
   }
 

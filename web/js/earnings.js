@@ -1,7 +1,7 @@
 /** What a host earned: balances, the way to a bank account, sales and payouts. */
 
 import { badge, banner, button, byId, h, linkButton, replace, setBusy } from "./dom.js";
-import { callAs, inMode, whoAmI } from "./api.js";
+import { callAs, inMode, pageInMode, whoAmI } from "./api.js";
 import { formatDateTime, formatMoney, formatShortDateTime } from "./format.js";
 import { tabs } from "./me/tabs.js";
 import { toSignIn } from "./sections.js";
@@ -38,7 +38,7 @@ const getPayouts = (before = null) => callAs("GET", `/api/me/payouts${before ? `
 async function start() {
   if (!(await whoAmI())) { toSignIn(); return; }
   const way = new URLSearchParams(location.search).get("onboarding");
-  if (way) history.replaceState(history.state, "", location.pathname);
+  if (way) history.replaceState(history.state, "", pageInMode(location.pathname));
   if (way === "back") await callAs("POST", "/api/me/onboarding/refresh", { body: {} });
   const [found, paid] = await Promise.all([getEarnings(), getPayouts()]);
   show(found, paid);

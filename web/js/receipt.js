@@ -3,7 +3,7 @@
 import { banner, button, byId, h, linkButton, replace, badge, setBusy } from "./dom.js";
 import { keepPanel } from "./keeping.js";
 import { icon } from "./icons.js";
-import { getCard, getReceipt, keepOrder, makeLink, mayBeSignedIn, orderStreamKey, refreshOrder, setWait, whoAmI } from "./api.js";
+import { getCard, getReceipt, keepOrder, makeLink, mayBeSignedIn, orderStreamKey, pageInMode, refreshOrder, setWait, whoAmI } from "./api.js";
 import { isUnserved, isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
 import { formatClock, formatDateTime, formatLength, formatMoney, formatShortDateTime, formatTime, formatUsed, wholeParts } from "./format.js";
 import { deviceLink } from "./otherdevice.js";
@@ -140,7 +140,7 @@ class ReceiptPage {
   #keep(me) {
     const { secret } = this;
     if (!me || !secret || this.order.owned !== false || !this.receipt.paid_at) return null;
-    return keepPanel({ title: t.keepTitle, text: t.keepText(me.name), action: t.keep, done: t.kept, href: "/me" }, () => keepOrder(order_id, secret));
+    return keepPanel({ title: t.keepTitle, text: t.keepText(me.name), action: t.keep, done: t.kept, href: pageInMode("/me") }, () => keepOrder(order_id, secret));
   }
 
   #notice() {

@@ -1,5 +1,6 @@
 /** Pages for who is signed in, made of sections that are fetched side by side. */
 
+import { pageInMode } from "./api.js";
 import { banner, button, h, replace } from "./dom.js";
 import { en, errorText } from "./strings/en.js";
 
@@ -8,7 +9,7 @@ import { en, errorText } from "./strings/en.js";
 
 /** The session is over, or there was none: back to this page after signing in. */
 export function toSignIn() {
-  location.replace(`/signin?over=1&next=${encodeURIComponent(location.pathname)}`);
+  location.replace(`/signin?over=1&next=${encodeURIComponent(pageInMode(location.pathname))}`);
 }
 
 /** Where the sections will be. @param {Section[]} sections @returns {Element[]} */

@@ -2,7 +2,7 @@
 
 import { badge, button, byId, copyBox, h, linkButton, openDialog, replace } from "./dom.js";
 import { icon } from "./icons.js";
-import { getHostRoom, hostToken, keepRoom, mayBeSignedIn, qrUrl, roomStreamKey, whoAmI } from "./api.js";
+import { getHostRoom, hostToken, keepRoom, mayBeSignedIn, pageInMode, qrUrl, roomStreamKey, whoAmI } from "./api.js";
 import { takeFragment } from "./orders.js";
 import { devicePreview } from "./devices.js";
 import { formatMoney } from "./format.js";
@@ -108,7 +108,7 @@ class Studio {
       await keepRoom(this.roomId, key);
       room.owned = true;
     };
-    return keepPanel({ title: text.keepTitle, text: text.keepText(me.name), action: text.keep, done: text.kept, href: "/me/rooms" }, take);
+    return keepPanel({ title: text.keepTitle, text: text.keepText(me.name), action: text.keep, done: text.kept, href: pageInMode("/me/rooms") }, take);
   }
 
   /** Going live from an encoder: then this page needs no camera of its own. */

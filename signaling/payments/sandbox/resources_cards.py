@@ -9,6 +9,8 @@ from .store import Transaction
 
 def read_confirmation(call: Call) -> payments.Confirmation:
     return_url = call.params.text("return_url")
+    if call.params.flag("use_stripe_sdk"):  # the bank asks through Stripe's script, and leads nowhere
+        return_url = None
     return payments.Confirmation(
         method=call.params.text("payment_method"),
         off_session=call.params.flag("off_session") or False,

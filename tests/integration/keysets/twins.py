@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -159,41 +160,56 @@ async def _serve(stack: AsyncExitStack, app: web.Application, port: int) -> None
     await web.TCPSite(runner, "127.0.0.1", port).start()
 
 
+@dataclass(frozen=True, slots=True)
+class StandIns:
+    """By mode: where the server finds the service, and where people pay."""
+
+    bases: dict[str, str]
+    tills: dict[str, str]
+    live_front: _Front
+
+
+async def stand_ins(stack: AsyncExitStack, http: aiohttp.ClientSession, folder: Path, url: str) -> StandIns:
+    """Of a server that answers at `url`; they run until the stack closes."""
+    live_port, test_port, front_port = free_ports(3)
+    bases = {"live": f"http://127.0.0.1:{front_port}", "test": f"http://127.0.0.1:{test_port}"}
+    tills = {"live": f"http://127.0.0.1:{live_port}", "test": bases["test"]}
+    front = _Front(http, behind=tills["live"], hook=f"{url}/stripe/webhook")
+    await _serve(stack, front.app(), front_port)
+    hooks = {"live": f"{bases['live']}/hook", "test": f"{url}/stripe/webhook/test"}
+    for mode, key, secret, port in (
+        ("live", BEHIND_KEY, "whsec_behind", live_port),
+        ("test", TEST_KEY, TEST_HOOK, test_port),
+    ):
+        sandbox = Sandbox(
+            folder / f"{mode}-service.db",
+            secret_key=key,
+            webhook_secret=secret,
+            webhook_url=hooks[mode],
+            public_url=tills[mode],
+            now=SystemClock().wall_s,
+            random_bytes=os.urandom,
+            http=http,
+        )
+        await sandbox.start()
+        stack.push_async_callback(sandbox.close)
+        await _serve(stack, sandbox.standalone_app(), port)
+    return StandIns(bases, tills, front)
+
+
 @asynccontextmanager
 async def both_sets(folder: Path, **changes: Any) -> AsyncIterator[Both]:
     settings = settings_for(folder, **(KEYS | {"media_workers": 0} | changes))
     url = f"http://127.0.0.1:{settings.http_port}"
-    live_port, test_port, front_port = free_ports(3)
-    bases = {"live": f"http://127.0.0.1:{front_port}", "test": f"http://127.0.0.1:{test_port}"}
-    tills = {"live": f"http://127.0.0.1:{live_port}", "test": bases["test"]}
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        front = _Front(http, behind=tills["live"], hook=f"{url}/stripe/webhook")
-        await _serve(stack, front.app(), front_port)
-        hooks = {"live": f"{bases['live']}/hook", "test": f"{url}/stripe/webhook/test"}
-        for mode, key, secret, port in (
-            ("live", BEHIND_KEY, "whsec_behind", live_port),
-            ("test", TEST_KEY, TEST_HOOK, test_port),
-        ):
-            sandbox = Sandbox(
-                folder / f"{mode}-service.db",
-                secret_key=key,
-                webhook_secret=secret,
-                webhook_url=hooks[mode],
-                public_url=tills[mode],
-                now=SystemClock().wall_s,
-                random_bytes=os.urandom,
-                http=http,
-            )
-            await sandbox.start()
-            stack.push_async_callback(sandbox.close)
-            await _serve(stack, sandbox.standalone_app(), port)
-        app = build_app(settings, service_bases=bases)
+        services = await stand_ins(stack, http, folder, url)
+        app = build_app(settings, service_bases=services.bases)
         _let_tests_sign_in(app)
         await _serve(stack, app, settings.http_port)
         clients = await stack.enter_async_context(AsyncExitStack())
         both = Both(url, http, clients, app[PARTS])
-        both.live_front, both.tills = front, tills
+        both.live_front, both.tills = services.live_front, services.tills
         yield both
 
 
@@ -211,4 +227,4 @@ def _let_tests_sign_in(app: web.Application) -> None:
     app[IDENTITY] = Identity(find, SecretStr(ADMIN))
 
 
-__all__ = ["Both", "RefusedError", "both_sets", "livened"]
+__all__ = ["Both", "RefusedError", "both_sets", "livened", "stand_ins"]

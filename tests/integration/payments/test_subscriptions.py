@@ -114,6 +114,16 @@ async def test_the_platforms_fee_is_kept_of_every_invoice(world: World):
     await assert_books_hold(world)
 
 
+async def test_an_invoice_is_booked_by_its_own_event_when_none_of_the_subscription_comes(world: World):
+    await add_room(world)
+    await subscribe(world)
+    # Stripe makes the next invoice when a period ends and takes its payment about an hour later: then only the invoice tells.
+    await world.control("faults", events="drop", type="customer.subscription.updated", times=50)
+    await advance(world)
+    assert [row["amount_minor"] for row in await world.rows("invoices")] == [900, 900]
+    await assert_books_hold(world)
+
+
 async def test_a_trial_costs_nothing_at_first_and_the_price_afterwards(world: World):
     await add_room(world, tariff=MONTHLY | {"trial_days": 7})
     who = await subscribe(world)

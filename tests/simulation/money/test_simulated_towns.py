@@ -16,13 +16,13 @@ from tests.simulation.money import oracle, town
 SEEDS = 8
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_towns_where_anything_may_fail_end_with_sound_books():
     """In processes of their own: what is broken is printed there with its seed."""
     assert simulate.main(["--of", "money", "--first", "1", "--seeds", str(SEEDS)]) == 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_same_seed_is_the_same_town():
     first, second = town.run_seed(2), town.run_seed(2)
     assert first.story == second.story
@@ -65,7 +65,7 @@ def _untaxed(order: Any) -> Any:
     return replace(order, tax_minor=0)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_the_oracle_sees_a_broken_rule(monkeypatch, breakage):

@@ -1,7 +1,7 @@
 /** Subscriptions of who is signed in: what they cost, until when they are paid, and the way to change them. */
 
 import { badge, banner, button, h, linkButton, replace, setBusy } from "../dom.js";
-import { getSubscriptions, openPortal, refreshSubscription } from "../api.js";
+import { getSubscriptions, openPortal, pageInMode, refreshSubscription } from "../api.js";
 import { formatDateTime, formatMoney } from "../format.js";
 import { en, errorText } from "../strings/en.js";
 import { people } from "../strings/people.en.js";
@@ -23,7 +23,7 @@ export async function subscriptions() {
 async function fetched() {
   const back = new URLSearchParams(location.search).get("subscription");
   if (!back) return getSubscriptions();
-  history.replaceState(history.state, "", location.pathname);
+  history.replaceState(history.state, "", pageInMode(location.pathname));
   return refreshSubscription(back).catch(() => getSubscriptions());
 }
 

@@ -1,18 +1,16 @@
 /** The ways between the pages of who is signed in. */
 
 import { h } from "../dom.js";
-import { hasTestMode, pageMode } from "../api.js";
+import { hasTestMode, pageInMode, pageMode } from "../api.js";
 import { people } from "../strings/people.en.js";
 
 /** @type {[string, string][]} Where, and what it is called. */
 const PAGES = [["/me", people.me.mine], ["/me/rooms", people.me.rooms], ["/me/earnings", people.me.earnings]];
 
-const query = pageMode ? `?mode=${pageMode}` : "";
-
 /** @param {string} path of the page that is shown */
 export function tabs(path) {
   return h("nav", { class: "me__tabs", "aria-label": people.me.pages },
-    PAGES.map(([href, name]) => h("a", { href: `${href}${query}`, "aria-current": href === path ? "page" : null }, name)), switchMode(path));
+    PAGES.map(([href, name]) => h("a", { href: pageInMode(href), "aria-current": href === path ? "page" : null }, name)), switchMode(path));
 }
 
 /** To the same page in the other books, where there are two. @param {string} path */
