@@ -8,6 +8,8 @@ once, and all invariants over many orders; on SQLite and PostgreSQL, both writin
 - **ledger**: transfers, one in a transaction and a hundred in one.
 - **wallets**: so many calls, each with a wallet of its own: the hold of a window, and its settlement, each in a
   transaction of its own, all asked for at once.
+- **history**: so many sales of every kind that are over (refunded, settled, paid out, subscriptions that ended), in every
+  table that grows: one idle round of the background work, what is asked once a minute included.
 - **orders**: so many paid orders on file: all invariants (what `tollroom check` runs), one idle round of the background
   work, and what a starting server looks at.
 
@@ -16,6 +18,7 @@ One line of JSON for each. `python -m bench.money --only ledger --transfers 2000
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import tempfile
@@ -31,9 +34,10 @@ import aiohttp
 import asyncpg
 import structlog
 import uvloop
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from bench.media import percentile
+from mediaserver.worker import collect_garbage_rarely
 from metering import accounts, chart
 from metering.ledger import Transfer
 from metering.orders import OrderState, PaymentFact
@@ -57,6 +61,7 @@ AT_ONCE = 32  # requests that a busy server has before it at the same time
 ROWS_MAX = 2000
 PER_ROOM = 100
 AMOUNT_MINOR = 500
+HISTORY_ROUNDS = 20
 WARM_UP = 3  # payments before the first that counts: statements are compiled once
 Line = dict[str, Any]
 
@@ -69,6 +74,7 @@ class Options:
     payments: int
     transfers: int
     wallets: int
+    history: int
     orders: int
 
 
@@ -166,8 +172,16 @@ def _paper(http: aiohttp.ClientSession) -> PaperStripe:
     return PaperStripe("sk_sandbox_bench", http=http, mode="sandbox", account=ACCOUNT, webhook_secret=SECRET)
 
 
-def _payments(db: Database, service: PaperStripe, notices: Notices) -> Payments:
-    settings = PaymentsSettings(mode="sandbox", account=ACCOUNT, public_url="http://localhost:8080")
+def _payments(
+    db: Database, service: PaperStripe, notices: Notices, *, account: str = ACCOUNT, all_of_it: bool = False
+) -> Payments:
+    settings = PaymentsSettings(
+        mode="sandbox",
+        account=account,
+        public_url="http://localhost:8080",
+        connect=all_of_it,
+        receipts=all_of_it,
+    )
     return Payments(
         db=db,
         clock=SystemClock(),
@@ -252,6 +266,7 @@ async def token(folder: Path, count: int, database_url: str) -> Line:
         room = await app.create_room(privacy="conference", capacity=1000)
         live = update(schema.rooms).values(live=True, away_since_s=None)
         await app.parts.db.write(lambda tx: tx.execute(live))
+        collect_garbage_rarely()  # as every server does once it stands; the tests' clients are with us here
         watch = _Watch(app.parts)
         for n in range(WARM_UP + count):
             order, answer = await app.order(room, f"Bo {n}")
@@ -264,12 +279,13 @@ async def token(folder: Path, count: int, database_url: str) -> Line:
                 await watch.paid.wait()
             await app.token(order)
             watch.done()
+        watch.close()
     return {"payments": count} | watch.figures()
 
 
 class _Watch:
     """From the arrival of the first webhook that names an order to its token, and what of that the payment service took to
-    answer."""
+    answer. Of the slowest also when it was paid, and how long Python collected garbage in it."""
 
     def __init__(self, parts: Any) -> None:
         self.paid = asyncio.Event()
@@ -277,20 +293,40 @@ class _Watch:
         self._arrived_ns = self._asked_ns = 0
         self._all_ns: list[int] = []
         self._service_ns: list[int] = []
+        self._paid_ns: list[int] = []
+        self._garbage_ns: list[int] = []
+        self._paid_at_ns = self._collected_ns = self._collecting_since_ns = 0
+        gc.callbacks.append(self._collecting)
         self._take, self._fetch = parts.payments.take_webhook, parts.payments.ctx.service.fetch_checkout
         parts.payments.take_webhook = self._taking
         parts.payments.ctx.service.fetch_checkout = self._fetching
-        parts.notices.subscribe(lambda notice: self.paid.set() if isinstance(notice, OrderPaid) else None)
+        parts.notices.subscribe(self._hear)
+
+    def close(self) -> None:
+        gc.callbacks.remove(self._collecting)
+
+    def _hear(self, notice: Notice) -> None:
+        if isinstance(notice, OrderPaid):
+            self._paid_at_ns = time.perf_counter_ns()
+            self.paid.set()
+
+    def _collecting(self, phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            self._collecting_since_ns = time.perf_counter_ns()
+        else:
+            self._collected_ns += time.perf_counter_ns() - self._collecting_since_ns
 
     def next_one(self, order_id: str) -> None:
         self.paid.clear()
         self._order_id = order_id
-        self._arrived_ns = self._asked_ns = 0
+        self._arrived_ns = self._asked_ns = self._collected_ns = 0
 
     def done(self) -> None:
         assert self._arrived_ns, "paid before its webhook came"
         self._all_ns.append(time.perf_counter_ns() - self._arrived_ns)
         self._service_ns.append(self._asked_ns)
+        self._paid_ns.append(self._paid_at_ns - self._arrived_ns)
+        self._garbage_ns.append(self._collected_ns)
 
     async def _taking(self, body: bytes, signature: str | None) -> None:
         if not self._arrived_ns and self._order_id.encode() in body:
@@ -306,12 +342,18 @@ class _Watch:
 
     def figures(self) -> Line:
         """In milliseconds."""
+        slowest = max(range(WARM_UP, len(self._all_ns)), key=self._all_ns.__getitem__)
+        parts = {
+            "paid": self._paid_ns,
+            "of_it_asking": self._service_ns,
+            "collecting_garbage": self._garbage_ns,
+        }
         found = {"token": sorted(self._all_ns[WARM_UP:]), "of_it_asking": sorted(self._service_ns[WARM_UP:])}
         return {
             f"{name}_{what}_ms": round(percentile(taken, share) / 1e6, 1)
             for name, taken in found.items()
             for what, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
-        }
+        } | {"of_the_slowest": {name: round(taken[slowest] / 1e6, 1) for name, taken in parts.items()}}
 
 
 # --- the ledger -------------------------------------------------------------------------------------------
@@ -429,12 +471,38 @@ async def orders(db: Database, count: int) -> Line:
     }
 
 
+async def history(db: Database, count: int) -> Line:
+    from tests.integration.payments import history as past  # noqa: PLC0415 - it brings the tests' clients with it
+
+    room = _room(0) | {"account": past.BOOKS["account"], "live": False, "away_since_s": 1}
+    await _insert(db, schema.rooms, [room])
+    await past.add_who_they_are_of(db)
+    for first in range(0, count, ROWS_MAX):
+        await past.add_history(db, room["id"], first, min(ROWS_MAX, count - first))
+    if not db.is_sqlite:
+        await db.write(lambda tx: tx.execute(text("ANALYZE")))  # as autovacuum does within a minute
+    rounds_s: list[float] = []
+    for _ in range(HISTORY_ROUNDS):
+        async with aiohttp.ClientSession() as http:
+            payments = _payments(db, _paper(http), Notices(), account=past.BOOKS["account"], all_of_it=True)
+            begun_s = time.perf_counter()
+            await payments.work_once()
+            rounds_s.append(time.perf_counter() - begun_s)
+    best_s = sorted(rounds_s[1:])  # in the first, statements are compiled
+    return {
+        "history": count,
+        "idle_round_p50_ms": round(percentile(best_s, 0.5) * 1000, 1),
+        "idle_round_min_ms": round(best_s[0] * 1000, 1),
+    }
+
+
 # --- running ----------------------------------------------------------------------------------------------
 
 ON_A_DATABASE: dict[str, tuple[Callable[[Database, int], Awaitable[Line]], str]] = {
     "webhooks": (webhooks, "webhooks"),
     "ledger": (transfers, "transfers"),
     "wallets": (wallets, "wallets"),
+    "history": (history, "history"),
     "orders": (orders, "orders"),
 }
 NAMES = (*ON_A_DATABASE, "token")
@@ -497,12 +565,19 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--payments", type=int, default=60)
     parser.add_argument("--transfers", type=int, default=5_000)
     parser.add_argument("--wallets", type=int, default=10_000)
+    parser.add_argument("--history", type=int, default=100_000)
     parser.add_argument("--orders", type=int, default=100_000)
     found = parser.parse_args(arguments)
     kinds = ("sqlite", "postgresql") if found.database == "both" else (found.database,)
-    return Options(
-        kinds, tuple(found.only), found.webhooks, found.payments, found.transfers, found.wallets, found.orders
+    sizes = (
+        found.webhooks,
+        found.payments,
+        found.transfers,
+        found.wallets,
+        found.history,
+        found.orders,
     )
+    return Options(kinds, tuple(found.only), *sizes)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

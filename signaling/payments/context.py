@@ -17,6 +17,10 @@ def _nowhere(_step: str) -> None:
     """In production nothing happens between two steps."""
 
 
+async def nothing_between() -> None:
+    """For who is not to be interrupted between two steps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """`step` is called between any two steps that a crash may part; tests raise from it."""

@@ -6,7 +6,7 @@ import structlog
 
 from signaling.notices import Notice
 from signaling.payments import onfile, reconcile, refunding, stays, subscribing, transfers
-from signaling.payments.context import Context, side_by_side
+from signaling.payments.context import Context, nothing_between, side_by_side
 from signaling.payments.errors import ImpossibleError, LaterError
 from signaling.payments.port import OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.settle import settle
@@ -19,16 +19,20 @@ log = structlog.get_logger()
 
 BACKOFF_MAX_S = 300
 ATTEMPTS_MAX = 40  # about three hours
+BETWEEN_ORDERS = 12
 
 
-async def empty_outbox(ctx: Context) -> int:
-    """Does what is due; how many rows were looked at."""
+async def empty_outbox(ctx: Context, between: Callable[[], Awaitable[None]] = nothing_between) -> int:
+    """Does what is due, a few orders at a time; `between` them, what cannot wait. How many rows were looked at."""
     async with ctx.db.read() as tx:
         due = await outbox.due(tx, ctx.now_s(), list(_KINDS), shelf=ctx.settings.shelf)
     by_order: dict[str, list[OutboxRow]] = {}
     for row in due:
         by_order.setdefault(row.subject_id, []).append(row)
-    await side_by_side(_do_all(ctx, rows) for rows in by_order.values())
+    orders = list(by_order.values())
+    for first in range(0, len(orders), BETWEEN_ORDERS):
+        await side_by_side(_do_all(ctx, rows) for rows in orders[first : first + BETWEEN_ORDERS])
+        await between()
     return len(due)
 
 

@@ -329,11 +329,9 @@ async def retry_failed(ctx: Context) -> int:
 
 
 async def _to_retry(tx: Transaction, shelf: Shelf) -> list[refunds.Refund]:
-    return [
-        failed
-        for failed in await refunds.sent_back(tx, shelf=shelf)
-        if attempt_of(failed.id) < RETRIES_MAX and not await outbox.exists(tx, _next_id(failed.id))
-    ]
+    failed = [one for one in await refunds.sent_back(tx, shelf=shelf) if attempt_of(one.id) < RETRIES_MAX]
+    asked = await outbox.existing(tx, [_next_id(one.id) for one in failed]) if failed else set()
+    return [one for one in failed if _next_id(one.id) not in asked]
 
 
 def attempt_of(refund_id: str) -> int:

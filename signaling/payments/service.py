@@ -62,6 +62,7 @@ class Payments:
         self.ctx = Context(db, clock, random_bytes, notices, service, settings, step)
         self.settings = settings
         self._woken = asyncio.Event()
+        self._told = False  # something since the last look at what somebody waits for
         self._tasks: list[asyncio.Task[None]] = []
         self._receipts_at_s = 0
         self._unsubscribe: Callable[[], None] | None = None
@@ -93,6 +94,7 @@ class Payments:
 
     def wake(self) -> None:
         """There is something to apply or to send."""
+        self._told = True
         self._woken.set()
 
     def hear(self, notice: Notice) -> None:
@@ -107,22 +109,29 @@ class Payments:
             self.wake()
 
     async def work_once(self) -> int:
-        """One round of the worker; how much there was to do."""
+        """One round of the worker; how much there was to do. Whoever pays meanwhile waits for one step of it, not for the
+        rest of the round."""
         done = await self._hurry()
-        await sweeper.sweep(self.ctx)
-        done += await outbox.empty_outbox(self.ctx)
+        await sweeper.sweep(self.ctx, self._hurry_if_told)
+        done += await outbox.empty_outbox(self.ctx, self._hurry_if_told)
         await self._ask_receipts()
+        await self._hurry_if_told()
         return done + await sweeper.look_after_calls(self.ctx)
 
     async def _hurry(self) -> int:
         """What somebody waits for: calls for their next hold, payers for their token."""
+        self._told = False
         await self._fund()
         return await worker.apply_inbox(self.ctx)
+
+    async def _hurry_if_told(self) -> None:
+        if self._told:
+            await self._hurry()
 
     async def _work_when_woken(self) -> None:
         """What time brings about is left to the next full round."""
         await self._hurry()
-        await outbox.empty_outbox(self.ctx)
+        await outbox.empty_outbox(self.ctx, self._hurry_if_told)
 
     async def _ask_receipts(self) -> None:
         """Once a minute: nobody waits for a receipt."""

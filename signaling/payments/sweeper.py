@@ -22,7 +22,7 @@ from signaling.payments import (
     subscribing,
     transfers,
 )
-from signaling.payments.context import Context, side_by_side
+from signaling.payments.context import Context, nothing_between, side_by_side
 from signaling.payments.port import OutcomeUnknownError, ServiceEvent
 from signaling.payments.settle import bring_up_to_date, settle
 from signaling.payments.webhook import store_events
@@ -39,20 +39,29 @@ OVERLAP_S = 300  # events are listed again from so long before the newest one se
 STORE_CHUNK = 100
 
 
-async def sweep(ctx: Context) -> bool:
-    """One round of what is decided by rows alone. True when the outbox has something new."""
-    asked = await _expire_unpaid(ctx) + await automatic.refund_by_policy(ctx)
-    settled = await stays.settle_stale(ctx)
-    if not settled:  # after a long time down, stays are settled first: their holds are overdue
-        await dues.expire_holds(ctx)
-    asked += settled
-    asked += await refunding.retry_failed(ctx)
-    asked += await subscribing.sweep(ctx)
-    await dues.make_due_available(ctx)
-    asked += await transfers.pay_out(ctx)
+async def sweep(ctx: Context, between: Callable[[], Awaitable[None]] = nothing_between) -> bool:
+    """One round of what is decided by rows alone; `between` any two steps, what cannot wait. True when the outbox has
+    something new."""
+    asked = 0
+    for step in _STEPS:
+        asked += await step(ctx)
+        await between()
     if asked:
         ctx.notices.publish(OutboxFilled())
     return asked > 0
+
+
+async def _settle_or_expire(ctx: Context) -> int:
+    """After a long time down, stays are settled first: their holds are overdue."""
+    settled = await stays.settle_stale(ctx)
+    if not settled:
+        await dues.expire_holds(ctx)
+    return settled
+
+
+async def _make_due_available(ctx: Context) -> int:
+    await dues.make_due_available(ctx)
+    return 0  # nothing is sent by it
 
 
 async def _expire_unpaid(ctx: Context) -> int:
@@ -80,6 +89,17 @@ async def _anything(ctx: Context, now_s: int) -> bool:
     async with ctx.db.read() as tx:
         overdue = await orders.overdue_reservations(tx, now_s, limit=1, shelf=shelf)
         return bool(overdue or await orders.unservable(tx, away_before_s, limit=1, shelf=shelf))
+
+
+_STEPS: Sequence[Callable[[Context], Awaitable[int]]] = (
+    _expire_unpaid,
+    automatic.refund_by_policy,
+    _settle_or_expire,
+    refunding.retry_failed,
+    subscribing.sweep,
+    _make_due_available,
+    transfers.pay_out,
+)
 
 
 # --- calls whose outcome is unknown -----------------------------------------------------------------------

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from metering.errors import MeterError
@@ -80,6 +91,7 @@ async def post_all(tx: Transaction, entries: Sequence[Entry], created_at: str) -
     for entry in entries:
         if not await insert_once(tx, transfers, _values(entry) | {"created_at": created_at}):
             raise BooksRaceError(f"transfer {entry.transfer.id}")
+    await _mark_resolved(tx, entries)
     await _add(tx, books, {key: change for key, change in changed.items() if not overdraws(key[0], change)})
     return "created"
 
@@ -127,7 +139,11 @@ async def lapsed_holds(
     tx: Transaction, now_s: int, limit: int = 100, shelf: Shelf = EVERYTHING
 ) -> list[Entry]:
     """Open holds whose time is over, the first to run out first."""
-    due = select(transfers).where(transfers.c.expires_at_s <= now_s, is_open_hold(), shelf.rows(transfers))
+    # In the words of the partial index `transfers_expires`.
+    is_open = and_(transfers.c.kind == literal_column("'hold'"), ~transfers.c.resolved)
+    due = select(transfers).where(
+        transfers.c.expires_at_s <= now_s, is_open, is_open_hold(), shelf.rows(transfers)
+    )
     rows = await tx.execute(due.order_by(transfers.c.expires_at_s).limit(limit))
     return [_entry(dict(row)) for row in rows.mappings()]
 
@@ -238,6 +254,15 @@ async def _known(tx: Transaction, given: Sequence[Entry]) -> Posted | None:
     if any(known):
         return "exists" if known == list(given) else "exists_different"
     return "resolved" if rows else None
+
+
+async def _mark_resolved(tx: Transaction, given: Sequence[Entry]) -> None:
+    rows = [{"key": entry.transfer.pending_id} for entry in given if entry.transfer.kind in RESOLVES]
+    if rows:
+        await tx.execute(_RESOLVED, rows)
+
+
+_RESOLVED = update(transfers).where(transfers.c.id == bindparam("key")).values(resolved=True)
 
 
 async def _holds(tx: Transaction, books: _Books, given: Sequence[Entry]) -> dict[str, Transfer]:

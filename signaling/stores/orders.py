@@ -27,6 +27,7 @@ BY_USE = ("metered", "wallet")
 ON_FILE_UI = ("card", "auto")
 UNPAID = (OrderState.NEW, OrderState.OPEN)
 PASS_ALIVE = ("waiting", "active")
+_NOT_SUBSCRIBED = ("payment", "free", *BY_USE)  # fundings of passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,24 +317,28 @@ async def unserved(
     tx: Transaction, before_s: int, limit: int = 100, shelf: Shelf = EVERYTHING
 ) -> list[Order]:
     """Paid orders with access whose room is closed, or whose host is away since before that second."""
-    gone = or_(rooms.c.state == "closed", and_(~rooms.c.live, rooms.c.away_since_s <= before_s))
-    # As pass_behind has it, found from the few passes that are alive.
-    alive = passes.c.state.in_(PASS_ALIVE)
-    granted = and_(
-        orders.c.extends_pass_id.is_(None), orders.c.id.in_(select(passes.c.order_id).where(alive))
+    gone = or_(
+        rooms.c.state == "closed", and_(~rooms.c.live, rooms.c.away_since_s <= before_s, ~orders.c.waits)
     )
-    extends = orders.c.extends_pass_id.in_(select(passes.c.id).where(alive))
-    kept = orders.c.state.in_([OrderState.PAID.value, OrderState.PARTLY_REFUNDED.value])
+    # What is never due must not crowd out what is: an unlimited pass that was used, and what cost nothing.
+    unused = or_(passes.c.granted_ms.is_not(None), passes.c.used_ms == 0)
+    alive = and_(passes.c.state.in_(PASS_ALIVE), passes.c.funding.in_(_NOT_SUBSCRIBED), unused)
+    # As text, so that no index is walked through all that was ever paid: the few passes that are alive lead there.
+    kept = orders.c.state.concat("").in_([OrderState.PAID.value, OrderState.PARTLY_REFUNDED.value])
     query = (
         select(*_COLUMNS)
         .join(rooms, rooms.c.id == orders.c.room_id)
-        # What cost nothing is never due, and must not crowd out what is.
-        .where(orders.c.granted, ~orders.c.access_ended, orders.c.amount_minor > 0, kept, gone)
-        .where(or_(granted, extends))
+        .where(orders.c.granted, ~orders.c.access_ended, orders.c.amount_minor > 0, kept, gone, alive)
         .where(orders.c.funding.not_in((*BY_USE, "subscription")))  # not bought by the hour
         .where(shelf.rows(orders))
+        .order_by(orders.c.paid_at_s)
+        .limit(limit)
     )
-    return await _all(tx, query.order_by(orders.c.paid_at_s).limit(limit))
+    # As pass_behind has it.
+    granting = query.join(passes, passes.c.order_id == orders.c.id)
+    extending = query.join(passes, passes.c.id == orders.c.extends_pass_id)
+    found = [*await _all(tx, granting), *await _all(tx, extending)]
+    return sorted(found, key=lambda order: order.paid_at_s or 0)[:limit]
 
 
 async def may_have_moved(

@@ -126,6 +126,11 @@ async def exists(tx: Transaction, outbox_id: str) -> bool:
     return await payload_of(tx, outbox_id) is not None
 
 
+async def existing(tx: Transaction, outbox_ids: Sequence[str]) -> set[str]:
+    """Those of them that are there."""
+    return set((await tx.execute(select(outbox.c.id).where(outbox.c.id.in_(outbox_ids)))).scalars())
+
+
 async def payload_of(tx: Transaction, outbox_id: str) -> dict[str, Any] | None:
     """What that row asks for, None when there is none."""
     found: dict[str, Any] | None = (

@@ -145,8 +145,11 @@ _POSITION = (
 )
 
 
-# In the words of the partial index `earnings_open`.
-_OPEN = literal_column("0") != _POSITION
+_ZERO: Any = literal_column("0")
+# In the words of the partial index `earnings_open`, in their order: by nothing else does SQLite know it.
+_OPEN = _POSITION != _ZERO
+# And of `earnings_owing`.
+_OWING = _POSITION < _ZERO
 
 
 async def payable_earnings(tx: Transaction, mode: str, account: str, limit: int = 50) -> list[str]:
@@ -185,8 +188,7 @@ async def owing_earnings(tx: Transaction, mode: str, account: str, limit: int = 
         .where(
             payouts.c.state == "sent",
             payouts.c.amount_minor > payouts.c.reversed_minor,
-            _OPEN,
-            _POSITION < 0,
+            _OWING,
             ~exists().where(outbox.c.id == asked_for),
         )
     )
@@ -211,7 +213,7 @@ async def debtors(tx: Transaction, row: Earning) -> list[Earning]:
     """Sales of the same payee, in the same currency and books, of which too much was sent; oldest first."""
     query = _in_books(
         select(earnings.c.id).where(
-            earnings.c.payee == row.payee, earnings.c.currency == row.currency, _OPEN, _POSITION < 0
+            earnings.c.payee == row.payee, earnings.c.currency == row.currency, _OWING
         ),
         row.mode,
         row.account,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import String, and_, cast, exists, func, literal, or_, select
+from sqlalchemy import String, and_, cast, exists, func, literal, or_, select, union
 
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, pass_behind
@@ -10,6 +10,7 @@ from signaling.stores.schema import orders, outbox, passes, refunds, sessions, u
 
 ENDED = ("used_up", "refunded", "disputed", "revoked")
 
+_paid = orders.alias("paid")
 _gone_back = orders.c.refunded_minor + orders.c.lost_minor
 # One row of the outbox for each amount that has gone back so far: the first receipt, and one after each refund.
 _outbox_id = literal("receipt:").concat(orders.c.id).concat(literal(":")).concat(cast(_gone_back, String))
@@ -47,8 +48,9 @@ async def due_receipts(
         and_(or_(bought, orders.c.funding == "subscription"), _gone_back > 0),
         and_(bought, ~inside, or_(ended, and_(stay, ~lately))),
     )
+    paid = select(_paid.c.id).where(_paid.c.paid_at_s >= since.at_s)
     refunded = select(refunds.c.order_id).where(refunds.c.created_at >= since.at)
-    recent = or_(orders.c.paid_at_s >= since.at_s, orders.c.id.in_(refunded))
+    recent = orders.c.id.in_(union(paid, refunded))
     address = func.coalesce(orders.c.email, users.c.email)
     query = (
         select(_outbox_id.label("outbox_id"), orders.c.id)

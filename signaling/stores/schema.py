@@ -229,6 +229,7 @@ orders = Table(
     Index("orders_extends", "extends_pass_id"),
     Index("orders_user", "user_id"),
     Index("orders_state", "state", "created_at_s"),
+    Index("orders_paid", "paid_at_s"),
 )
 
 passes = Table(
@@ -257,7 +258,7 @@ passes = Table(
     Column("taken_ms", BigInteger, nullable=False, server_default="0"),
     Index("passes_room_state", "room_id", "state"),
     Index("passes_funding", "funding", "settled"),
-    Index("passes_state", "state"),
+    Index("passes_state", "state", "funding"),
 )
 
 # Stretches of a pass that are backed by a hold: on a card (metered) or on a wallet. Window 1 begins at 0.
@@ -299,6 +300,8 @@ waived = Table(
 
 # --- ways to charge ---------------------------------------------------------------------------------------
 
+STANDING = "status NOT IN ('canceled', 'incomplete_expired')"
+
 subscriptions = Table(
     "subscriptions",
     metadata,
@@ -317,6 +320,14 @@ subscriptions = Table(
     Column("updated_at", String(32), nullable=False),
     Index("subscriptions_user", "user_id"),
     Index("subscriptions_room", "room_id", "status"),
+    Index("subscriptions_pass", "pass_id"),
+    # Those that are not over: few beside all that ever were.
+    Index(
+        "subscriptions_standing",
+        "current_period_end_s",
+        sqlite_where=text(STANDING),
+        postgresql_where=text(STANDING),
+    ),
 )
 
 invoices = Table(
@@ -415,6 +426,7 @@ connected_accounts = Table(
 )
 
 OPEN_EARNING = "net_minor - reversed_minor - paid_minor - withheld_minor <> 0"
+OWING_EARNING = "net_minor - reversed_minor - paid_minor - withheld_minor < 0"
 
 # One sale: what the payee has of it, and where it stands on its way to them.
 earnings = Table(
@@ -444,7 +456,16 @@ earnings = Table(
     Index("earnings_due", "state", "available_at_s"),
     Index("earnings_order", "order_id"),
     # Those of which something is still to be sent, or to come back: few beside all that were ever sold.
-    Index("earnings_open", "state", sqlite_where=text(OPEN_EARNING), postgresql_where=text(OPEN_EARNING)),
+    Index(
+        "earnings_open",
+        "mode",
+        "account",
+        "state",
+        sqlite_where=text(OPEN_EARNING),
+        postgresql_where=text(OPEN_EARNING),
+    ),
+    # Those of which too much was sent.
+    Index("earnings_owing", "id", sqlite_where=text(OWING_EARNING), postgresql_where=text(OWING_EARNING)),
 )
 
 # What banks look into or have taken back of payments.
@@ -495,6 +516,7 @@ sessions = Table(
     Column("ended_at", String(32)),
     Column("end_code", String(24)),
     Index("sessions_pass", "pass_id"),
+    Index("sessions_ended", "end_code", "ended_at"),
     Index(
         "sessions_open",
         "room_id",
@@ -606,6 +628,7 @@ refunds = Table(
     Column("payment_intent_id", String(255)),  # which of the order's payments, where that was said
     Index("refunds_order", "order_id"),
     Index("refunds_state", "state"),
+    Index("refunds_created", "created_at"),
 )
 
 quarantine = Table(
@@ -655,8 +678,15 @@ transfers = Table(
     # The hold that a post, void or expire resolves: once.
     Column("pending_id", String(128), unique=True),
     Column("expires_at_s", BigInteger),  # of a hold
+    # Of a hold: another row resolves it. Said here too, so that the open ones are found among all that ever were.
+    Column("resolved", Boolean, nullable=False, server_default=false()),
     Index("transfers_subject", "subject_id"),
-    Index("transfers_expires", "expires_at_s"),
+    Index(
+        "transfers_expires",
+        "expires_at_s",
+        sqlite_where=text("kind = 'hold' AND resolved = 0"),
+        postgresql_where=text("kind = 'hold' AND NOT resolved"),
+    ),
     Index("transfers_debit", "debit", "currency"),
     Index("transfers_credit", "credit", "currency"),
 )

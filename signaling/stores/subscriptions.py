@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, func, or_, select, update
+from sqlalchemy import Select, and_, exists, func, literal_column, or_, select, update
 
 from signaling.stores.database import Transaction
-from signaling.stores.schema import invoices, outbox, passes, rooms, subscriptions
+from signaling.stores.schema import STANDING, invoices, outbox, passes, rooms, subscriptions
 from signaling.stores.statements import insert_once, put
 
 GOOD = ("active", "trialing")
 OVER = ("canceled", "incomplete_expired")
+# Not over, in the words of the partial index `subscriptions_standing`.
+_STANDING: Any = literal_column(f"subscriptions.{STANDING}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,22 @@ async def lapsed_with_access(
     tx: Transaction, mode: str, account: str, limit: int = 200
 ) -> list[Subscription]:
     """Not paid any more, and their pass still lets in: the longest lapsed first."""
-    lets_in = exists().where(
-        passes.c.id == subscriptions.c.pass_id, passes.c.state.in_(("waiting", "active"))
+    # From the passes that let in, each by itself: all who ever left have lapsed, and are not to be gone through.
+    lapsed_at_s = (
+        select(func.max(subscriptions.c.lapsed_at_s))
+        .where(subscriptions.c.pass_id == passes.c.id)
+        .scalar_subquery()
     )
-    ours = and_(subscriptions.c.mode == mode, subscriptions.c.account == account)
-    query = select(*_COLUMNS).where(ours, subscriptions.c.lapsed_at_s.is_not(None), lets_in)
-    return await _all(tx, query.order_by(subscriptions.c.lapsed_at_s).limit(limit))
+    lets_in = and_(passes.c.state.in_(("waiting", "active")), passes.c.funding == "subscription")
+    ours = and_(passes.c.mode == mode, passes.c.account == account)
+    due = select(passes.c.id).where(ours, lets_in, lapsed_at_s.is_not(None))
+    pass_ids = (await tx.execute(due.order_by(lapsed_at_s).limit(limit))).scalars().all()
+    if not pass_ids:
+        return []
+    query = select(*_COLUMNS).where(
+        subscriptions.c.pass_id.in_(pass_ids), subscriptions.c.lapsed_at_s.is_not(None)
+    )
+    return await _all(tx, query.order_by(subscriptions.c.lapsed_at_s))
 
 
 async def unheard(
@@ -106,7 +118,7 @@ async def unheard(
     """Not over, and either past their period or unpaid: the service must have said something about them since."""
     ours = and_(subscriptions.c.mode == mode, subscriptions.c.account == account)
     due = or_(subscriptions.c.current_period_end_s <= before_s, subscriptions.c.lapsed_at_s.is_not(None))
-    query = select(*_COLUMNS).where(ours, subscriptions.c.status.not_in(OVER), due)
+    query = select(*_COLUMNS).where(ours, _STANDING, due)
     return await _all(tx, query.order_by(subscriptions.c.updated_at).limit(limit))
 
 
@@ -119,7 +131,7 @@ async def without_use(tx: Transaction, mode: str, account: str, limit: int = 50)
     asked = exists().where(
         outbox.c.kind == "cancel_subscription", outbox.c.subject_id == subscriptions.c.order_id
     )
-    query = select(*_COLUMNS).where(ours, subscriptions.c.status.not_in(OVER), or_(closed, gone), ~asked)
+    query = select(*_COLUMNS).where(ours, _STANDING, or_(closed, gone), ~asked)
     return await _all(tx, query.limit(limit))
 
 

@@ -142,3 +142,49 @@ async def test_a_cancelled_caller_costs_its_group_nothing(db: Database) -> None:
     await asyncio.gather(*callers, return_exceptions=True)
     assert callers[1].cancelled()
     assert await _names(db) == ["a", "b", "c"]
+
+
+# --- connections ------------------------------------------------------------------------------------------
+
+
+async def test_what_is_read_is_a_snapshot_that_no_write_can_cost_its_reader(db: Database) -> None:
+    """PostgreSQL may refuse a serializable transaction for what others wrote, also one that only reads."""
+    if db.is_sqlite:
+        return
+    said = []
+    for _ in range(2):  # a connection that was lent for one is lent for the other next
+        async with db.read() as tx:
+            reading = await tx.execute(text("SHOW transaction_isolation"))
+            only = await tx.execute(text("SHOW transaction_read_only"))
+            said.append((reading.scalar_one(), only.scalar_one()))
+        writing = await db.write(_isolation)
+        said.append(writing)
+    assert said == [("repeatable read", "on"), ("serializable", "off")] * 2
+
+
+async def _isolation(tx: Transaction) -> tuple[str, str]:
+    isolation = (await tx.execute(text("SHOW transaction_isolation"))).scalar_one()
+    return isolation, (await tx.execute(text("SHOW transaction_read_only"))).scalar_one()
+
+
+async def test_no_question_is_compiled_first(db: Database) -> None:
+    if db.is_sqlite:
+        return
+    async with db.read() as tx:
+        assert (await tx.execute(text("SHOW jit"))).scalar_one() == "off"
+
+
+async def test_one_after_the_other_shares_a_connection_and_what_it_has_prepared(db: Database) -> None:
+    if db.is_sqlite:
+        return
+
+    async def who(tx: Transaction) -> int:
+        return int((await tx.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+
+    async with db.read() as first, db.read() as second, db.read() as third:  # as many as were needed at once
+        assert len({await who(tx) for tx in (first, second, third)}) == 3
+    used = {await db.write(who) for _ in range(4)}
+    for _ in range(4):
+        async with db.read() as tx:
+            used.add(await who(tx))
+    assert len(used) == 1

@@ -4,10 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
 from metering.chart import Sale, WalletWindow, sold, topped_up, window_held, window_settled
 from metering.errors import MeterError
-from signaling.stores import ledger, refunds
+from signaling.stores import ledger, refunds, schema
 from signaling.stores.database import Database
 
 from .rows import NOW_TEXT, add_paid, add_room
@@ -84,6 +85,24 @@ async def test_a_hold_that_nobody_settles_expires(db: Database):
     assert await db.write(lambda tx: ledger.expire_holds(tx, 60, NOW_TEXT)) == ["hold:w1"]
     assert await db.write(lambda tx: ledger.expire_holds(tx, 60, NOW_TEXT)) == []
     assert (await _balance(db, "wallet:ana")).available_minor == 100
+
+
+async def test_a_hold_says_of_itself_that_it_is_resolved(db: Database):
+    """Open ones are found by it among all that ever were."""
+    await _post_all(db, topped_up("ord_1", "ana", 100, 0, "eur"))
+    for number in (1, 2, 3):
+        await _post_all(db, window_held(_window(number)))
+    await _post_all(db, window_settled(_window(1), 20))
+    await _post_all(db, (*window_held(_window(4, 5)), *window_settled(_window(4, 5), 0)))
+    resolved = (
+        select(schema.transfers.c.id).where(schema.transfers.c.resolved).order_by(schema.transfers.c.id)
+    )
+    async with db.read() as tx:
+        assert [one.transfer.id for one in await ledger.lapsed_holds(tx, 60)] == ["hold:w2", "hold:w3"]
+        assert (await tx.execute(resolved)).scalars().all() == ["hold:w1", "hold:w4"]
+    await db.write(lambda tx: ledger.expire_holds(tx, 60, NOW_TEXT))
+    async with db.read() as tx:
+        assert (await tx.execute(resolved)).scalars().all() == [f"hold:w{n}" for n in (1, 2, 3, 4)]
 
 
 async def test_a_refund_is_recorded_once_and_counts_unless_it_failed(db: Database):

@@ -175,6 +175,28 @@ async def test_unserved_are_paid_orders_of_rooms_without_a_host(db: Database):
         assert await orders.unserved(tx, 99) == []
 
 
+async def test_what_is_never_due_does_not_crowd_out_who_is_unserved(db: Database):
+    """However much of it there is: only so many are looked at."""
+    await add_room(db, live=False, away_since_s=100)
+    await add_paid(db, "ord_unlimited", "pass_unlimited", seconds=None)
+    await db.write(
+        lambda tx: tx.execute(passes.update().where(passes.c.id == "pass_unlimited").values(used_ms=1))
+    )
+    await add_paid(db, "ord_waits", "pass_waits", waits=True)
+    await add_paid(db, "ord_due", "pass_due")
+    async with db.read() as tx:
+        assert [one.id for one in await orders.unserved(tx, 100, limit=1)] == ["ord_due"]
+
+
+async def test_who_waits_is_unserved_once_the_room_is_closed(db: Database):
+    await add_room(db, live=False, away_since_s=100, state="closed")
+    await add_paid(db, "ord_1", "pass_1", waits=True)
+    extension = {"extends_pass_id": "pass_1", "granted": True, "paid_at_s": 2000}
+    await add_order(db, order_id="ord_2", state=OrderState.PAID, **extension)
+    async with db.read() as tx:
+        assert [one.id for one in await orders.unserved(tx, 100)] == ["ord_1", "ord_2"]
+
+
 async def test_a_used_up_pass_is_not_unserved_because_another_one_waits(db: Database):
     await add_room(db, live=False, away_since_s=100)
     await add_paid(db, "ord_1", "pass_1")

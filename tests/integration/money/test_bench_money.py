@@ -10,7 +10,10 @@ from bench import money
 from tests.browser.server import ROOT
 from tests.contract.postgres import programs
 
-SIZES = ["--webhooks", "12", "--payments", "3", "--transfers", "110", "--wallets", "20", "--orders", "150"]
+SIZES = [
+    *("--webhooks", "12", "--payments", "3", "--transfers", "110"),
+    *("--wallets", "20", "--history", "50", "--orders", "150"),
+]
 
 
 @pytest.mark.timeout(300)

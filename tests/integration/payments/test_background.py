@@ -2,6 +2,9 @@
 
 import asyncio
 
+from signaling.payments import sweeper
+from signaling.payments.context import Context
+
 from .world import World
 
 PATIENCE_S = 20
@@ -40,3 +43,25 @@ async def test_closing_leaves_no_task_behind(world: World):
     names = {task.get_name() for task in asyncio.all_tasks()}
     assert not {name for name in names if name.startswith("payments")}
     await world.payments.close()
+
+
+async def test_who_pays_in_the_middle_of_a_round_does_not_wait_for_its_end(world: World, monkeypatch):
+    """The longer a server lives, the longer its rounds may take."""
+    await world.add_room()
+    who = world.customer()
+    _, order = await world.order(who)
+    seen = []
+
+    async def is_told(_ctx: Context) -> int:
+        await world.pay(order)
+        await world.deliver()
+        seen.append((await world.show(who))["state"])
+        return 0
+
+    async def goes_on(_ctx: Context) -> int:
+        seen.append((await world.show(who))["state"])
+        return 0
+
+    monkeypatch.setattr(sweeper, "_STEPS", (is_told, goes_on))
+    await world.work()
+    assert seen == ["open", "paid"]

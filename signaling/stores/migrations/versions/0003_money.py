@@ -66,10 +66,18 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
     op.create_index(
         "earnings_open",
         "earnings",
-        ["state"],
+        ["mode", "account", "state"],
         unique=False,
         sqlite_where=sa.text("net_minor - reversed_minor - paid_minor - withheld_minor <> 0"),
         postgresql_where=sa.text("net_minor - reversed_minor - paid_minor - withheld_minor <> 0"),
+    )
+    op.create_index(
+        "earnings_owing",
+        "earnings",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("net_minor - reversed_minor - paid_minor - withheld_minor < 0"),
+        postgresql_where=sa.text("net_minor - reversed_minor - paid_minor - withheld_minor < 0"),
     )
     op.create_index("earnings_order", "earnings", ["order_id"], unique=False)
     op.create_index("earnings_payee", "earnings", ["payee", "state"], unique=False)
@@ -352,6 +360,15 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("subscriptions_room", "subscriptions", ["room_id", "status"], unique=False)
+    op.create_index("subscriptions_pass", "subscriptions", ["pass_id"], unique=False)
+    op.create_index(
+        "subscriptions_standing",
+        "subscriptions",
+        ["current_period_end_s"],
+        unique=False,
+        sqlite_where=sa.text("status NOT IN ('canceled', 'incomplete_expired')"),
+        postgresql_where=sa.text("status NOT IN ('canceled', 'incomplete_expired')"),
+    )
     op.create_index("subscriptions_user", "subscriptions", ["user_id"], unique=False)
     op.create_table(
         "invoices",
@@ -396,6 +413,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.alter_column("room_id", existing_type=sa.VARCHAR(length=64), nullable=True)
         batch_op.create_index("orders_user", ["user_id"], unique=False)
         batch_op.create_index("orders_state", ["state", "created_at_s"], unique=False)
+        batch_op.create_index("orders_paid", ["paid_at_s"], unique=False)
         batch_op.create_foreign_key("orders_user_id_fkey", "users", ["user_id"], ["id"])
 
     with op.batch_alter_table("passes") as batch_op:
@@ -406,7 +424,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.add_column(sa.Column("settled", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.add_column(sa.Column("taken_ms", sa.BigInteger(), server_default="0", nullable=False))
         batch_op.create_index("passes_funding", ["funding", "settled"], unique=False)
-        batch_op.create_index("passes_state", ["state"], unique=False)
+        batch_op.create_index("passes_state", ["state", "funding"], unique=False)
         batch_op.create_foreign_key("passes_user_id_fkey", "users", ["user_id"], ["id"])
 
     with op.batch_alter_table("rooms") as batch_op:
@@ -424,11 +442,20 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         batch_op.add_column(sa.Column("expires_at_s", sa.BigInteger(), nullable=True))
         batch_op.create_index("transfers_credit", ["credit", "currency"], unique=False)
         batch_op.create_index("transfers_debit", ["debit", "currency"], unique=False)
-        batch_op.create_index("transfers_expires", ["expires_at_s"], unique=False)
+        batch_op.add_column(sa.Column("resolved", sa.Boolean(), server_default=sa.false(), nullable=False))
+        batch_op.create_index(
+            "transfers_expires",
+            ["expires_at_s"],
+            unique=False,
+            sqlite_where=sa.text("kind = 'hold' AND resolved = 0"),
+            postgresql_where=sa.text("kind = 'hold' AND NOT resolved"),
+        )
         batch_op.create_unique_constraint("transfers_pending_id_key", ["pending_id"])
 
     op.create_index("outbox_subject", "outbox", ["subject_id"], unique=False)
     op.create_index("refunds_state", "refunds", ["state"], unique=False)
+    op.create_index("refunds_created", "refunds", ["created_at"], unique=False)
+    op.create_index("sessions_ended", "sessions", ["end_code", "ended_at"], unique=False)
 
     with op.batch_alter_table("inbox") as batch_op:
         batch_op.alter_column(
