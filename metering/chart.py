@@ -134,12 +134,12 @@ def due(earning_id: str, payee: str, amount_minor: int, currency: str) -> tuple[
 
 
 def refund(
-    sale: Sale, gone_before_minor: int, amount_minor: int, share: Share, *, failed_before: int = 0
+    sale: Sale, gone_before_minor: int, amount_minor: int, share: Share, *, back_before: int = 0
 ) -> tuple[Transfer, ...]:
     """Back to the payer. The id holds the sum gone before, so that each further part is an event of its own and a repeat
-    is the same one; where refunds failed and were booked back (`failed_before` of them), also their number, since the
-    same sum is then reached again."""
-    name = f"{sale.sale_id}:{gone_before_minor}" + (f":{failed_before}" if failed_before else "")
+    is the same one; where something came back before (`back_before` times: refunds that failed, money that a bank
+    gave back), also that number, since the same sum is then reached again."""
+    name = f"{sale.sale_id}:{gone_before_minor}" + (f":{back_before}" if back_before else "")
     parts = parts_of(sale, gone_before_minor + amount_minor) - parts_of(sale, gone_before_minor)
     return _given_back("refund", name, sale, parts, share)
 
@@ -176,14 +176,28 @@ def refund_failed(  # noqa: PLR0917 - plain data of one event
     """A refund of `amount_minor` that was booked came back. `gone_before_minor`: with it; `debt_minor`: what the payee
     owes of the sale, which is paid back first."""
     parts = parts_of(sale, gone_before_minor) - parts_of(sale, gone_before_minor - amount_minor)
-    back, currency, code = sale.paid_by, sale.currency, "unrefund"
+    return _come_back("unrefund", refund_id, sale, parts, place, debt_minor)
+
+
+def dispute_returned(  # noqa: PLR0917 - plain data of one event
+    back_id: str, sale: Sale, gone_before_minor: int, amount_minor: int, place: Place, debt_minor: int
+) -> tuple[Transfer, ...]:
+    """The payer's bank gave back `amount_minor` of what was booked as lost; the rest as of a refund that failed."""
+    parts = parts_of(sale, gone_before_minor) - parts_of(sale, gone_before_minor - amount_minor)
+    return _come_back("reinstated", back_id, sale, parts, place, debt_minor)
+
+
+def _come_back(  # noqa: PLR0917 - plain data of one event
+    code: str, name: str, sale: Sale, parts: Parts, place: Place, debt_minor: int
+) -> tuple[Transfer, ...]:
+    back, currency = sale.paid_by, sale.currency
     repaid_minor = min(parts.net_minor, max(0, debt_minor))
     own, debt = _PLACES[place](sale.payee), accounts.host_debt(sale.payee)
     return (
-        *_move(f"unrefund:{refund_id}", back, own, parts.net_minor - repaid_minor, currency, code),
-        *_move(f"unrefund_debt:{refund_id}", back, debt, repaid_minor, currency, code),
-        *_move(f"unrefund_fee:{refund_id}", back, accounts.PLATFORM_FEE, parts.fee_minor, currency, code),
-        *_move(f"unrefund_tax:{refund_id}", back, accounts.TAX_PAYABLE, parts.tax_minor, currency, code),
+        *_move(f"{code}:{name}", back, own, parts.net_minor - repaid_minor, currency, code),
+        *_move(f"{code}_debt:{name}", back, debt, repaid_minor, currency, code),
+        *_move(f"{code}_fee:{name}", back, accounts.PLATFORM_FEE, parts.fee_minor, currency, code),
+        *_move(f"{code}_tax:{name}", back, accounts.TAX_PAYABLE, parts.tax_minor, currency, code),
     )
 
 
@@ -215,7 +229,8 @@ def topped_up(
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A part of a top-up that went back to who paid it. `name` and `code`: of the refund, or of the dispute that was lost.
+    """A part of a top-up that went back to who paid it, or came back from there. `name` and `code`: of the refund, or of the
+    dispute that was lost.
     `money_minor` of the credits had been paid for, `bonus_minor` were a gift, `fee_minor` was what the platform kept."""
 
     name: str
@@ -307,14 +322,16 @@ def _sum(transfers: Iterable[Transfer]) -> int:
 
 
 def topup_back(gone: Gone, user_id: str, owed_minor: int, currency: str) -> tuple[Transfer, ...]:
-    """A refund of a top-up came back (`name` is the refund's): the other way round, what the person owes first."""
-    name, code, stripe = gone.name, "unrefund", accounts.STRIPE_CLEARING
+    """A refund of a top-up came back (`name` is the refund's), or its bank gave back what it had taken: the other way round,
+    what the person owes first."""
+    name, stripe = gone.name, accounts.STRIPE_CLEARING
+    code = "unrefund" if gone.code == "refund" else "reinstated"
     wallet, owed = accounts.wallet(user_id), accounts.receivable(user_id)
     repaid_minor = min(gone.money_minor, max(0, owed_minor))
     return (
-        *_move(f"unrefund:{name}", stripe, wallet, gone.money_minor - repaid_minor, currency, code),
-        *_move(f"unrefund_short:{name}", stripe, owed, repaid_minor, currency, code),
-        *_move(f"unrefund_fee:{name}", stripe, accounts.PLATFORM_FEE, gone.fee_minor, currency, code),
+        *_move(f"{code}:{name}", stripe, wallet, gone.money_minor - repaid_minor, currency, code),
+        *_move(f"{code}_short:{name}", stripe, owed, repaid_minor, currency, code),
+        *_move(f"{code}_fee:{name}", stripe, accounts.PLATFORM_FEE, gone.fee_minor, currency, code),
         *_move(f"rebonus:{name}", accounts.PROMO, wallet, gone.bonus_minor, currency, "rebonus"),
     )
 

@@ -33,7 +33,9 @@ from metering.disputes import (
     KnownDispute,
     MoveDispute,
     SeenDispute,
+    lost_by,
     moved,
+    to_give_back,
     to_move,
     worst_dispute,
 )
@@ -148,7 +150,7 @@ class MarkFailed:
 
 @dataclass(frozen=True, slots=True)
 class RecordDispute:
-    """Disputes moved on: what the payment is by that, and how much of it more is lost."""
+    """Disputes moved on: what the payment is by that, and how much of it more is lost (below zero: less)."""
 
     dispute: Dispute
     lost_minor: int = 0
@@ -264,9 +266,11 @@ def _grant(order: OrderSnapshot) -> tuple[Decision, ...]:
 
 
 def _taken_back(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
-    """Refunds first: a lost dispute takes at most what they have left."""
+    """What banks give back of earlier losses, then refunds: a lost dispute takes at most what they have left."""
+    returned = () if order.by_use else _recorded(order, to_give_back(order.disputes, fact.disputes))
+    order = after(order, returned)
     refunds = _refund(order, fact)
-    return (*refunds, *_dispute(after(order, refunds), fact))
+    return (*returned, *refunds, *_dispute(after(order, refunds), fact))
 
 
 def _refund(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
@@ -282,14 +286,13 @@ def _dispute(order: OrderSnapshot, fact: PaymentFact) -> tuple[Decision, ...]:
     if order.by_use:
         return ()
     left_minor = order.paid_minor - order.refunded_minor - order.lost_minor
-    moves = to_move(order.disputes, fact.disputes, left_minor)
-    return (recorded(order.disputes, moves),) if moves else ()
+    return _recorded(order, to_move(order.disputes, fact.disputes, left_minor))
 
 
-def recorded(known: tuple[KnownDispute, ...], moves: tuple[MoveDispute, ...]) -> RecordDispute:
-    """One payment's disputes after those steps."""
-    state = worst_dispute(one.state for one in moved(known, moves))
-    return RecordDispute(state, sum(one.taken_minor for one in moves), moves)
+def _recorded(order: OrderSnapshot, moves: tuple[MoveDispute, ...]) -> tuple[Decision, ...]:
+    """The order's disputes after those steps, if there are any."""
+    state = worst_dispute(one.state for one in moved(order.disputes, moves))
+    return (RecordDispute(state, lost_by(moves), moves),) if moves else ()
 
 
 def _access(order: OrderSnapshot, moved: OrderSnapshot) -> tuple[Decision, ...]:

@@ -149,6 +149,7 @@ _FILLED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "metered": ("rate_minor_per_min", "window_s"),
         "wallet": ("rate_minor_per_min",),
         "subscription": ("price_minor",),
+        "free": (),
     }
 )
 _MAY_BE_FREE = frozenset({"entrance", "per_minute"})  # where time is bought afterwards
@@ -160,7 +161,9 @@ def complete_tariff(said: Mapping[str, Any], figures: Figures) -> dict[str, Any]
     # Blank is not said; only an entrance says something with null (`seconds`: without limit).
     tariff = {name: value for name, value in said.items() if name == "seconds" or not is_blank(value)}
     kind = str(tariff.get("kind"))
-    open_names = [name for name in ("currency", *_FILLED.get(kind, ())) if name not in tariff]
+    if kind not in _FILLED:
+        return tariff  # its parser names the fault
+    open_names = [name for name in ("currency", *_FILLED[kind]) if name not in tariff]
     filled = {name: figures.require(name) for name in open_names}
     tariff |= _shortened(filled, tariff.get("max_seconds"))
     free_seconds = figures.said.get("free_seconds")

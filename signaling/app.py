@@ -380,7 +380,7 @@ def _admin_routes(parts: Parts, payments: Payments) -> AdminRoutes:
         "checkout_ui": settings.checkout_ui,
     }
     return AdminRoutes(
-        RatesDesk(parts.db, parts.clock, parts.notices, books),
+        RatesDesk(parts.db, parts.clock, parts.notices, books, settings.earnings_days),
         Codes(parts.db, parts.clock, parts.random_bytes, books),
         settings=shown,
         limiter=parts.limiter,

@@ -72,13 +72,17 @@ def _read(said: Mapping[str, Any]) -> Json:
 
 
 class RatesDesk:
-    """`who` is for the log: an operator's id or `admin_token`, or the host of a room."""
+    """`who` is for the log: an operator's id or `admin_token`, or the host of a room. `earnings_days`: where no place says
+    them."""
 
-    def __init__(self, db: Database, clock: Clock, notices: Notices, books: BooksOf) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, notices: Notices, books: BooksOf, earnings_days: int
+    ) -> None:
         self._db = db
         self._clock = clock
         self._notices = notices
         self._books = books
+        self._defaults: Json = {**DEFAULTS, "earnings_days": earnings_days}
 
     # --- the operator's -----------------------------------------------------------------------------------
 
@@ -91,7 +95,7 @@ class RatesDesk:
         return {
             "places": [_row(row) | {"label": labels.get(row.subject)} for row in rows],
             "figures": list(FIGURES),
-            "defaults": dict(DEFAULTS),
+            "defaults": dict(self._defaults),
         }
 
     async def place(self, at: At) -> Json:
@@ -104,7 +108,7 @@ class RatesDesk:
                 return said
             room = await store.room_in(tx, self._books, at.subject)
             assert room is not None, "required above"
-            return said | {"holds": await _holds(tx, room)}
+            return said | {"holds": await self._holds(tx, room)}
 
     async def put(self, at: At, body: NewFigures, who: str) -> Json:
         """Raises ApiError 404 `unknown_place`; 422 `bad_rates`, `unknown_currency`, `wrong_currency`."""
@@ -171,6 +175,17 @@ class RatesDesk:
         self._tell(At("room", room_id), before, figures, f"host of {room_id}")
         return await self.of_host(room_id, who)
 
+    async def _holds(self, tx: Transaction, room: Room) -> Json:
+        """Figure by figure: what holds in the room, and where it was said (`product`: nowhere)."""
+        figures = await rates.figures_of_room(tx, room)
+        values = {**self._defaults, **figures.said}
+        holds = {
+            name: {"value": values[name], "from": figures.origins.get(name, "product")}
+            for name in FIGURES
+            if values.get(name) is not None
+        }
+        return holds | {"currency": {"value": room.currency, "from": "room"}}
+
     # --- rows ---------------------------------------------------------------------------------------------
 
     async def _of_host(self, tx: Transaction, room: Room) -> Json:
@@ -178,7 +193,7 @@ class RatesDesk:
         figures = {} if row is None else row.figures
         mine = {name: value for name, value in figures.items() if name in HOST_FIGURES}
         may = [name for name in FIGURES if name in HOST_FIGURES]
-        return {"figures": mine, "may_set": may, "holds": await _holds(tx, room)}
+        return {"figures": mine, "may_set": may, "holds": await self._holds(tx, room)}
 
     async def _require(self, tx: Transaction, at: At) -> None:
         if at.scope == "room" and await store.room_in(tx, self._books, at.subject) is None:
@@ -206,15 +221,6 @@ def _row(row: RatesRow) -> Json:
         "figures": row.figures,
         "updated_at": row.updated_at or None,
     }
-
-
-async def _holds(tx: Transaction, room: Room) -> Json:
-    """Figure by figure: what holds in the room, and where it was said (`product`: nowhere)."""
-    figures = await rates.figures_of_room(tx, room)
-    names = [name for name in FIGURES if figures.get(name) is not None]
-    return {
-        name: {"value": figures.get(name), "from": figures.origins.get(name, "product")} for name in names
-    } | {"currency": {"value": room.currency, "from": "room"}}
 
 
 def _require_currency(room: Room, figures: Mapping[str, Any]) -> None:

@@ -216,7 +216,7 @@ class Application:
         order, gone_minor = self._order, self._gone_minor
         self._values["refunded_minor"] = self._refunded_minor - decision.amount_minor
         if order.purpose == "topup":
-            back = filling.SentBack(decision.refund_id, gone_minor, decision.amount_minor)
+            back = filling.SentBack(decision.refund_id, "refund", gone_minor, decision.amount_minor)
             self.notices.extend(await filling.give_again(self._tx, order, back, self._stamp.now_text))
             return
         await earnings.book_failed_refund(
@@ -240,7 +240,7 @@ class Application:
 
     async def record_dispute(self, decision: RecordDispute) -> None:
         order, gone_minor = self._order, self._gone_minor
-        lost_minor = order.lost_minor + decision.lost_minor
+        lost_minor = int(self._values.get("lost_minor", order.lost_minor)) + decision.lost_minor
         self._values |= {"dispute": decision.dispute, "lost_minor": lost_minor}
         if order.purpose == "topup":
             await self._take_credits(decision, gone_minor)
@@ -252,12 +252,15 @@ class Application:
         about = disputes.Disputed(order.id, order.id, order.mode, order.account, order.currency)
         await disputes.keep(tx, about, decision.moves, now_text)
         for move in decision.moves:
-            if move.taken_minor:
+            if move.back_minor:
+                back = filling.SentBack(move.back_id, "dispute_lost", gone_minor, move.back_minor)
+                self.notices.extend(await filling.give_again(tx, order, back, now_text))
+            elif move.taken_minor:
                 lost = await filling.take_back(
                     tx, order, gone_minor, move.taken_minor, now_text, loss_id=move.loss_id
                 )
                 self.notices.extend(lost)
-                gone_minor += move.taken_minor
+            gone_minor += move.taken_minor - move.back_minor
         self.notices.extend(await frozencredits.move(tx, order, gone_minor, now_text))
 
     async def _held_for_refunds(self) -> list[Transfer]:

@@ -30,6 +30,7 @@ FIRST_S = 86_400  # the first round looks so far back
 BATCH = 100
 REVERSED = "transfer_refund"
 REINSTATED = "reinstated"  # an adjustment that gives back what a dispute withdrew
+IN_ALL = (REVERSED, REINSTATED)
 
 
 async def compare(ctx: Context) -> int:
@@ -127,8 +128,8 @@ async def _differs(tx: Transaction, row: store.Difference) -> store.Difference |
         return None
     source, _, behind = row.subject_id.partition("/")
     held = await ours(tx, source, behind)
-    if row.kind == REVERSED and held is not None and (held.amount_minor or 0) >= (row.theirs_minor or 0):
-        return None  # ours is the sum of all reversals of that transfer
+    if row.kind in IN_ALL and held is not None and (held.amount_minor or 0) >= (row.theirs_minor or 0):
+        return None  # ours is the sum of all reversals of that transfer, or of all that a dispute gave back
     if held is not None and (held.currency != row.currency or held.amount_minor in {None, row.theirs_minor}):
         return None
     return replace(row, ours_minor=None if held is None else held.amount_minor)

@@ -1,7 +1,9 @@
-"""What a paid top-up puts into a wallet, and what takes it out again: a refund, or a dispute that was lost."""
+"""What a paid top-up puts into a wallet, what takes it out again (a refund, or a dispute that was lost), and what comes back of
+that."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from metering import chart
 from metering.ledger import Transfer
@@ -65,11 +67,11 @@ async def take_back(
     key, package = key_of(order), package_of(order)
     back = back_for_refund(package, gone_minor, amount_minor)
     before = await credits_of(tx, key)
-    failed = len(await earnings.refunds_booked_back(tx, order.id))
+    back_before = await earnings.times_come_back(tx, order.id)
     frozen = await frozencredits.holds_of(tx, order)
     held = (*held, *frozen)
     gone = chart.Gone(
-        name=loss_id or f"{order.id}:{gone_minor}" + (f":{failed}" if failed else ""),
+        name=loss_id or f"{order.id}:{gone_minor}" + (f":{back_before}" if back_before else ""),
         code="dispute_lost" if loss_id else "refund",
         money_minor=back.money_minor,
         bonus_minor=back.bonus_minor,
@@ -95,9 +97,11 @@ def _sum(moved: Iterable[Transfer]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SentBack:
-    """A refund of a top-up that a bank sent back; `gone_minor`: what had gone back with it."""
+    """A refund of a top-up that a bank sent back, or what it gave back of a dispute that was lost (`code`), each by its own
+    `name`; `gone_minor`: what had gone back with it."""
 
-    refund_id: str
+    name: str
+    code: Literal["refund", "dispute_lost"]
     gone_minor: int
     amount_minor: int
 
@@ -109,8 +113,8 @@ async def give_again(tx: Transaction, order: Order, back: SentBack, now_text: st
     taken_minor = await ledger.moved_minor(tx, order.id, "unbonus")
     taken_minor -= await ledger.moved_minor(tx, order.id, "rebonus")
     gone = chart.Gone(
-        name=back.refund_id,
-        code="refund",
+        name=back.name,
+        code=back.code,
         money_minor=parts.money_minor,
         bonus_minor=min(parts.bonus_minor, taken_minor),
         fee_minor=parts.fee_minor,

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from metering.disputes import moved, to_move, worst_dispute
+from metering.disputes import lost_by, moved, to_give_back, to_move, worst_dispute
 from metering.funding import BACKED, PENDING
 from metering.orders import Decision, RecordDispute, after
 from metering.refunds import RecordRefund, Step, booked_after, to_book
@@ -216,30 +216,26 @@ class _Applying:
         """Given back of what this window was charged, wherever that was done, or taken by the payer's bank."""
         window, order, fact = self.window, self.stay.order, self.fact
         await note_refunds(self.tx, order.id, fact.refunds, self.now.text)
-        decisions: list[Decision] = []
-        seen_minor = 0 if fact.charge is None else fact.charge.refunded_minor
-        refunds = to_book(
-            window.refunded_minor,
-            (window.charged_minor or 0) - window.lost_minor,
-            seen_minor,
-            seenrefunds.plain(fact.refunds),
-            await earnings.refunds_booked_back(self.tx, order.id),
-        )
+        known = await disputes.disputes_of(self.tx, window.id)
+        returned = to_give_back(known, fact.disputes)
+        gone_minor = window.refunded_minor + window.lost_minor
+        await earnings.move_disputes(self.tx, window.id, returned, gone_minor, self.now)
+        lost_minor = window.lost_minor + lost_by(returned)
+        refunds = await self._refunds(lost_minor)
         refunded_minor = window.refunded_minor
         for step in refunds:
-            await self._book_refund(step, refunded_minor)
+            await self._book_refund(step, refunded_minor + lost_minor)
             refunded_minor = booked_after(refunded_minor, (step,))
-        decisions.extend(refunds)
-        dispute, lost_minor = window.dispute, window.lost_minor
-        known, gone_minor = await disputes.disputes_of(self.tx, window.id), refunded_minor + lost_minor
+        known, gone_minor = moved(known, returned), refunded_minor + lost_minor
         moves = to_move(known, fact.disputes, (window.charged_minor or 0) - gone_minor)
-        if moves:
-            await earnings.move_disputes(self.tx, window.id, moves, gone_minor, self.now)
+        await earnings.move_disputes(self.tx, window.id, moves, gone_minor, self.now)
+        decisions: list[Decision] = list(refunds)
+        dispute, steps = window.dispute, (*returned, *moves)
+        if steps:
             dispute = worst_dispute(one.state for one in moved(known, moves))
-            taken_minor = sum(one.taken_minor for one in moves)
-            lost_minor += taken_minor
+            lost_minor = window.lost_minor + lost_by(steps)
             others = [one.dispute for one in self.stay.windows if one.id != window.id]
-            decisions.append(RecordDispute(worst_dispute([dispute, *others]), taken_minor))
+            decisions.append(RecordDispute(worst_dispute([dispute, *others]), lost_by(steps)))
         if not decisions:
             return
         await self._move("settled", refunded_minor=refunded_minor, dispute=dispute, lost_minor=lost_minor)
@@ -254,9 +250,19 @@ class _Applying:
         )
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
 
-    async def _book_refund(self, step: Step, before_minor: int) -> None:
+    async def _refunds(self, lost_minor: int) -> Sequence[Step]:
+        """What of the fact's refunds is to be booked."""
+        window, fact = self.window, self.fact
+        return to_book(
+            window.refunded_minor,
+            (window.charged_minor or 0) - lost_minor,
+            0 if fact.charge is None else fact.charge.refunded_minor,
+            seenrefunds.plain(fact.refunds),
+            await earnings.refunds_booked_back(self.tx, self.stay.order.id),
+        )
+
+    async def _book_refund(self, step: Step, gone_minor: int) -> None:
         tx, sale_id, now = self.tx, self.window.id, self.now
-        gone_minor = before_minor + self.window.lost_minor
         if isinstance(step, RecordRefund):
             await earnings.book_refund(tx, sale_id, gone_minor, step.amount_minor_delta, now)
             return

@@ -242,17 +242,20 @@ def _dispute(dispute: Json, charge: Json) -> SeenDispute:
     is_alike = dispute["currency"] == charge["currency"]
     amount_minor = int(dispute["amount"] if is_alike else charge["amount_captured"])
     state = DISPUTES[dispute["status"]]
-    lost_minor = _kept(dispute, charge, amount_minor) if state == "lost" else 0
-    return SeenDispute(dispute["id"], state, amount_minor, lost_minor)
+    if state == "won":
+        return SeenDispute(dispute["id"], state, amount_minor, returned_minor=amount_minor)
+    lost_minor, returned_minor = _outcome(dispute, charge, amount_minor) if state == "lost" else (0, 0)
+    return SeenDispute(dispute["id"], state, amount_minor, lost_minor, returned_minor)
 
 
-def _kept(dispute: Json, charge: Json, amount_minor: int) -> int:
-    """What was withdrawn and not reinstated: a lost dispute may be won in part, and its amount does not say so. Unless
-    the account's balance is in another currency."""
+def _outcome(dispute: Json, charge: Json, amount_minor: int) -> tuple[int, int]:
+    """Of a lost one, what was withdrawn and not reinstated, and what was: it may be won in part, or later, and neither its
+    amount nor its status says so. Unless the account's balance is in another currency."""
     booked = dispute.get("balance_transactions") or []
     if not booked or any(entry["currency"] != charge["currency"] for entry in booked):
-        return amount_minor
-    return max(0, -sum(int(entry["amount"]) for entry in booked))
+        return amount_minor, 0
+    amounts = [int(entry["amount"]) for entry in booked]
+    return max(0, -sum(amounts)), sum(one for one in amounts if one > 0)
 
 
 def _session_setup(session: Json) -> SetupFact:

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from metering.chart import Sale
-from metering.disputes import to_move
+from metering.disputes import lost_by, moved, to_give_back, to_move
 from metering.orders import OrderState
 from metering.price import fee_in_proportion
 from metering.refunds import RecordRefund, Step, booked_after, to_book
@@ -207,6 +207,11 @@ class _Applying:
         await seenrefunds.note_refunds(self.tx, self.order.id, payment.refunds, self.stamp.now_text)
         known = await disputes.disputes_of(self.tx, row.id)
         lost_minor = sum(one.lost_minor for one in known)
+        returned = to_give_back(known, payment.fact.disputes)
+        await earnings.move_disputes(
+            self.tx, row.id, returned, row.refunded_minor + lost_minor, self.stamp.now
+        )
+        known, lost_minor = moved(known, returned), lost_minor + lost_by(returned)
         steps = to_book(
             row.refunded_minor,
             row.amount_minor - lost_minor,
@@ -224,8 +229,8 @@ class _Applying:
         gone_minor = refunded_minor + lost_minor
         moves = to_move(known, payment.fact.disputes, row.amount_minor - gone_minor)
         await earnings.move_disputes(self.tx, row.id, moves, gone_minor, self.stamp.now)
-        if taken_minor := sum(one.taken_minor for one in moves):
-            await self._add(lost_minor=taken_minor)
+        if more_minor := lost_by((*returned, *moves)):
+            await self._add(lost_minor=more_minor)
 
     async def _book_refund(self, invoice_id: str, step: Step, gone_minor: int) -> None:
         now = self.stamp.now

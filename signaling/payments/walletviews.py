@@ -29,6 +29,7 @@ WORDS = {
     "unbonus": "refund",
     "payment_captured": "use",
     "dispute_lost": "dispute",
+    "reinstated": "returned",
     "repaid": "repaid",
     "platform_credit": "credit",
     "platform_debit": "debit",

@@ -140,7 +140,8 @@ async def _orders_are_booked(tx: Transaction) -> list[Problem]:
     charged = select(orders.c.id).where(orders.c.granted, came_in != _paid())
     kept_back = _booked("refund") - _booked("unrefund")
     given_back = select(orders.c.id).where(kept_back != orders.c.refunded_minor)
-    lost = select(orders.c.id).where(_booked("dispute_lost") != orders.c.lost_minor)
+    kept_by_banks = _booked("dispute_lost") - _booked("reinstated")
+    lost = select(orders.c.id).where(kept_by_banks != orders.c.lost_minor)
     too_much = select(orders.c.id).where(orders.c.refunded_minor + orders.c.lost_minor > _paid())
     uncharged = select(orders.c.id).where(~orders.c.granted, came_in != 0)
     return [

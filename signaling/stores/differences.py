@@ -104,9 +104,9 @@ async def withdrawn(tx: Transaction, dispute_id: str) -> Held | None:
 
 
 async def reinstated(tx: Transaction, dispute_id: str) -> Held | None:
-    """What one dispute gave back, once it is decided."""
-    left = disputes.c.amount_minor - disputes.c.lost_minor
-    query = select(case((disputes.c.state == "open", 0), else_=left), disputes.c.currency)
+    """What one dispute gave back in all, once it is decided."""
+    back = case((disputes.c.state == "open", 0), else_=disputes.c.returned_minor)
+    query = select(back, disputes.c.currency)
     row = (await tx.execute(query.where(disputes.c.id == dispute_id))).first()
     return None if row is None else Held(int(row[0]), row[1])
 

@@ -24,7 +24,7 @@ class Disputed:
 
 async def disputes_of(tx: Transaction, subject_id: str) -> tuple[KnownDispute, ...]:
     """Of one sale or top-up, by id."""
-    columns = (disputes.c.id, disputes.c.state, disputes.c.amount_minor, disputes.c.lost_minor)
+    columns = [disputes.c[name] for name in ("id", "state", "amount_minor", "lost_minor", "returned_minor")]
     query = select(*columns).where(disputes.c.subject_id == subject_id).order_by(disputes.c.id)
     return tuple(KnownDispute(*row) for row in await tx.execute(query))
 
@@ -42,6 +42,7 @@ async def keep(tx: Transaction, about: Disputed, moves: Iterable[MoveDispute], n
             "state": known.state,
             "amount_minor": known.amount_minor,
             "lost_minor": known.lost_minor,
+            "returned_minor": known.returned_minor,
             "currency": about.currency,
             "updated_at": now_text,
         }

@@ -184,8 +184,8 @@ async def book_refund(
     """
     row = await _of_sale(tx, sale_id)
     sale = row.sale(paid_by)
-    failed = len(await refunds_booked_back(tx, row.order_id))
-    moved = chart.refund(sale, gone_before_minor, amount_minor, row.share, failed_before=failed)
+    back = await times_come_back(tx, row.order_id)
+    moved = chart.refund(sale, gone_before_minor, amount_minor, row.share, back_before=back)
     await _book(tx, row, moved, now)
     gone_minor = gone_before_minor + amount_minor
     of = chart.taken(row.share, _net(sale, gone_before_minor, gone_minor), by_dispute=False)
@@ -209,30 +209,62 @@ async def refunds_booked_back(tx: Transaction, order_id: str) -> frozenset[str]:
     return frozenset(one.partition(":")[2] for one in ids)
 
 
+async def times_come_back(tx: Transaction, order_id: str) -> int:
+    """How often something of an order that had gone came back: refunds that failed, and what banks gave back."""
+    returned = {one.partition(":")[2] for one in await ledger.ids_of(tx, order_id, "reinstated")}
+    return len(returned) + len(await refunds_booked_back(tx, order_id))
+
+
 async def move_disputes(
     tx: Transaction, sale_id: str, moves: Sequence[MoveDispute], gone_before_minor: int, now: Now
 ) -> None:
     """Disputes of the sale stand so from now on: what the open ones are about is frozen, what the lost ones took is gone
-    (`gone_before_minor` before that), the rest goes on. Nothing for a sale of nothing. Raises BooksError."""
+    (`gone_before_minor` before that), what a bank gave back of it is there again, the rest goes on. Nothing for a sale of
+    nothing. Raises BooksError."""
     row = await get_earning(tx, sale_id)
     if row is None or not moves:
         return
     about = disputes.Disputed(row.id, row.order_id, row.mode, row.account, row.currency)
     await disputes.keep(tx, about, moves, now.text)
-    sale, gone_minor, share = row.sale(), gone_before_minor, row.share
+    gone_minor, share, debt_minor = gone_before_minor, row.share, row.plain().debt_minor
     for move in moves:
-        amount_minor = move.taken_minor
-        if amount_minor == 0:
-            continue
-        await _book(tx, row, chart.dispute_lost(move.loss_id, sale, gone_minor, amount_minor, share), now)
-        of = chart.taken(share, _net(sale, gone_minor, gone_minor + amount_minor), by_dispute=True)
-        gone_minor += amount_minor
-        share = replace(
-            share,
-            left_minor=share.left_minor - of.own_minor,
-            frozen_minor=share.frozen_minor - of.frozen_minor,
-        )
+        if move.back_minor:
+            share, debt_minor = await _given_back(tx, row, move, gone_minor, share, debt_minor, now)
+        elif move.taken_minor:
+            share = await _lost(tx, row, move, gone_minor, share, now)
+        gone_minor += move.taken_minor - move.back_minor
     await _has_gone(tx, row, gone_minor, share.frozen_minor, now)
+
+
+async def _lost(  # noqa: PLR0917 - plain data of one event
+    tx: Transaction, row: Earning, move: MoveDispute, gone_minor: int, share: chart.Share, now: Now
+) -> chart.Share:
+    """What is left of the payee's part."""
+    sale, amount_minor = row.sale(), move.taken_minor
+    await _book(tx, row, chart.dispute_lost(move.loss_id, sale, gone_minor, amount_minor, share), now)
+    of = chart.taken(share, _net(sale, gone_minor, gone_minor + amount_minor), by_dispute=True)
+    return replace(
+        share, left_minor=share.left_minor - of.own_minor, frozen_minor=share.frozen_minor - of.frozen_minor
+    )
+
+
+async def _given_back(  # noqa: PLR0917 - plain data of one event
+    tx: Transaction,
+    row: Earning,
+    move: MoveDispute,
+    gone_minor: int,
+    share: chart.Share,
+    debt_minor: int,
+    now: Now,
+) -> tuple[chart.Share, int]:
+    """What the payee has of it then, and still owes."""
+    sale, back_minor = row.sale(), move.back_minor
+    moved = chart.dispute_returned(move.back_id, sale, gone_minor, back_minor, row.state, debt_minor)
+    await _book(tx, row, moved, now)
+    net_minor = _net(sale, gone_minor - back_minor, gone_minor)
+    repaid_minor = min(net_minor, debt_minor)
+    left_minor = share.left_minor + net_minor - repaid_minor
+    return replace(share, left_minor=left_minor), debt_minor - repaid_minor
 
 
 async def make_available(tx: Transaction, row: Earning, now: Now) -> None:

@@ -479,6 +479,7 @@ disputes = Table(
     Column("state", String(8), nullable=False),  # open | won | lost
     Column("amount_minor", BigInteger, nullable=False),  # what it is about
     Column("lost_minor", BigInteger, nullable=False),  # what was taken by it
+    Column("returned_minor", BigInteger, nullable=False, server_default="0"),  # of what was withdrawn
     Column("currency", String(3), nullable=False),
     Column("updated_at", String(32), nullable=False),
     Index("disputes_subject", "subject_id"),

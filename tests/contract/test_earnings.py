@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from metering.chart import Sale
-from metering.disputes import DisputeState, SeenDispute, to_move
+from metering.disputes import DisputeState, SeenDispute, lost_by, to_move
 from signaling.stores import disputes, earnings, ledger
 from signaling.stores.database import Database, Transaction
 from signaling.stores.earningchecks import earning_faults
@@ -114,7 +114,7 @@ async def _hears(db: Database, *seen: SeenDispute, gone_minor: int = 0, now: Now
         lost_minor = sum(one.lost_minor for one in known)
         moves = to_move(known, seen, 1000 - gone_minor - lost_minor)
         await earnings.move_disputes(tx, "ord_1", moves, gone_minor + lost_minor, now)
-        return lost_minor + sum(one.taken_minor for one in moves)
+        return lost_minor + lost_by(moves)
 
     return await db.write(work)
 
@@ -182,6 +182,44 @@ async def test_each_of_several_disputes_has_its_part_and_its_end(sold: Database)
     assert await _stands(sold) == ("pending", 360, 0, 0, 0, 40)
     assert await _hears(sold, _is("lost", 900, "dp_3")) == 1000, "never more than the sale"
     assert await _stands(sold) == ("pending", 0, 0, 0, 0, 0)
+
+
+async def test_what_a_bank_gives_back_after_the_loss_is_the_payees_again(sold: Database):
+    kept = [_is("lost", 400)]
+    assert await _hears(sold, *kept) == 400
+    assert await _stands(sold) == ("pending", 540, 0, 0, 0, 60)
+    for _ in range(2):
+        assert await _hears(sold, SeenDispute("dp_1", "lost", 400, 100, 300)) == 100
+        assert await _stands(sold) == ("pending", 810, 0, 0, 0, 90)
+    assert await _hears(sold, *kept) == 100, "an older fact"
+    assert await _hears(sold, SeenDispute("dp_1", "won", 400, returned_minor=400)) == 0
+    assert await _stands(sold) == ("pending", 900, 0, 0, 0, 100)
+
+
+async def test_sums_that_had_gone_and_came_back_can_go_again(sold: Database):
+    for number in range(3):
+        dispute = f"dp_{number}"
+        assert await _hears(sold, _is("lost", 400, dispute)) == 400
+        await _do(sold, earnings.book_refund, "ord_1", 400, 100, NOW)
+        assert await _hears(sold, SeenDispute(dispute, "lost", 400, 0, 400), gone_minor=100) == 0
+        await _do(sold, earnings.book_refund, "ord_1", 100, 300, NOW)
+        await _do(sold, earnings.book_refund, "ord_1", 400, 100, NOW)
+        assert await _stands(sold) == ("pending", 450, 0, 0, 0, 50)
+        await _do(sold, earnings.book_failed_refund, f"re_{number}", "ord_1", 500, 500, NOW)
+        assert await _stands(sold) == ("pending", 900, 0, 0, 0, 100)
+
+
+async def test_what_comes_back_pays_what_the_payee_owes_and_waits_with_an_open_dispute(sold: Database):
+    async with sold.read() as tx:
+        (row,) = await earnings.due(tx, "sandbox", "sandbox", DUE.s)
+    await _do(sold, earnings.make_available, row, DUE)
+    sent = ledger.Transfer("payout:p", "earned_available:ana", "stripe_clearing", 700, "eur", "payout")
+    await _do(sold, ledger.require_posted, [ledger.Entry(sent, "sandbox", "sandbox", "ord_1")], DUE.text)
+    await _do(sold, earnings.set_earning, "ord_1", paid_minor=700)
+    await _hears(sold, _is("lost", 600))
+    assert await _stands(sold) == ("available", 0, 0, 0, 340, 40)
+    await _hears(sold, SeenDispute("dp_1", "lost", 600, 0, 600), _is("open", 100, "dp_2"))
+    assert await _stands(sold) == ("available", 0, 110, 90, 0, 100)
 
 
 async def test_a_refund_during_a_dispute_takes_first_what_is_not_frozen(sold: Database):

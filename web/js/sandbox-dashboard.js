@@ -62,10 +62,11 @@ function actionsOf({ session, status, captured_minor, refunded_minor, dispute_op
   if (status === "open") return [act("Expire", "expire_session", { session })];
   if (dispute_open_minor) return [act("Dispute won", "dispute", { session, action: "won" }), act("Dispute lost", "dispute", { session, action: "lost" })];
   const left_minor = captured_minor - refunded_minor - dispute_lost_minor;
-  if (left_minor <= 0) return [];
+  const reinstate = act("Reinstate", "dispute", { session, action: "reinstated" });
+  if (left_minor <= 0) return dispute_lost_minor ? [reinstate] : [];
   const disputes = [act("Dispute", "dispute", { session, action: "open" })];
   if (left_minor > 1) disputes.push(act("Dispute half", "dispute", { session, action: "open", amount_minor: Math.floor(left_minor / 2) }));
-  return dispute_lost_minor ? disputes : [act("Refund", "refund", { session }), ...disputes];
+  return dispute_lost_minor ? [...disputes, reinstate] : [act("Refund", "refund", { session }), ...disputes];
 }
 
 /** @param {SandboxEvent} event */

@@ -147,20 +147,24 @@ def _dispute(tx: Transaction, body: Json) -> Json:
         return refunds.open_dispute(
             tx, _charge_of(tx, body), amount_minor=_optional_amount(body), reason=str(reason)
         )
+    if action == "reinstated":
+        status = "won" if body.get("won", False) is True else "lost"
+        found = _dispute_named(tx, body, "lost")
+        return refunds.reinstate(tx, found, amount_minor=_optional_amount(body), status=status)
     if action not in ("won", "lost"):
-        raise StripeError("action is open, won or lost", param="action")
-    found = _dispute_named(tx, body)
+        raise StripeError("action is open, won, lost or reinstated", param="action")
+    found = _dispute_named(tx, body, "needs_response")
     return refunds.close_dispute(tx, found, won=action == "won", returned_minor=_optional_amount(body))
 
 
-def _dispute_named(tx: Transaction, body: Json) -> Json:
+def _dispute_named(tx: Transaction, body: Json, status: str) -> Json:
     if "dispute" in body:
         return tx.get("dispute", _required(body, "dispute"))
     charge = _charge_of(tx, body)
     found = tx.find_by("dispute", "charge", charge["id"])
     if not found:
         raise missing("dispute", charge["id"])
-    return next((one for one in found if one["status"] == "needs_response"), found[0])
+    return next((one for one in found if one["status"] == status), found[0])
 
 
 def _expire(tx: Transaction, body: Json) -> Json:

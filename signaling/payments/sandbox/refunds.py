@@ -125,10 +125,29 @@ def close_dispute(tx: Transaction, dispute: Json, *, won: bool, returned_minor: 
         raise StripeError("A lost dispute gives less than all of it back", param="amount_minor")
     dispute["status"] = "won" if won else "lost"
     if back_minor:
-        fee_minor = -DISPUTE_FEE_MINOR if won else 0
-        returned = book(tx, "adjustment", "dispute_reversal", dispute, back_minor, fee_minor=fee_minor)
-        dispute["balance_transactions"] = [*dispute["balance_transactions"], returned]
+        _return(tx, dispute, back_minor, fee_minor=-DISPUTE_FEE_MINOR if won else 0)
     tx.emit("charge.dispute.closed", tx.update(dispute))
     if back_minor:
         tx.emit("charge.dispute.funds_reinstated", dispute)
     return dispute
+
+
+def reinstate(tx: Transaction, dispute: Json, *, amount_minor: int | None, status: str = "lost") -> Json:
+    """Of a lost dispute the bank gives back all that it kept, or so much of it, after all. `status`: it stays lost, or is
+    called won from then on."""
+    kept_minor_before = kept_minor(dispute)
+    back_minor = kept_minor_before if amount_minor is None else amount_minor
+    if dispute["status"] != "lost" or not 0 < back_minor <= kept_minor_before:
+        raise StripeError(f"Nothing of that can be reinstated: {dispute['status']}, {kept_minor_before} kept")
+    if status == "won" and back_minor < kept_minor_before:
+        raise StripeError("A won dispute gives all of it back", param="amount_minor")
+    _return(tx, dispute, back_minor)
+    dispute["status"] = status
+    tx.emit("charge.dispute.updated", tx.update(dispute))
+    tx.emit("charge.dispute.funds_reinstated", dispute)
+    return dispute
+
+
+def _return(tx: Transaction, dispute: Json, back_minor: int, *, fee_minor: int = 0) -> None:
+    returned = book(tx, "adjustment", "dispute_reversal", dispute, back_minor, fee_minor=fee_minor)
+    dispute["balance_transactions"] = [*dispute["balance_transactions"], returned]

@@ -204,6 +204,14 @@ async def test_figures_that_cannot_be_are_refused_and_nothing_changes(office: Of
             await office.put(place, window_s=600)
 
 
+async def test_where_no_place_says_how_long_earnings_wait_the_setting_is_shown(tmp_path: Path):
+    async with running_app(tmp_path, admin_token=TOKEN, earnings_days=3) as app:
+        assert (await app.call("GET", "/api/admin/rates", bearer=TOKEN))["defaults"]["earnings_days"] == 3
+        room = await app.create_room()
+        said = await app.call("GET", f"/api/admin/rates/room/{room.id}", bearer=TOKEN)
+        assert said["holds"]["earnings_days"] == {"value": 3, "from": "product"}
+
+
 async def test_a_host_sets_the_figures_of_their_room_beside_the_operators(office: Office):
     await office.put("default", currency="eur", rate_minor_per_min=100)
     room, other = await office.room(tariff=OPEN), await office.app.create_room()

@@ -328,7 +328,7 @@ class Town:
 
 
 # What undoes another, by its code.
-_CAME_BACK = {"unrefund": ("refund", -1), "reversal": ("payout", -1)}
+_CAME_BACK = {"unrefund": ("refund", -1), "reinstated": ("dispute_lost", -1), "reversal": ("payout", -1)}
 _OWED = earnings.c.net_minor - earnings.c.reversed_minor - earnings.c.paid_minor - earnings.c.withheld_minor
 
 

@@ -73,12 +73,12 @@ async def test_what_disputes_withdrew_and_gave_back_is_compared_by_its_amount(wo
     assert await world.rows("differences") == []
     (lost,) = [row for row in await world.rows("disputes") if row["state"] == "lost"]
     forget = update(disputes).where(disputes.c.id == lost["id"])
-    await world.db.write(lambda tx: tx.execute(forget.values(amount_minor=650)))
+    await world.db.write(lambda tx: tx.execute(forget.values(amount_minor=650, returned_minor=50)))
     await _forget_the_cursor(world)
     await _compare(world)
     assert sorted((row["kind"], row["ours_minor"], row["theirs_minor"]) for row in await _open(world)) == [
         ("adjustment", 650, 600),
-        ("reinstated", 150, 100),
+        ("reinstated", 50, 100),
     ]
 
 

@@ -261,6 +261,20 @@ async def test_a_lost_dispute_after_the_transfer_is_asked_back(world: World, ban
     await assert_all_is_well(world)
 
 
+async def test_what_a_bank_gives_back_after_the_loss_is_sent_again(world: World, bank: Bank) -> None:
+    await sold_and_sent(world)
+    session = (await world.one("orders"))["checkout_session_id"]
+    for action in ("open", "lost"):
+        await world.control("dispute", session=session, action=action)
+        await world.settle_down()
+    assert (bank.sent_minor, await balances(world)) == (0, {})
+    await world.control("dispute", session=session, action="reinstated", amount_minor=900)
+    await world.settle_down()
+    await rounds(world)
+    assert (bank.sent_minor, await balances(world)) == (900, {})
+    await assert_all_is_well(world)
+
+
 async def test_of_a_lost_dispute_about_a_part_after_the_transfer_the_part_is_asked_back(
     world: World, bank: Bank
 ) -> None:

@@ -69,7 +69,12 @@ OPERATOR_SECRET = "the-operator-of-this-world-0123456789"
 # Stands for the session's cookie, which another part looks after.
 PERSON = "X-Person"
 # What undoes another, by its code, and what counts as another.
-CAME_BACK = {"unrefund": ("refund", -1), "reversal": ("payout", -1), "topup": ("payment_captured", 1)}
+CAME_BACK = {
+    "unrefund": ("refund", -1),
+    "reinstated": ("dispute_lost", -1),
+    "reversal": ("payout", -1),
+    "topup": ("payment_captured", 1),
+}
 
 
 class Customer:

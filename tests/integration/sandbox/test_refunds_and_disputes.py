@@ -144,6 +144,27 @@ async def test_a_closed_dispute_stays_closed(world: World):
     assert "error" in await world.control("dispute", {"session": session.id, "action": "open"})
 
 
+@pytest.mark.parametrize("won", [False, True])
+async def test_what_was_lost_is_given_back_after_all(world: World, won: bool):
+    session = await world.paid()
+    about = {"session": session.id}
+    await world.control("dispute", about)
+    assert "error" in await world.control("dispute", about | {"action": "reinstated"})
+    await world.control("dispute", about | {"action": "lost"})
+    part = await world.control("dispute", about | {"action": "reinstated", "amount_minor": 500})
+    assert [entry["amount"] for entry in part["balance_transactions"]] == [-1500, 500]
+    assert "error" in await world.control("dispute", about | {"action": "reinstated", "amount_minor": 1001})
+    rest = await world.control("dispute", about | {"action": "reinstated", "won": won})
+    assert (rest["status"], sum(entry["amount"] for entry in rest["balance_transactions"])) == (
+        "won" if won else "lost",
+        0,
+    )
+    assert "error" in await world.control("dispute", about | {"action": "reinstated"})
+    assert (await world.control("books"))["totals"]["eur"]["dispute_lost_minor"] == 0
+    await world.work()
+    assert world.merchant.types.count("charge.dispute.funds_reinstated") == 2
+
+
 async def test_the_books_add_up_per_session_and_currency(world: World):
     first = await world.paid(client_reference_id="ord_a")
     second = await world.paid(client_reference_id="ord_b")

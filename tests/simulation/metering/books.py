@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from metering.accounts import STRIPE_CLEARING, earned_pending
-from metering.chart import Sale, Share, dispute_lost, refund, sold
-from metering.disputes import SeenDispute
-from metering.ledger import Ledger, check_invariants, post_all
+from metering.chart import Sale, Share, dispute_lost, dispute_returned, refund, sold
+from metering.disputes import MoveDispute, SeenDispute
+from metering.ledger import Ledger, Transfer, check_invariants, post_all
 from metering.orders import (
     Decision,
     EndAccess,
@@ -59,9 +59,11 @@ class Service:
                 open_one,
                 state="lost" if is_lost else "won",
                 lost_minor=open_one.amount_minor if is_lost else 0,
+                returned_minor=0 if is_lost else open_one.amount_minor,
             )
-            others = [closed if one is open_one else one for one in fact.disputes]
-            self.fact = replace(fact, disputes=tuple(others))
+            self._change(open_one, closed)
+        elif (lost := self._lost_one()) is not None and rng.random() < 0.5:
+            self._change(lost, self._reinstated(lost, rng))
         elif fact.payment_status == "paid" and not fact.disputes and rng.random() < 0.5:
             self.refund(rng.randrange(1, fact.amount_minor + 1), f"dashboard:{len(self.said)}")
         self.said.append(self.fact)
@@ -69,11 +71,26 @@ class Service:
     @property
     def left_minor(self) -> int:
         """What neither refunds nor disputes have of it."""
-        taken = sum(one.amount_minor for one in self.fact.disputes if one.state != "won")
+        taken = sum(one.amount_minor if one.state == "open" else one.lost_minor for one in self.fact.disputes)
         return self.fact.amount_minor - self.fact.refunded_minor - taken
 
     def _open_one(self) -> SeenDispute | None:
         return next((one for one in self.fact.disputes if one.state == "open"), None)
+
+    def _lost_one(self) -> SeenDispute | None:
+        return next((one for one in self.fact.disputes if one.lost_minor), None)
+
+    def _reinstated(self, lost: SeenDispute, rng: Random) -> SeenDispute:
+        """The bank gives a part of it back after all, or all of it, and may call it won then."""
+        back_minor = rng.choice([lost.lost_minor, rng.randrange(1, lost.lost_minor + 1)])
+        left_minor = lost.lost_minor - back_minor
+        state = "won" if not left_minor and rng.random() < 0.5 else "lost"
+        returned_minor = lost.returned_minor + back_minor
+        return replace(lost, state=state, lost_minor=left_minor, returned_minor=returned_minor)
+
+    def _change(self, before: SeenDispute, now: SeenDispute) -> None:
+        disputes = [now if one is before else one for one in self.fact.disputes]
+        self.fact = replace(self.fact, disputes=tuple(disputes))
 
     def _declined(self) -> PaymentFact:
         return replace(self.fact, intent_status="requires_payment_method")
@@ -98,7 +115,7 @@ class Service:
 
     @property
     def is_disputed(self) -> bool:
-        return any(one.state != "won" for one in self.fact.disputes)
+        return any(one.state == "open" or one.lost_minor for one in self.fact.disputes)
 
     @property
     def kept_minor(self) -> int:
@@ -116,6 +133,7 @@ class Books:
         self.granted_ms = 0
         self.used_ms = 0
         self.grants: dict[str, int] = {}
+        self.backs: dict[str, int] = {}
         self.orders: dict[str, OrderSnapshot] = {}
         self.services: dict[str, Service] = {}
         for number in range(rng.randrange(1, 4)):
@@ -184,8 +202,9 @@ class Books:
             return  # crashed before the commit
         granted_before_ms = self.granted_ms
         stored = after(order, decided)
+        gone_minor = order.refunded_minor + order.lost_minor
         for decision in decided:
-            self._book(order, stored, decision)
+            gone_minor = self._book(order, gone_minor, decision)
         if stored.granted and not order.granted:
             stored = replace(stored, paid_ms=self.now_ms, granted_before_ms=granted_before_ms)
         self.orders[order_id] = stored
@@ -194,7 +213,8 @@ class Books:
             "the oldest fact moves it back"
         )
 
-    def _book(self, order: OrderSnapshot, stored: OrderSnapshot, decision: Decision) -> None:
+    def _book(self, order: OrderSnapshot, gone_minor: int, decision: Decision) -> int:
+        """What has gone of it by then."""
         own_ms = (order.seconds or 0) * 1_000
         match decision:
             case GrantPass() | ExtendPass():
@@ -202,21 +222,27 @@ class Books:
                 self.granted_ms += own_ms
                 assert post_all(self.ledger, sold(_sale(order))) == "created"
             case RecordRefund(delta_minor):
-                gone_minor = order.refunded_minor + order.lost_minor
                 share = Share("pending", order.amount_minor - gone_minor)
-                moved = refund(_sale(order), gone_minor, delta_minor, share)
+                back = self.backs.get(order.order_id, 0)
+                moved = refund(_sale(order), gone_minor, delta_minor, share, back_before=back)
                 assert post_all(self.ledger, moved) == "created"
+                gone_minor += delta_minor
             case RecordDispute(_, _, moves):
-                gone_minor = stored.refunded_minor + order.lost_minor
                 for move in moves:
-                    share = Share("pending", order.amount_minor - gone_minor)
-                    moved = dispute_lost(move.loss_id, _sale(order), gone_minor, move.taken_minor, share)
-                    assert post_all(self.ledger, moved) == "created"
-                    gone_minor += move.taken_minor
+                    assert post_all(self.ledger, self._moved(order, gone_minor, move)) == "created"
+                    gone_minor += move.taken_minor - move.back_minor
             case EndAccess():
                 self.granted_ms -= own_ms
             case RestoreAccess():
                 self.granted_ms += own_ms
+        return gone_minor
+
+    def _moved(self, order: OrderSnapshot, gone_minor: int, move: MoveDispute) -> tuple[Transfer, ...]:
+        if move.back_minor:
+            self.backs[order.order_id] = self.backs.get(order.order_id, 0) + 1
+            return dispute_returned(move.back_id, _sale(order), gone_minor, move.back_minor, "pending", 0)
+        share = Share("pending", order.amount_minor - gone_minor)
+        return dispute_lost(move.loss_id, _sale(order), gone_minor, move.taken_minor, share)
 
     def check(self) -> None:
         # A crash at the very last fact is made up for by the next reconciliation.

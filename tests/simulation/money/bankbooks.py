@@ -15,7 +15,7 @@ from .bank import Bank, all_of
 
 Sums = Counter[tuple[str, str]]
 # How the ledger calls what the bank calls otherwise. What went to hosts is compared transfer by transfer.
-AS_THE_BANK = {"topup": "payment_captured", "unrefund": "refund"}
+AS_THE_BANK = {"topup": "payment_captured", "unrefund": "refund", "reinstated": "dispute_lost"}
 # Looked at apart, or no money that moved: a hold is booked again under another code once it is posted.
 APART = ("stripe_fee", "payout", "reversal", "refund_hold", "dispute_hold")
 
@@ -47,7 +47,7 @@ async def _ours(db: Database) -> Sums:
     async with db.read() as tx:
         rows = (await tx.execute(select(transfers).where(at_stripe, transfers.c.code.not_in(APART)))).all()
     for row in rows:
-        sign = -1 if row.code == "unrefund" else 1
+        sign = -1 if row.code in {"unrefund", "reinstated"} else 1
         books[row.subject_id, AS_THE_BANK.get(row.code, row.code)] += sign * row.amount_minor
     return books
 
@@ -61,7 +61,9 @@ def _theirs(tx: Any) -> Sums:
             books[of[charge["payment_intent"]], "refund"] += charge["amount_refunded"]
     for dispute in all_of(tx, "dispute"):
         if dispute["status"] == "lost":
-            books[of[dispute["payment_intent"]], "dispute_lost"] += dispute["amount"]
+            books[of[dispute["payment_intent"]], "dispute_lost"] -= sum(
+                one["amount"] for one in dispute["balance_transactions"]
+            )
     return books
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from metering import accounts, chart
 from metering.chart import Gone, Parts, Place, Sale, Share, WalletWindow
-from metering.disputes import KnownDispute, SeenDispute, moved, open_minor, to_move
+from metering.disputes import KnownDispute, MoveDispute, SeenDispute, moved, open_minor, to_move
 from metering.errors import RefusedError
 from metering.funding import Settlement, Window, next_window, settle
 from metering.ledger import Balance, Ledger, Transfer, check_invariants, due_to_expire, expiry, post, post_all
@@ -213,6 +213,11 @@ class Table:
         known = next(one for one in self.topups[name].disputes if one.dispute_id == dispute)
         self._hear_of_topup(self.topups[name], SeenDispute(dispute, "won", known.amount_minor))
 
+    def reinstate_topup(self, amount: str, dispute: str, name: str) -> None:
+        bought, back = self.topups[name], self.minor(amount)
+        known = next(one for one in bought.disputes if one.dispute_id == dispute)
+        self._hear_of_topup(bought, _returned(known, back))
+
     def lose_topup(self, dispute: str, name: str) -> None:
         known = next(one for one in self.topups[name].disputes if one.dispute_id == dispute)
         seen = SeenDispute(dispute, "lost", known.amount_minor, known.amount_minor)
@@ -223,7 +228,21 @@ class Table:
         bought.disputes = moved(bought.disputes, [move])
         if move.taken_minor:
             self._take_credits(bought, move.loss_id, "dispute_lost", move.taken_minor)
+        if move.back_minor:
+            self._give_credits(bought, move)
         self._freeze_credits(bought, 0)
+
+    def _give_credits(self, bought: Bought, move: MoveDispute) -> None:
+        bought.gone_minor -= move.back_minor
+        back = back_for_refund(bought.package, bought.gone_minor, move.back_minor)
+        bonus = min(
+            back.bonus_minor, bought.package.bonus_minor - self.ledger.balance_minor("promo", self.code)
+        )
+        gone = Gone(move.back_id, "dispute_lost", back.money_minor, bonus, back.fee_minor)
+        owed = self.ledger.balance_minor(accounts.receivable(bought.user), self.code)
+        before = self._wallet(bought).minor
+        assert self.book(chart.topup_back(gone, bought.user, owed, self.code))
+        bought.stayed_minor += before - self._wallet(bought).minor
 
     def _freeze_credits(self, bought: Bought, released_minor: int) -> None:
         names = list(self.topups)
@@ -313,13 +332,16 @@ class Table:
         sold, minor = self.sales[name], self.minor(amount)
         failed = chart.refund_failed(refunded, sold.sale, sold.gone_minor, minor, sold.place, sold.debt_minor)
         if self.book(failed):
-            parts = chart.parts_of(sold.sale, sold.gone_minor)
-            sold.gone_minor -= minor
-            back = (parts - chart.parts_of(sold.sale, sold.gone_minor)).net_minor
-            repaid = min(back, sold.debt_minor)
-            sold.debt_minor -= repaid
-            sold.left_minor += back - repaid
+            self._come_back(sold, minor)
             self._freeze(sold)
+
+    def _come_back(self, sold: Sold, minor: int) -> None:
+        parts = chart.parts_of(sold.sale, sold.gone_minor)
+        sold.gone_minor -= minor
+        back = (parts - chart.parts_of(sold.sale, sold.gone_minor)).net_minor
+        repaid = min(back, sold.debt_minor)
+        sold.debt_minor -= repaid
+        sold.left_minor += back - repaid
 
     def _gone(self, sold: Sold, minor: int, *, by_dispute: bool = False) -> None:
         before, after = sold.gone_minor, sold.gone_minor + minor
@@ -347,6 +369,11 @@ class Table:
         known = next(one for one in sold.disputes if one.dispute_id == (dispute or name))
         self._hear(sold, SeenDispute(known.dispute_id, "lost", known.amount_minor, known.amount_minor))
 
+    def reinstate(self, amount: str, dispute: str, name: str) -> None:
+        sold = self.sales[name]
+        known = next(one for one in sold.disputes if one.dispute_id == dispute)
+        self._hear(sold, _returned(known, self.minor(amount)))
+
     def _hear(self, sold: Sold, seen: SeenDispute) -> None:
         """What a fact about one dispute of a sale books."""
         (move,) = to_move(sold.disputes, [seen], sold.sale.amount_minor - sold.gone_minor)
@@ -356,6 +383,12 @@ class Table:
             lost = chart.dispute_lost(move.loss_id, sold.sale, sold.gone_minor, move.taken_minor, share)
             assert self.book(lost)
             self._gone(sold, move.taken_minor, by_dispute=True)
+        if move.back_minor:
+            back = chart.dispute_returned(
+                move.back_id, sold.sale, sold.gone_minor, move.back_minor, sold.place, sold.debt_minor
+            )
+            assert self.book(back)
+            self._come_back(sold, move.back_minor)
         self._freeze(sold)
 
     def _freeze(self, sold: Sold) -> None:
@@ -444,6 +477,14 @@ class Table:
         self.equal(self.ledger.held_minor(self.account(account), self.code), amount)
 
 
+def _returned(known: KnownDispute, back_minor: int) -> SeenDispute:
+    """What the bank says of a lost dispute once it has given so much of it back."""
+    returned_minor = known.returned_minor + back_minor
+    return SeenDispute(
+        known.dispute_id, "lost", known.amount_minor, known.amount_minor - returned_minor, returned_minor
+    )
+
+
 def _pattern(words: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^\\s%]+%?)", words))
 
@@ -474,6 +515,8 @@ PHRASES: list[tuple[re.Pattern[str], Callable[..., None]]] = [
         ("win {dispute} of {name}", Table.win),
         ("lose {name}", Table.lose),
         ("lose {dispute} of {name}", Table.lose),
+        ("reinstate {amount} of {dispute} of topup {name}", Table.reinstate_topup),
+        ("reinstate {amount} of {dispute} of {name}", Table.reinstate),
         ("refund {refunded} {amount} of {name} comes back", Table.send_back),
         ("due {name}", Table.due),
         ("pay out {name} {amount} of {sale}", Table.payout),

@@ -89,6 +89,12 @@ def test_a_price_that_nobody_says_is_refused_and_not_free():
     assert "rate_minor_per_min" in str(caught.value)
 
 
+@pytest.mark.parametrize("said", [{}, {"kind": "barter"}, {"kind": ["free"]}])
+def test_a_tariff_of_no_known_kind_takes_nothing_from_the_rates(said):
+    """Whose fault it is, the kind's and not a missing rate's, says the parser that reads it next."""
+    assert complete_tariff(said, resolve([])) == said
+
+
 def test_amounts_count_only_in_their_own_currency():
     said = places(
         room={"currency": "usd"},

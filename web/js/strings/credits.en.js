@@ -87,7 +87,7 @@ export const credits = {
     history: "What happened",
     empty: "Nothing yet.",
     kinds: /** @type {Record<string, string>} */ ({
-      topup: "Credits bought", bonus: "On top, as a gift", use: "Used", refund: "Paid back to you", dispute: "Taken back by your bank",
+      topup: "Credits bought", bonus: "On top, as a gift", use: "Used", refund: "Paid back to you", dispute: "Taken back by your bank", returned: "Given back by your bank",
       repaid: "Paid what was missing", credit: "Given by the operator", debit: "Taken by the operator", other: "Changed",
     }),
     more: "Show more",

@@ -100,6 +100,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a list of tables
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
         sa.Column("lost_minor", sa.BigInteger(), nullable=False),
+        sa.Column("returned_minor", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("updated_at", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("id"),
