@@ -31,7 +31,7 @@ from signaling.payments.seenrefunds import note_refunds
 from signaling.payments.wallets import topup_ended
 from signaling.stores import disputes, earnings, outbox, passes, promotions, rates, rooms, windows
 from signaling.stores.database import Transaction
-from signaling.stores.orders import UNPAID, Order, later_orders, update_order
+from signaling.stores.orders import BY_USE, UNPAID, Order, later_orders, update_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,10 @@ class Application:
             await _HANDLERS[type(decision)](self, decision)
         if order.quarantine_reason is None and self._values["quarantine_reason"] is None:
             self._note_payment(changed.state)
-            await note_refunds(self._tx, order.id, self._checkout.refunds, self._stamp.now_text)
+            if (
+                order.funding not in BY_USE
+            ):  # of those, where their windows book what went back: known is what is booked
+                await note_refunds(self._tx, order.id, self._checkout.refunds, self._stamp.now_text)
         if self._values["state"] not in UNPAID:
             self._values["reserved_until_s"] = None
         if order.state in UNPAID and self._values["state"] not in UNPAID:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from signaling.ids import new_id
+from signaling.payments.port import RefundFact
+from signaling.payments.settle import bring_up_to_date
 
 from .usage import METERED, Caller, caller
 from .world import OPERATOR_SECRET, Customer, World
@@ -167,4 +169,27 @@ async def test_a_refund_of_a_later_payment_that_the_bank_sends_back_is_asked_for
     await world.settle_down()
     assert sorted(row["state"] for row in await world.rows("refunds")) == ["failed", "succeeded"]
     assert (await world.one("orders"))["refunded_minor"] == 520
+    assert await world.problems() == []
+
+
+async def test_a_refund_that_is_sent_back_while_its_order_is_looked_at_is_booked_back(
+    world: World, ana: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await at_the_bank(world, ana, 1, "refund", amount_minor=1500)
+    (first,) = await world.rows("refunds")
+    service, asked = world.payments.ctx.service, []
+    listed = service.list_refunds
+
+    async def sent_back_meanwhile(payment_intent_id: str) -> tuple[RefundFact, ...]:
+        asked.append(payment_intent_id)
+        if len(asked) == 3:  # of each payment, and then of the order's own
+            await world.control("fail_refund", refund=first["stripe_refund_id"])
+        return await listed(payment_intent_id)
+
+    monkeypatch.setattr(service, "list_refunds", sent_back_meanwhile)
+    await bring_up_to_date(world.payments.ctx, ana.who.order_id)
+    assert len(asked) == 3
+    await world.settle_down()
+    assert [row["refunded_minor"] for row in await ana.windows()] == [0, 0]
+    assert (await world.one("orders"))["refunded_minor"] == 0
     assert await world.problems() == []
