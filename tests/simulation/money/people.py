@@ -66,7 +66,15 @@ class BankCustomers(Person):
     async def live(self) -> None:
         while True:
             await self.waits(150, 400)
-            deeds = (self.refund, self.refund, self.dispute, self.decide, self.send_back, self.send_back)
+            deeds = (
+                self.refund,
+                self.refund,
+                self.dispute,
+                self.decide,
+                self.reinstate,
+                self.send_back,
+                self.send_back,
+            )
             await self.chance.choice(deeds)()
 
     async def _control(self, verb: str, **body: Any) -> None:
@@ -95,7 +103,28 @@ class BankCustomers(Person):
 
     async def decide(self) -> None:
         if dispute := await self._some("dispute", status="needs_response"):
-            await self._control("dispute", dispute=dispute["id"], action=self.chance.choice(["won", "lost"]))
+            outcome = self.chance.choice(
+                [{"action": "won"}, {"action": "lost"}, {"action": "lost", "amount_minor": 30}]
+            )
+            await self._control("dispute", dispute=dispute["id"], **outcome)
+
+    async def reinstate(self) -> None:
+        """After all: what the bank kept of a lost dispute or a part of it; it may be called won from then on."""
+        if dispute := await self._some("dispute", status="lost"):
+            back = self.chance.choice([{}, {"won": True}, {"amount_minor": 40}])
+            await self._control("dispute", dispute=dispute["id"], action="reinstated", **back)
+
+    async def regrets(self) -> None:
+        deeds = (
+            self.send_back,
+            self.send_back,
+            self.dispute,
+            self.decide,
+            self.decide,
+            self.reinstate,
+            self.reinstate,
+        )
+        await self.chance.choice(deeds)()
 
     async def send_back(self) -> None:
         if refund := await self._some("refund", status="succeeded"):

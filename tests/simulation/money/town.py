@@ -232,13 +232,14 @@ class Town:
             raise oracle.BrokenError("\n".join(wrong))
 
     async def _bad_evening(self) -> None:
-        """Cards are gone: what was given back comes back, and again when it is asked for again an hour later."""
+        """Cards are gone: what was given back comes back, and again when it is asked for again an hour later. Banks decide
+        about payments, and think better of it."""
         await self._next_server(300)
         customers = people.BankCustomers(self, "evening customers")
         for _ in range(self.chance.choice([1, 2, 4])):
             await asyncio.sleep(AN_HOUR_AND_A_BIT_S)
             for _ in range(self.chance.choice([1, 3, 9])):
-                await customers.send_back()
+                await customers.regrets()
 
     async def _next_server(self, look_s: int) -> None:
         """One that lets nobody in and looks at everything so often."""
