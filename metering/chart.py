@@ -133,13 +133,18 @@ def due(earning_id: str, payee: str, amount_minor: int, currency: str) -> tuple[
 # --- what goes back ---------------------------------------------------------------------------------------
 
 
+def part_name(subject_id: str, gone_before_minor: int, back_before: int) -> str:
+    """Of a part that goes back. It holds the sum gone before, so that each further part is an event of its own and a repeat
+    is the same one; where something came back before (`back_before` times: refunds that failed, money that a bank gave
+    back), also that number, since the same sum is then reached again."""
+    return f"{subject_id}:{gone_before_minor}" + (f":{back_before}" if back_before else "")
+
+
 def refund(
     sale: Sale, gone_before_minor: int, amount_minor: int, share: Share, *, back_before: int = 0
 ) -> tuple[Transfer, ...]:
-    """Back to the payer. The id holds the sum gone before, so that each further part is an event of its own and a repeat
-    is the same one; where something came back before (`back_before` times: refunds that failed, money that a bank
-    gave back), also that number, since the same sum is then reached again."""
-    name = f"{sale.sale_id}:{gone_before_minor}" + (f":{back_before}" if back_before else "")
+    """Back to the payer. `back_before`: see `part_name`."""
+    name = part_name(sale.sale_id, gone_before_minor, back_before)
     parts = parts_of(sale, gone_before_minor + amount_minor) - parts_of(sale, gone_before_minor)
     return _given_back("refund", name, sale, parts, share)
 
@@ -230,8 +235,8 @@ def topped_up(
 @dataclass(frozen=True, slots=True)
 class Gone:
     """A part of a top-up that went back to who paid it, or came back from there. `name` and `code`: of the refund, or of the
-    dispute that was lost.
-    `money_minor` of the credits had been paid for, `bonus_minor` were a gift, `fee_minor` was what the platform kept."""
+    dispute that was lost. `money_minor` of the credits had been paid for, `bonus_minor` were a gift, `fee_minor` was what
+    the platform kept."""
 
     name: str
     code: Literal["refund", "dispute_lost"]

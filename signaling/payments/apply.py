@@ -69,9 +69,8 @@ class Application:
             await _HANDLERS[type(decision)](self, decision)
         if order.quarantine_reason is None and self._values["quarantine_reason"] is None:
             self._note_payment(changed.state)
-            if (
-                order.funding not in BY_USE
-            ):  # of those, where their windows book what went back: known is what is booked
+            # Of calls paid by use that is their windows' part: what is noted before it is booked is not asked for again.
+            if order.funding not in BY_USE:
                 await note_refunds(self._tx, order.id, self._checkout.refunds, self._stamp.now_text)
         if self._values["state"] not in UNPAID:
             self._values["reserved_until_s"] = None

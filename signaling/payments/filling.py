@@ -13,8 +13,8 @@ from signaling.payments import frozencredits
 from signaling.payments.customers import keep_card
 from signaling.payments.port import Checkout
 from signaling.payments.wallets import (
+    book,
     credits_of,
-    entries_of,
     key_of,
     package_of,
     tell_credited,
@@ -40,15 +40,11 @@ async def fill(tx: Transaction, order: Order, checkout: Checkout, now_text: str)
     )
     repaid_minor = min(owed_minor, package.credit_minor)
     transfers += chart.shortfall_repaid(order.id, key.user_id, repaid_minor, key.currency)
-    await _book(tx, order, transfers, now_text)
+    await book(tx, order, transfers, now_text)
     charge = None if checkout.intent is None else checkout.intent.charge
     if order.tariff.get("save_card") and charge is not None and charge.card is not None:
         await keep_card(tx, key.user_id, (key.mode, key.account), charge.card, now_text)
     return await tell_credited(tx, key)
-
-
-async def _book(tx: Transaction, order: Order, transfers: Sequence[Transfer], now_text: str) -> None:
-    await ledger.require_posted(tx, entries_of(order, transfers), now_text)
 
 
 async def take_back(
@@ -62,8 +58,8 @@ async def take_back(
     loss_id: str | None = None,
 ) -> Sequence[Notice]:
     """Of a top-up `amount_minor` went back to the payer, after `gone_minor`: its credits leave the wallet, those first that
-    were `held` for it, then those that are frozen by a dispute. What was spent is owed, and blocks spending; a gift that was spent is let go. `loss_id`: by that
-    dispute, else by a refund."""
+    were `held` for it, then those that are frozen by a dispute. What was spent is owed, and blocks spending; a gift
+    that was spent is let go. `loss_id`: by that dispute, else by a refund."""
     key, package = key_of(order), package_of(order)
     back = back_for_refund(package, gone_minor, amount_minor)
     before = await credits_of(tx, key)
@@ -71,14 +67,14 @@ async def take_back(
     frozen = await frozencredits.holds_of(tx, order)
     held = (*held, *frozen)
     gone = chart.Gone(
-        name=loss_id or f"{order.id}:{gone_minor}" + (f":{back_before}" if back_before else ""),
+        name=loss_id or chart.part_name(order.id, gone_minor, back_before),
         code="dispute_lost" if loss_id else "refund",
         money_minor=back.money_minor,
         bonus_minor=back.bonus_minor,
         fee_minor=back.fee_minor,
     )
     moved = chart.topup_gone(gone, key.user_id, before.available_minor, key.currency, held)
-    await _book(tx, order, moved, now_text)
+    await book(tx, order, moved, now_text)
     if held:
         rest_minor = _sum(frozen) - _sum(
             one for one in moved if one.pending_id in {hold.id for hold in frozen}
@@ -120,6 +116,6 @@ async def give_again(tx: Transaction, order: Order, back: SentBack, now_text: st
         fee_minor=parts.fee_minor,
     )
     owed_minor = (await credits_of(tx, key)).owed_minor
-    await _book(tx, order, chart.topup_back(gone, key.user_id, owed_minor, key.currency), now_text)
+    await book(tx, order, chart.topup_back(gone, key.user_id, owed_minor, key.currency), now_text)
     await frozencredits.adjust(tx, order, back.gone_minor - back.amount_minor, now_text)
     return await tell_credited(tx, key)

@@ -12,7 +12,7 @@ from metering.disputes import open_minor
 from metering.ledger import Transfer
 from metering.wallet import frozen_by_disputes, unspent_minor
 from signaling.notices import Notice
-from signaling.payments.wallets import credits_of, entries_of, key_of, package_of, tell_credited, tell_inside
+from signaling.payments.wallets import book, credits_of, key_of, package_of, tell_credited, tell_inside
 from signaling.stores import disputes, ledger, wallets
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order
@@ -49,7 +49,7 @@ async def adjust(
         f"{order.id}:{number}", key.user_id, wanted.money_minor, wanted.bonus_minor, key.currency
     )
     if _amounts(frozen) != _amounts(held):
-        await ledger.require_posted(tx, entries_of(order, (*chart.topup_released(held), *frozen)), now_text)
+        await book(tx, order, (*chart.topup_released(held), *frozen), now_text)
     return wanted.credit_minor - before_minor
 
 
@@ -79,4 +79,4 @@ async def repay(tx: Transaction, order: Order, name: str, released_minor: int, n
     found = await credits_of(tx, key)
     minor = min(found.owed_minor, found.available_minor, released_minor)
     repaid = chart.shortfall_repaid(name, key.user_id, minor, key.currency)
-    await ledger.require_posted(tx, entries_of(order, repaid), now_text)
+    await book(tx, order, repaid, now_text)

@@ -10,18 +10,16 @@ from typing import Any
 
 import structlog
 
-from metering.disputes import lost_by, moved, to_give_back, to_move, worst_dispute
+from metering.disputes import worst_dispute
 from metering.funding import BACKED, PENDING
 from metering.orders import Decision, RecordDispute, after
-from metering.refunds import RecordRefund, Step, booked_after, to_book
 from metering.tariff import Metered, Wallet, Windowed, parse_tariff
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
-from signaling.payments import seenrefunds
+from signaling.payments import goneback, seenrefunds
 from signaling.payments.context import Context
 from signaling.payments.port import IntentFact, OutcomeUnknownError, RefusedByServiceError
 from signaling.payments.sales import about, sale_of_window
-from signaling.payments.seenrefunds import note_refunds
-from signaling.stores import disputes, earnings, inbox, outbox, passes, windows
+from signaling.stores import earnings, inbox, outbox, passes, windows
 from signaling.stores import refunds as calls
 from signaling.stores.database import Transaction
 from signaling.stores.orders import BY_USE, Order, orders_of_pass, update_order
@@ -215,30 +213,21 @@ class _Applying:
     async def _taken_back(self) -> None:
         """Given back of what this window was charged, wherever that was done, or taken by the payer's bank."""
         window, order, fact = self.window, self.stay.order, self.fact
-        await note_refunds(self.tx, order.id, fact.refunds, self.now.text)
-        known = await disputes.disputes_of(self.tx, window.id)
-        returned = to_give_back(known, fact.disputes)
-        gone_minor = window.refunded_minor + window.lost_minor
-        await earnings.move_disputes(self.tx, window.id, returned, gone_minor, self.now)
-        lost_minor = window.lost_minor + lost_by(returned)
-        refunds = await self._refunds(lost_minor)
-        refunded_minor = window.refunded_minor
-        for step in refunds:
-            await self._book_refund(step, refunded_minor + lost_minor)
-            refunded_minor = booked_after(refunded_minor, (step,))
-        known, gone_minor = moved(known, returned), refunded_minor + lost_minor
-        moves = to_move(known, fact.disputes, (window.charged_minor or 0) - gone_minor)
-        await earnings.move_disputes(self.tx, window.id, moves, gone_minor, self.now)
-        decisions: list[Decision] = list(refunds)
-        dispute, steps = window.dispute, (*returned, *moves)
-        if steps:
-            dispute = worst_dispute(one.state for one in moved(known, moves))
-            lost_minor = window.lost_minor + lost_by(steps)
+        sold = goneback.Sold(window.id, order.id, window.charged_minor or 0, window.refunded_minor)
+        refunded_minor = 0 if fact.charge is None else fact.charge.refunded_minor
+        seen = goneback.Seen(refunded_minor, fact.refunds, fact.disputes)
+        gone = await goneback.book(self.tx, sold, seen, self.now)
+        decisions: list[Decision] = list(gone.refunds)
+        dispute, lost_minor = window.dispute, window.lost_minor + gone.more_lost_minor
+        if gone.moves:
+            dispute = worst_dispute(one.state for one in gone.disputes)
             others = [one.dispute for one in self.stay.windows if one.id != window.id]
-            decisions.append(RecordDispute(worst_dispute([dispute, *others]), lost_by(steps)))
+            decisions.append(RecordDispute(worst_dispute([dispute, *others]), gone.more_lost_minor))
         if not decisions:
             return
-        await self._move("settled", refunded_minor=refunded_minor, dispute=dispute, lost_minor=lost_minor)
+        await self._move(
+            "settled", refunded_minor=gone.refunded_minor, dispute=dispute, lost_minor=lost_minor
+        )
         changed = after(order.snapshot(), tuple(decisions))
         await update_order(
             self.tx,
@@ -249,24 +238,6 @@ class _Applying:
             lost_minor=changed.lost_minor,
         )
         self.notices.append(PassChanged(window.pass_id, self.stay.pass_.room_id))
-
-    async def _refunds(self, lost_minor: int) -> Sequence[Step]:
-        """What of the fact's refunds is to be booked."""
-        window, fact = self.window, self.fact
-        return to_book(
-            window.refunded_minor,
-            (window.charged_minor or 0) - lost_minor,
-            0 if fact.charge is None else fact.charge.refunded_minor,
-            seenrefunds.plain(fact.refunds),
-            await earnings.refunds_booked_back(self.tx, self.stay.order.id),
-        )
-
-    async def _book_refund(self, step: Step, gone_minor: int) -> None:
-        tx, sale_id, now = self.tx, self.window.id, self.now
-        if isinstance(step, RecordRefund):
-            await earnings.book_refund(tx, sale_id, gone_minor, step.amount_minor_delta, now)
-            return
-        await earnings.book_failed_refund(tx, step.refund_id, sale_id, gone_minor, step.amount_minor, now)
 
     async def _settled(self, charged_minor: int) -> None:
         """What was really taken is booked, whatever was meant to be."""

@@ -13,14 +13,12 @@ from typing import Any
 import structlog
 
 from metering.chart import Sale
-from metering.disputes import lost_by, moved, to_give_back, to_move
 from metering.orders import OrderState
 from metering.price import fee_in_proportion
-from metering.refunds import RecordRefund, Step, booked_after, to_book
 from signaling.clock import rfc3339
 from signaling.errors import ApiError
 from signaling.notices import Funding, Notice, OutboxFilled, PassChanged
-from signaling.payments import seenrefunds
+from signaling.payments import goneback, seenrefunds
 from signaling.payments.apply import Stamp
 from signaling.payments.context import Context
 from signaling.payments.port import (
@@ -32,7 +30,7 @@ from signaling.payments.port import (
 )
 from signaling.payments.recurring import period_minor
 from signaling.payments.sales import about
-from signaling.stores import disputes, earnings, inbox, outbox, passes, rates, refunds, rooms
+from signaling.stores import earnings, inbox, outbox, passes, rates, refunds, rooms
 from signaling.stores import subscriptions as store
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, get_order, update_order
@@ -204,42 +202,15 @@ class _Applying:
         """What went back of an invoice or was sent back by a bank, and whether a bank looks into it."""
         row = await store.get_invoice(self.tx, invoice_id)
         assert row is not None, "inserted before"
-        await seenrefunds.note_refunds(self.tx, self.order.id, payment.refunds, self.stamp.now_text)
-        known = await disputes.disputes_of(self.tx, row.id)
-        lost_minor = sum(one.lost_minor for one in known)
-        returned = to_give_back(known, payment.fact.disputes)
-        await earnings.move_disputes(
-            self.tx, row.id, returned, row.refunded_minor + lost_minor, self.stamp.now
-        )
-        known, lost_minor = moved(known, returned), lost_minor + lost_by(returned)
-        steps = to_book(
-            row.refunded_minor,
-            row.amount_minor - lost_minor,
-            payment.fact.refunded_minor,
-            seenrefunds.plain(payment.refunds),
-            await earnings.refunds_booked_back(self.tx, self.order.id),
-        )
-        refunded_minor = row.refunded_minor
-        for step in steps:
-            await self._book_refund(row.id, step, refunded_minor + lost_minor)
-            refunded_minor = booked_after(refunded_minor, (step,))
-        if refunded_minor != row.refunded_minor:
-            await store.add_refunded(self.tx, row.id, refunded_minor - row.refunded_minor)
-            await self._add(refunded_minor=refunded_minor - row.refunded_minor)
-        gone_minor = refunded_minor + lost_minor
-        moves = to_move(known, payment.fact.disputes, row.amount_minor - gone_minor)
-        await earnings.move_disputes(self.tx, row.id, moves, gone_minor, self.stamp.now)
-        if more_minor := lost_by((*returned, *moves)):
-            await self._add(lost_minor=more_minor)
-
-    async def _book_refund(self, invoice_id: str, step: Step, gone_minor: int) -> None:
-        now = self.stamp.now
-        if isinstance(step, RecordRefund):
-            await earnings.book_refund(self.tx, invoice_id, gone_minor, step.amount_minor_delta, now)
-            return
-        await earnings.book_failed_refund(
-            self.tx, step.refund_id, invoice_id, gone_minor, step.amount_minor, now
-        )
+        sold = goneback.Sold(row.id, self.order.id, row.amount_minor, row.refunded_minor)
+        fact = payment.fact
+        seen = goneback.Seen(fact.refunded_minor, payment.refunds, fact.disputes)
+        gone = await goneback.book(self.tx, sold, seen, self.stamp.now)
+        if more_minor := gone.refunded_minor - row.refunded_minor:
+            await store.add_refunded(self.tx, row.id, more_minor)
+            await self._add(refunded_minor=more_minor)
+        if gone.more_lost_minor:
+            await self._add(lost_minor=gone.more_lost_minor)
 
     async def _move_order(self) -> None:
         """By what has gone back of all that was billed. While a bank looks, or somebody has put it aside, it stays."""

@@ -13,7 +13,7 @@ from metering.ledger import Transfer
 from metering.wallet import back_for_refund, refundable_minor
 from signaling.notices import Notice
 from signaling.payments import frozencredits
-from signaling.payments.wallets import credits_of, entries_of, key_of, package_of, tell_credited
+from signaling.payments.wallets import book, credits_of, entries_of, key_of, package_of, tell_credited
 from signaling.stores import ledger, refunds
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, get_order
@@ -62,11 +62,7 @@ async def release(tx: Transaction, refund_id: str, now_text: str) -> Sequence[No
     held = await holds_of(tx, order, [refund_id])
     if not held:
         return ()
-    await _book(tx, order, chart.topup_released(held), now_text)
+    await book(tx, order, chart.topup_released(held), now_text)
     await frozencredits.adjust(tx, order, order.refunded_minor + order.lost_minor, now_text)
     await frozencredits.repay(tx, order, refund_id, sum(one.amount_minor for one in held), now_text)
     return await tell_credited(tx, key_of(order))
-
-
-async def _book(tx: Transaction, order: Order, transfers: Sequence[Transfer], now_text: str) -> None:
-    await ledger.require_posted(tx, entries_of(order, transfers), now_text)

@@ -10,8 +10,8 @@ from metering import accounts, chart
 from metering.orders import after
 from metering.refunds import RecordRefund
 from signaling.notices import Notice, PassChanged
-from signaling.payments.wallets import credits_of, entries_of, key_of, tell_credited
-from signaling.stores import earnings, ledger, passes, people, refunds
+from signaling.payments.wallets import book, credits_of, key_of, tell_credited
+from signaling.stores import earnings, passes, people, refunds
 from signaling.stores.database import Transaction
 from signaling.stores.orders import Order, update_order
 
@@ -54,7 +54,7 @@ async def give_back(
     await earnings.book_refund(tx, found.id, gone_minor, back.amount_minor, now, paid_by=wallet)
     repaid_minor = min(owed_minor, back.amount_minor)
     repaid = chart.shortfall_repaid(back.refund_id, key.user_id, repaid_minor, key.currency)
-    await ledger.require_posted(tx, entries_of(order, repaid), now.text)
+    await book(tx, order, repaid, now.text)
     changed = after(order.snapshot(), (RecordRefund(back.amount_minor),))
     await update_order(tx, order.id, state=changed.state, refunded_minor=changed.refunded_minor)
     return (PassChanged(found.id, found.room_id), *await tell_credited(tx, key))

@@ -47,6 +47,11 @@ def entries_of(order: Order, transfers: Iterable[Transfer]) -> list[ledger.Entry
     return [ledger.Entry(one, order.mode, order.account, order.id) for one in transfers]
 
 
+async def book(tx: Transaction, order: Order, transfers: Iterable[Transfer], now_text: str) -> None:
+    """Raises BooksError."""
+    await ledger.require_posted(tx, entries_of(order, transfers), now_text)
+
+
 def topup_tariff(package: Package, *, save_card: bool) -> dict[str, object]:
     """What a top-up order keeps of what was sold."""
     return {"kind": TOPUP_KIND, **package.to_json(), "save_card": save_card}

@@ -20,8 +20,8 @@ from signaling.payments.apply import Stamp
 from signaling.payments.granting import insert_granted
 from signaling.payments.holds import OPEN_STATES, Stay, funding_failed
 from signaling.payments.sales import about
-from signaling.payments.wallets import credits_of, entries_of, key_of
-from signaling.stores import earnings, inbox, ledger, passes, rates, rooms, wallets, windows
+from signaling.payments.wallets import book, credits_of, entries_of, key_of
+from signaling.stores import earnings, inbox, passes, rates, rooms, wallets, windows
 from signaling.stores.database import Transaction
 from signaling.stores.ledger import post_all
 from signaling.stores.orders import Order, update_order
@@ -183,7 +183,7 @@ async def close_stay(tx: Transaction, stay: Stay, stamp: Stamp) -> None:
             transfers += chart.window_settled(_plain(order, window), charge.charged_minor)
         await _move_to_settled(tx, window, charge.charged_minor)
     sale = await sale_of_stay(tx, stay, total_minor)
-    await ledger.require_posted(tx, entries_of(order, transfers), stamp.now_text)
+    await book(tx, order, transfers, stamp.now_text)
     through = accounts.stay_hold(stay.pass_.id)
     kept = await about(tx, order, stamp.holding_days, None)
     await earnings.book_sale(tx, sale, kept, stamp.now, paid_from=through)

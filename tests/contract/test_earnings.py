@@ -27,6 +27,16 @@ async def _do(db: Database, booking: Booking, *given: Any, **named: Any) -> Any:
     return await db.write(lambda tx: booking(tx, *given, **named))
 
 
+async def _sent(sold: Database, minor: int) -> None:
+    """It is due, and so much of it was paid out."""
+    async with sold.read() as tx:
+        (row,) = await earnings.due(tx, "sandbox", "sandbox", DUE.s)
+    await _do(sold, earnings.make_available, row, DUE)
+    sent = ledger.Transfer("payout:p", "earned_available:ana", "stripe_clearing", minor, "eur", "payout")
+    await _do(sold, ledger.require_posted, [ledger.Entry(sent, "sandbox", "sandbox", "ord_1")], DUE.text)
+    await _do(sold, earnings.set_earning, "ord_1", paid_minor=minor)
+
+
 async def _stands(db: Database) -> tuple[str, int, int, int, int, int]:
     """State; pending, available, frozen, owed back, and left of the sale's platform fee."""
     async with db.read() as tx:
@@ -210,12 +220,7 @@ async def test_sums_that_had_gone_and_came_back_can_go_again(sold: Database):
 
 
 async def test_what_comes_back_pays_what_the_payee_owes_and_waits_with_an_open_dispute(sold: Database):
-    async with sold.read() as tx:
-        (row,) = await earnings.due(tx, "sandbox", "sandbox", DUE.s)
-    await _do(sold, earnings.make_available, row, DUE)
-    sent = ledger.Transfer("payout:p", "earned_available:ana", "stripe_clearing", 700, "eur", "payout")
-    await _do(sold, ledger.require_posted, [ledger.Entry(sent, "sandbox", "sandbox", "ord_1")], DUE.text)
-    await _do(sold, earnings.set_earning, "ord_1", paid_minor=700)
+    await _sent(sold, 700)
     await _hears(sold, _is("lost", 600))
     assert await _stands(sold) == ("available", 0, 0, 0, 340, 40)
     await _hears(sold, SeenDispute("dp_1", "lost", 600, 0, 600), _is("open", 100, "dp_2"))
@@ -231,12 +236,7 @@ async def test_a_refund_during_a_dispute_takes_first_what_is_not_frozen(sold: Da
 
 
 async def test_of_what_was_sent_a_lost_part_is_owed_and_what_comes_back_meanwhile_is_frozen(sold: Database):
-    async with sold.read() as tx:
-        (row,) = await earnings.due(tx, "sandbox", "sandbox", DUE.s)
-    await _do(sold, earnings.make_available, row, DUE)
-    sent = ledger.Transfer("payout:p", "earned_available:ana", "stripe_clearing", 900, "eur", "payout")
-    await _do(sold, ledger.require_posted, [ledger.Entry(sent, "sandbox", "sandbox", "ord_1")], DUE.text)
-    await _do(sold, earnings.set_earning, "ord_1", paid_minor=900)
+    await _sent(sold, 900)
     await _hears(sold, _is("open", 400))
     assert await _stands(sold) == ("available", 0, 0, 0, 0, 100)
     async with sold.read() as tx:

@@ -15,7 +15,7 @@ from signaling.payments.sandbox.webhooks import signature_header
 from signaling.stores.checks import run_checks
 from signaling.stores.schema import inbox, invoices, passes, subscriptions, windows
 from tests.integration.harness import Client, Order, Room
-from tests.integration.keysets.twins import LIVE_HOOK, TEST_HOOK, Both, both_sets, livened
+from tests.integration.keysets.twins import LIVE_HOOK, TEST_HOOK, Both, an_event, both_sets, livened
 
 MODES = ("live", "test")
 OTHER = {"live": "test", "test": "live"}
@@ -212,19 +212,8 @@ async def hears(server: Both, mode: str, kind: str, thing: Any) -> None:
 
 
 def json_of(kind: str, thing: Any, *, live: bool) -> str:
-    event = {
-        "id": f"evt_{kind.replace('.', '_')}_{'live' if live else 'test'}",
-        "object": "event",
-        "account": None,
-        "api_version": "2026-10-28.endive",
-        "created": int(SystemClock().wall_s()),
-        "data": {"object": thing},
-        "livemode": False,
-        "pending_webhooks": 0,
-        "request": {"id": None, "idempotency_key": None},
-        "type": kind,
-    }
-    body = json.dumps(event)
+    event_id = f"evt_{kind.replace('.', '_')}_{'live' if live else 'test'}"
+    body = json.dumps(an_event(event_id, kind, thing, live=False))
     return livened(body.encode()).decode() if live else body
 
 

@@ -18,7 +18,7 @@ from signaling.stores.checks import run_checks
 from signaling.stores.schema import connected_accounts, inbox, orders, outbox, transfers
 from tests.integration.harness import Order, Room
 
-from .twins import LIVE_HOOK, MACHINE, TEST_HOOK, Both, RefusedError, both_sets, livened
+from .twins import LIVE_HOOK, MACHINE, TEST_HOOK, Both, RefusedError, an_event, both_sets, livened
 
 MODES = ("live", "test")
 OTHER = {"live": "test", "test": "live"}
@@ -168,19 +168,7 @@ def event(order: Order, event_id: str, *, live: bool) -> str:
         "payment_status": "paid",
         "status": "complete",
     }
-    body = {
-        "id": event_id,
-        "object": "event",
-        "account": None,
-        "api_version": "2026-10-28.endive",
-        "created": int(SystemClock().wall_s()),
-        "data": {"object": thing},
-        "livemode": live,
-        "pending_webhooks": 0,
-        "request": {"id": None, "idempotency_key": None},
-        "type": "checkout.session.completed",
-    }
-    return json.dumps(body)
+    return json.dumps(an_event(event_id, "checkout.session.completed", thing, live=live))
 
 
 async def post(server: Both, path: str, body: str, secret: str) -> tuple[int, Any]:

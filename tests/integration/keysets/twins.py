@@ -197,6 +197,22 @@ async def stand_ins(stack: AsyncExitStack, http: aiohttp.ClientSession, folder: 
     return StandIns(bases, tills, front)
 
 
+def an_event(event_id: str, kind: str, thing: Any, *, live: bool) -> dict[str, Any]:
+    """As Stripe sends it, about that object."""
+    return {
+        "id": event_id,
+        "object": "event",
+        "account": None,
+        "api_version": "2026-10-28.endive",
+        "created": int(SystemClock().wall_s()),
+        "data": {"object": thing},
+        "livemode": live,
+        "pending_webhooks": 0,
+        "request": {"id": None, "idempotency_key": None},
+        "type": kind,
+    }
+
+
 @asynccontextmanager
 async def both_sets(folder: Path, **changes: Any) -> AsyncIterator[Both]:
     settings = settings_for(folder, **(KEYS | {"media_workers": 0} | changes))

@@ -9,7 +9,7 @@ from .test_disputed_credits import money, talk
 from .test_subscriptions import add_room as add_subscription_room
 from .test_subscriptions import subscribe
 from .test_wallet_calls import session_of
-from .usage import METERED, caller
+from .usage import charged_twice
 from .wallets_world import enter, top_up
 from .world import Crash, Customer, World
 
@@ -130,13 +130,7 @@ async def test_each_of_several_disputes_gives_back_its_own(world: World):
 
 
 async def test_one_payment_of_several_of_a_call(world: World):
-    await world.add_room(tariff=METERED)
-    ana = await caller(world, goes_on=True)
-    await ana.enters()
-    await ana.runs_low()
-    await ana.uses(1_212)
-    await ana.goes()
-    await world.settle_down()
+    ana = await charged_twice(world)
     intent = (await ana.windows())[1]["payment_intent_id"]
     for action in ("open", "lost"):
         await bank(world, action, payment_intent=intent)

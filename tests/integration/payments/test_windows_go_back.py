@@ -9,7 +9,7 @@ from signaling.ids import new_id
 from signaling.payments.port import RefundFact
 from signaling.payments.settle import bring_up_to_date
 
-from .usage import METERED, Caller, caller
+from .usage import Caller, charged_twice
 from .world import OPERATOR_SECRET, Customer, World
 
 OPERATOR = Customer("", OPERATOR_SECRET)
@@ -17,16 +17,7 @@ OPERATOR = Customer("", OPERATOR_SECRET)
 
 @pytest.fixture
 async def ana(world: World) -> Caller:
-    """Was charged 15.00 and 5.20."""
-    await world.add_room(tariff=METERED)
-    ana = await caller(world, goes_on=True)
-    await ana.enters()
-    await ana.runs_low()
-    await ana.uses(1_212)
-    await ana.goes()
-    await world.settle_down()
-    assert [row["charged_minor"] for row in await ana.windows()] == [1500, 520]
-    return ana
+    return await charged_twice(world)
 
 
 async def ask(world: World, ana: Caller, **body: Any) -> tuple[int, dict[str, Any]]:

@@ -107,4 +107,17 @@ async def caller(world: World, card: str = "succeeds", **order: Any) -> Caller:
     return Caller(world, who, shown["pass"]["id"])
 
 
-__all__ = ["METERED", "Caller", "caller"]
+async def charged_twice(world: World) -> Caller:
+    """Whose call is over, and was charged 15.00 and 5.20."""
+    await world.add_room(tariff=METERED)
+    who = await caller(world, goes_on=True)
+    await who.enters()
+    await who.runs_low()
+    await who.uses(1_212)
+    await who.goes()
+    await world.settle_down()
+    assert [row["charged_minor"] for row in await who.windows()] == [1500, 520]
+    return who
+
+
+__all__ = ["METERED", "Caller", "caller", "charged_twice"]
