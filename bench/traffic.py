@@ -17,8 +17,9 @@ HEADER = struct.Struct("!BBHII")
 
 
 def sent_ns(packet: bytes) -> int:
-    """When the host sent this (decrypted) packet: its last eight bytes."""
-    return int(TIME.unpack_from(packet, len(packet) - 8)[0])
+    """When the host sent this (decrypted) packet: its last eight bytes before any padding (RFC 3550 section 5.1)."""
+    padding = packet[-1] if packet[0] & 0x20 else 0
+    return int(TIME.unpack_from(packet, len(packet) - padding - 8)[0])
 
 
 def is_keyframe_request(rtcp: bytes) -> bool:

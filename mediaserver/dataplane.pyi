@@ -109,6 +109,7 @@ class SubscriptionLink:
 
 class DataPlane:
     dropped: int
+    held: int
     def __init__(
         self,
         lease: array[int],

@@ -8,7 +8,8 @@
       _media       RTP of a followed stream: its number, how loud it is, then into the job of its publication
       _feedback    RTCP of a viewer: NACKs are answered from the cache, keyframe requests are told; what it tells of its
                    line goes into the estimate (`estimate.pxi`), which Python reads when it chooses what to send
-    _work()      job by job, subscription by subscription, packet by packet
+    _work()      job by job, subscription by subscription, packet by packet; where many look on, a picture waits until it is
+                 whole, and its parts are made of one size, so that each viewer gets it as one message
       _admit       no pause, both gates and the lease, on every send
       _emit        header rewritten
       _seal        encrypted, from where the payload was received to where it is sent from (`seal.c`; by libsrtp where that
@@ -23,8 +24,9 @@ stream's first packet, late packets, retransmissions of a publisher, description
 One thread calls this. Nothing here is freed while the GIL is released: peers and subscriptions are kept by the
 plane until they are closed, a publication that Python has dropped is freed at the beginning of the next call. One
 call works for BUDGET_NS at most (`backlog` then says that there is more) and leaves nothing unsent but what the
-socket refused. Bounds: POOL packets wait in JOBS jobs; when they are used up the sockets are not read. WAITING_MAX
-messages wait for a full socket; further ones are lost and counted.
+socket refused, and what waits for the rest of its picture (`held`), HELD_NS at most. Bounds: POOL packets wait in
+JOBS jobs; when they are used up the sockets are not read. WAITING_MAX messages wait for a full socket; further ones
+are lost and counted.
 """
 
 from cython cimport no_gc_clear
@@ -176,6 +178,10 @@ cdef enum:
     PORTS_AT_ONCE = 16
     JOINED_BYTES_MAX = 64000
     SEGMENT_BYTES_MAX = 1400    # a longer one may not fit the path: sent alone
+    EQUALIZED_BYTES_MAX = 4
+    HELD_VIEWERS_LEAST = 32     # from so many on a picture's packets wait for one another
+    HELD_PACKETS_MAX = 32
+    HELD_NS = 1000000
     WAITING_MAX = 1024
     WAITING_BYTES_MAX = 4194304
     ITEMS = 320
@@ -320,6 +326,7 @@ cdef struct Job:
     int count
     int cursor
     bint started
+    int64_t seen_ns         # when its turn first came (CLOCK_MONOTONIC)
     int buffers[JOB_PACKETS]
 
 cdef struct Message:
@@ -1011,6 +1018,7 @@ cdef class DataPlane:
     # what waits to be sent on
     cdef Job *jobs
     cdef int job_first, job_count
+    cdef readonly int held  # jobs that wait for the rest of a picture, HELD_NS at most: then `work` is to be called
     # what is being sent
     cdef uint8_t *arena
     cdef int arena_used
@@ -1483,8 +1491,8 @@ cdef class DataPlane:
 
     @property
     def backlog(self):
-        """Jobs that are not done, or datagrams that were read and not looked at."""
-        return self.job_count + self.incoming_count - self.incoming_at
+        """Jobs that are to be gone on with now, or datagrams that were read and not looked at."""
+        return self.job_count - self.held + self.incoming_count - self.incoming_at
 
     @property
     def free(self):
@@ -1764,9 +1772,11 @@ cdef class DataPlane:
             self.job_count += 1
             job = &self.jobs[publication.job]
             job.publication, job.count, job.cursor, job.started = publication, 0, 0, False
+            job.seen_ns = 0
         job = &self.jobs[publication.job]
         job.buffers[job.count] = buffer
         job.count += 1
+        self.held = 0  # whether this ends the waiting, `_work` looks
         publication.queued = max(publication.queued, self.packets[buffer].number)
         publication.octets += self.packets[buffer].size
         return True
@@ -1934,10 +1944,16 @@ cdef class DataPlane:
     # --- out ---
 
     cdef void _work(self) noexcept nogil:
-        """Serve jobs until they are done or the time is up; the job under way goes on in the next call."""
+        """Serve jobs until they are done or the time is up; the job under way goes on in the next call. What is held goes
+        behind the others."""
         cdef Job *job
-        while self.job_count:
+        self.held = 0
+        while self.job_count > self.held:
             job = &self.jobs[self.job_first]
+            if self._waits(job):
+                self._put_last(job)
+                self.held += 1
+                continue
             if not job.started:
                 self._start(job)
             while job.publication != NULL and job.cursor < job.publication.count:
@@ -1947,6 +1963,26 @@ cdef class DataPlane:
                 if self._late():
                     return
             self._finish(job)
+
+    cdef inline bint _waits(self, Job *job) noexcept nogil:
+        """For the rest of a picture: its last packet has the marker, and mostly comes within half a millisecond. A message to
+        each of many viewers costs more than the wait (docs/benchmarks.md). Not while room runs out."""
+        if job.seen_ns == 0:
+            job.seen_ns = self.began_ns
+        return (
+            not job.started and job.publication != NULL and job.publication.cache != NULL
+            and job.publication.count >= HELD_VIEWERS_LEAST and job.count < HELD_PACKETS_MAX
+            and not self.packets[job.buffers[job.count - 1]].marker and self.began_ns - job.seen_ns < HELD_NS
+            and self.free_count >= POOL // 2 and self.job_count < JOBS // 2
+        )
+
+    cdef void _put_last(self, Job *job) noexcept nogil:
+        """A job that nobody was served of yet, which is the newest of its publication."""
+        cdef int place = (self.job_first + self.job_count) % JOBS
+        self.jobs[place] = job[0]
+        if job.publication.job == self.job_first:
+            job.publication.job = place
+        self.job_first = (self.job_first + 1) % JOBS
 
     cdef void _start(self, Job *job) noexcept nogil:
         """From here on the packets can be asked for again."""
@@ -1963,6 +1999,7 @@ cdef class DataPlane:
             publication.job = -1
         if publication.cache == NULL:
             return
+        self._equalize(job)
         for place in range(job.count):
             packet = &self.packets[job.buffers[place]]
             slot = &publication.cache[packet.number & (CACHE_PACKETS - 1)]
@@ -1979,6 +2016,21 @@ cdef class DataPlane:
             memcpy(slot.data, data, size)
             slot.number, slot.timestamp, slot.size = packet.number, packet.timestamp, packet.size
             slot.flags, slot.descriptor_bytes = packet.marker | packet.padding, packet.descriptor_bytes
+
+    cdef void _equalize(self, Job *job) noexcept nogil:
+        """Joined packets must be of one size, except that the last may be shorter. Browsers split a picture into parts that
+        differ by a byte, the shorter ones first: these get it as RTP padding (RFC 3550 section 5.1), where their SRTP tag was."""
+        cdef Received *packet
+        cdef Received *after
+        cdef int missing
+        cdef int place
+        for place in range(job.count - 2, -1, -1):
+            packet, after = &self.packets[job.buffers[place]], &self.packets[job.buffers[place + 1]]
+            missing = after.size - packet.size
+            if 0 < missing <= EQUALIZED_BYTES_MAX and packet.timestamp == after.timestamp and not packet.padding:
+                memset(self.buffers + job.buffers[place] * BUFFER_BYTES + packet.start + packet.size, missing, missing)
+                packet.size += missing
+                packet.padding = 0x20
 
     cdef void _finish(self, Job *job) noexcept nogil:
         cdef int place

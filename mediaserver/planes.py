@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 NowNs = Callable[[], int]
 
+HELD_S = 0.001  # HELD_NS of dataplane.pyx
+
 
 def chosen_plane(choice: PlaneChoice) -> Literal["native", "python"]:
     """What forwards here. Raises NoNativePlaneError."""
@@ -70,6 +72,7 @@ class NativePlane:
         self._handing_on = False
         self._taken_in_vain = 0
         self._continuing: asyncio.Handle | None = None
+        self._releasing: asyncio.Handle | None = None
 
     # --- sockets ---
 
@@ -86,8 +89,9 @@ class NativePlane:
         asyncio.get_running_loop().remove_writer(port.fileno())
         del self._ports[port.index]
         self.native.close_port(port.link)
-        if self._continuing is not None and not self._ports:
-            self._continuing.cancel()
+        for handle in (self._continuing, self._releasing):
+            if handle is not None and not self._ports:
+                handle.cancel()
 
     def drain(self, port: UdpPort) -> None:
         self._hand_on(self.native.drain(port.link))
@@ -99,6 +103,8 @@ class NativePlane:
             self._hand_on(self.native.work())
         if self.native.backlog and self._continuing is None:
             self._continuing = asyncio.get_running_loop().call_soon(self._continue)
+        if self.native.held and self._releasing is None:
+            self._releasing = asyncio.get_running_loop().call_later(HELD_S, self._release)
         for port in self._ports.values():
             if port.link.blocked:
                 asyncio.get_running_loop().add_writer(port.fileno(), self._on_writable, port)
@@ -106,6 +112,11 @@ class NativePlane:
     def _continue(self) -> None:
         self._continuing = None
         self._go_on()
+
+    def _release(self) -> None:
+        """What waits for the rest of a picture has waited long enough; mostly the rest came, and nothing waits."""
+        self._releasing = None
+        self.flush()
 
     def _on_writable(self, port: UdpPort) -> None:
         self.native.writable(port.link)
@@ -297,7 +308,7 @@ class NativePlane:
         )
         # While items are handed on, packets gather, so that they leave together.
         if not self._handing_on:
-            self._hand_on(self.native.work())
+            self.flush()
 
     def resend(self, fanout: Fanout, subscription: Subscription, lost: list[int]) -> None:  # noqa: ARG002
         self.native.resend(subscription.link, lost)

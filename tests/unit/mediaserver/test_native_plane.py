@@ -1,6 +1,8 @@
 """What the native data plane does differently from the Python one: work in portions, join what leaves, wait for sockets."""
 
+import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import time
@@ -16,10 +18,11 @@ from mediaserver.gate import Gate, Lease
 from mediaserver.planes import NativePlane, open_plane
 from mediaserver.transport import secure
 
-from .fanning import KEY, session
+from .fanning import KEY, Stage, session
 
 needs_native = pytest.mark.skipif(planes.dataplane is None, reason="the native data plane is not compiled")
 POOL_PACKETS = 1024
+WAITED_FOR = 32  # so many viewers are worth it that a picture's packets wait for one another
 
 
 def boot_ns():
@@ -48,21 +51,22 @@ class Crowd:
         self.subscriptions = [self._subscribe(1000 + n, gates) for n in range(count)]
         self.received = {}
 
-    def _subscribe(self, ssrc, gates):
+    def _subscribe(self, ssrc, gates, fanout=None):
         link = self.plane.open_peer(self)
         sessions = session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND)
         secure(link, *sessions, viewer=True, gcm_key=KEY)
         self.plane.native.set_route(link, self.port, self.sinks[ssrc % self.SINKS].getsockname())
         egress = type("Egress", (), {"link": link, "send_rtcp": lambda *_: None})()
         subscription = Subscription(ssrc, 96, gates, egress, 100, rtx_ssrc=ssrc + 5000, rtx_payload_type=97)
-        self.plane.add(self.fanout, subscription)
+        self.plane.add(fanout or self.fanout, subscription)
         return subscription
 
-    def take_in(self, *numbers, size=100):
-        """As if they had arrived in one wake-up; nothing is sent yet."""
+    def take_in(self, *numbers, size=100, whole=True, fanout=None):
+        """As if they had arrived in one wake-up; nothing is sent yet. `whole`: the last one ends a picture."""
         self.plane._handing_on = True
         for number in numbers:
-            self.plane.forward(self.fanout, Packet(number, False, False, 0, bytes(size)))
+            marker = whole and number == numbers[-1]
+            self.plane.forward(fanout or self.fanout, Packet(number, marker, False, 0, bytes(size)))
         self.plane._handing_on = False
 
     def work(self):
@@ -142,7 +146,7 @@ def test_who_is_moved_in_the_middle_first_gets_what_was_taken_in_and_misses_noth
     many.plane.move(moved, other, Splice(), 501)
     many.plane._handing_on = True
     for number in (500, 501, 502):
-        many.plane.forward(other, Packet(number, False, False, 0, b"of the other"))
+        many.plane.forward(other, Packet(number, number == 502, False, 0, b"of the other"))
     many.work_off()
     assert many.received.pop(moved.ssrc) == list(range(100, 100 + 11 + 2))
     assert all(numbers == list(range(100, 111)) for numbers in many.received.values())
@@ -211,6 +215,174 @@ def test_packets_of_one_size_to_one_subscriber_leave_joined(crowd):
     assert all(numbers == list(range(100, 110)) for numbers in two.received.values())
     link = two.subscriptions[0].egress.link
     assert (link.packets_out, link.bytes_out) == (10, 9 * 1000 + 300 + 10 * (12 + 16))
+
+
+@needs_native
+def test_a_pictures_packets_wait_for_one_another_where_many_look_on(crowd):
+    many = crowd(WAITED_FOR)
+    many.take_in(1, 2, whole=False)
+    many.work_off()
+    assert many.received == {}
+    many.take_in(3, whole=False)
+    many.take_in(4)
+    many.work_off()
+    assert len(many.received) == many.port.joined == WAITED_FOR
+    assert all(numbers == list(range(100, 104)) for numbers in many.received.values())
+
+
+@needs_native
+def test_nobody_waits_where_few_look_on(crowd):
+    few = crowd(WAITED_FOR - 1)
+    few.take_in(1, whole=False)
+    few.work_off()
+    assert len(few.received) == WAITED_FOR - 1
+
+
+@needs_native
+def test_the_rest_of_a_picture_is_waited_for_for_a_millisecond(crowd):
+    many = crowd(WAITED_FOR)
+    before_ns = time.monotonic_ns()
+    many.take_in(1, whole=False)
+    while not many.received:
+        many.work()
+    assert time.monotonic_ns() - before_ns >= 1_000_000
+    assert len(many.received) == WAITED_FOR
+    assert many.plane.native.held == 0
+
+
+@needs_native
+async def test_what_waits_in_vain_leaves_though_nothing_else_happens(crowd):
+    many = crowd(WAITED_FOR)
+    many.plane.forward(many.fanout, Packet(1, False, False, 0, b"the rest is lost"))
+    assert many.plane.native.held == 1
+    await asyncio.wait_for(asyncio.get_running_loop().sock_recv(many.sinks[0], 2048), 5)
+    assert many.plane.native.held == 0
+
+
+@needs_native
+def test_others_go_past_what_waits(crowd):
+    many = crowd(WAITED_FOR)
+    sound = Fanout(on_resume=lambda: None, cname="host", caching=False)
+    heard = many._subscribe(5000, (), sound).ssrc
+    many.take_in(1, whole=False)
+    many.take_in(1, whole=False, fanout=sound)
+    many.work_off()
+    assert list(many.received) == [heard]
+    many.take_in(2)
+    many.work_off()
+    assert len(many.received) == 1 + WAITED_FOR
+
+
+@needs_native
+def test_many_packets_of_a_picture_do_not_wait(crowd):
+    many = crowd(WAITED_FOR)
+    many.take_in(*range(1, 32), whole=False)
+    many.work_off()
+    assert many.received == {}
+    many.take_in(32, whole=False)
+    many.work_off()
+    assert all(numbers == list(range(100, 132)) for numbers in many.received.values())
+    assert len(many.received) == WAITED_FOR
+
+
+@needs_native
+def test_who_is_removed_while_a_picture_waits_gets_nothing_of_it(crowd):
+    many = crowd(WAITED_FOR + 1)
+    many.take_in(1, whole=False)
+    many.work_off()
+    removed = many.subscriptions[3]
+    many.plane.remove(many.fanout, removed)
+    many.take_in(2)
+    many.work_off()
+    assert removed.ssrc not in many.received
+    assert all(numbers == [100, 101] for numbers in many.received.values())
+
+
+@needs_native
+def test_who_is_moved_while_a_picture_waits_gets_it_once(crowd):
+    many = crowd(WAITED_FOR + 1)
+    other = Fanout(on_resume=lambda: None, cname="host", caching=True)
+    many.take_in(1, whole=False)
+    many.work_off()
+    moved = many.subscriptions[0]
+    many.plane.move(moved, other, Splice(), 501)
+    many.take_in(2)
+    many.take_in(501, fanout=other)
+    many.work_off()
+    assert many.received.pop(moved.ssrc) == [100, 101]
+    assert all(numbers == [100, 101] for numbers in many.received.values())
+
+
+@needs_native
+def test_a_publication_that_is_dropped_while_a_picture_waits_is_no_harm(crowd):
+    many = crowd(WAITED_FOR)
+    many.take_in(1, whole=False)
+    many.work_off()
+    for subscription in many.subscriptions:
+        many.plane.remove(many.fanout, subscription)
+        subscription.fanout = subscription.link = None
+    many.fanout.link = None
+    gc.collect()
+    many.work_off()
+    assert many.received == {}
+    assert many.plane.native.free == POOL_PACKETS
+
+
+@needs_native
+def test_the_parts_of_a_picture_that_differ_by_a_byte_leave_joined():
+    """As Chromium sends them, the shorter ones first. What is added to these is padding, also when they are repeated."""
+    stage = Stage("native")
+    subscription, inbox = stage.subscribe()
+    payloads = [bytes([n]) * size for n, size in enumerate((999, 999, 1000, 1000, 700))]
+    stage.forwarder._handing_on = True
+    for number, payload in enumerate(payloads, 1):
+        stage.forwarder.forward(stage.fanout, Packet(number, number == 5, False, 90, payload))
+    stage.forwarder._handing_on = False
+    stage.forwarder.flush()
+    assert stage.port.joined == 1
+    stage.forwarder.resend(stage.fanout, subscription, [100])
+    *whole, again = inbox.packets
+    assert [
+        packet.payload[: len(payload)] for packet, payload in zip(whole, payloads, strict=True)
+    ] == payloads
+    assert [(packet.padding, packet.payload[-1]) for packet in whole[:2]] == [(True, 1)] * 2
+    assert not any(packet.padding for packet in whole[2:])
+    assert (again.padding, again.payload[2:]) == (True, whole[0].payload)
+    stage.close()
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("sizes", "times"),
+    [((995, 1000), (90, 90)), ((999, 1000), (90, 180))],
+    ids=["too much", "of two pictures"],
+)
+def test_what_differs_by_more_than_a_split_picture_stays_as_it_is(sizes, times):
+    stage = Stage("native")
+    inbox = stage.subscribe()[1]
+    stage.forwarder._handing_on = True
+    for number, (size, at) in enumerate(zip(sizes, times, strict=True), 1):
+        stage.forwarder.forward(stage.fanout, Packet(number, True, False, at, bytes(size)))
+    stage.forwarder._handing_on = False
+    stage.forwarder.flush()
+    assert [(packet.padding, len(packet.payload)) for packet in inbox.packets] == [
+        (False, size) for size in sizes
+    ]
+    stage.close()
+
+
+@needs_native
+def test_what_is_padded_already_keeps_its_own(crowd):
+    stage = Stage("native")
+    inbox = stage.subscribe()[1]
+    stage.forwarder._handing_on = True
+    for number, padding in ((1, True), (2, False)):
+        body = bytes(995) + b"\0\0\0\4" if padding else bytes(1000)
+        stage.forwarder.forward(stage.fanout, Packet(number, not padding, padding, 90, body))
+    stage.forwarder._handing_on = False
+    stage.forwarder.flush()
+    assert [(packet.padding, len(packet.payload)) for packet in inbox.packets] == [(True, 999), (False, 1000)]
+    stage.close()
 
 
 @needs_native

@@ -158,7 +158,7 @@ def reports(inboxes):
 def test_a_crowd_gets_the_senders_reports_in_turn(stage):
     """However often the publisher reports, everybody hears it every four seconds, and never all at once."""
     inboxes = [stage.subscribe(ssrc=1000 + n)[1] for n in range(40)]
-    stage.send(1, 2)
+    stage.send(1, 2, marker=True)
     at_once = []
     for n in range(100):
         stage.now_ns += 160 * MS
