@@ -1,17 +1,20 @@
 /* What the kernel alone takes to send a call's packets: no reading, no rewriting, no encryption, only the sends.
  *
  *   floor receive ADDRESS PORT VIEWERS SECONDS
- *   floor send FROM TO PORT VIEWERS SECONDS PACKETS BYTES single|joined|connected|zerocopy
+ *   floor send FROM TO PORT VIEWERS SECONDS PACKETS BYTES single|joined|connected|zerocopy|threads
  *
  * `send` sends 30 frames a second of PACKETS x BYTES to every viewer, each with bytes of its own, and prints the CPU time
  * of this process in nanoseconds (what the kernel does in softirq context on its time included), the packets, and the
  * longest and the mean time of one frame. single: a message for each packet; joined: UDP_SEGMENT, one message for
- * each viewer and frame; connected: joined, by a connected socket for each viewer; zerocopy: joined with MSG_ZEROCOPY.
+ * each viewer and frame; connected: joined, by a connected socket for each viewer; zerocopy: joined with MSG_ZEROCOPY;
+ * threads: joined, from the same socket, half of the viewers by a second thread on a core of its own.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,21 +92,29 @@ static int receive(const char *address, int port, int viewers, int seconds) {
     return 0;
 }
 
-struct sender {
-    int viewers, packets, bytes, joined, connected, flags;
-    int fd[VIEWERS_MAX];
-    struct sockaddr_in to[VIEWERS_MAX];
-    uint8_t *bytes_of;
+/* What one thread sends: to the viewers from `first` to before `end`. */
+struct part {
+    struct sender *sender;
+    int first, end;
     struct iovec vector[BATCH];
     struct mmsghdr message[BATCH];
     uint64_t sent, refused;
 };
 
-static void flush(struct sender *s, int fd, int count) {
+struct sender {
+    int viewers, packets, bytes, joined, connected, flags, threads, ended;
+    int fd[VIEWERS_MAX];
+    struct sockaddr_in to[VIEWERS_MAX];
+    uint8_t *bytes_of;
+    struct part part[2];
+    pthread_barrier_t begin, done;
+};
+
+static void flush(struct part *part, int fd, int count) {
     for (int done = 0; done < count;) {
-        int sent = sendmmsg(fd, s->message + done, (unsigned)(count - done), s->flags);
+        int sent = sendmmsg(fd, part->message + done, (unsigned)(count - done), part->sender->flags);
         if (sent > 0) { done += sent; continue; }
-        s->refused += (uint64_t)(count - done);
+        part->refused += (uint64_t)(count - done);
         return;
     }
 }
@@ -117,23 +128,50 @@ static void take_completions(int fd) {
     }
 }
 
-static void send_frame(struct sender *s) {
+static void send_part(struct part *part) {
+    struct sender *s = part->sender;
     int per_message = s->joined ? s->packets : 1, count = 0, of_viewer = s->packets / per_message;
-    for (int viewer = 0; viewer < s->viewers; viewer++) {
+    for (int viewer = part->first; viewer < part->end; viewer++) {
         for (int i = 0; i < of_viewer; i++) {
             size_t length = (size_t)(per_message * s->bytes);
-            s->vector[count] = (struct iovec){s->bytes_of + ((size_t)viewer * (size_t)of_viewer + (size_t)i) * length, length};
-            s->message[count].msg_hdr = (struct msghdr){.msg_iov = &s->vector[count], .msg_iovlen = 1};
+            part->vector[count] = (struct iovec){s->bytes_of + ((size_t)viewer * (size_t)of_viewer + (size_t)i) * length, length};
+            part->message[count].msg_hdr = (struct msghdr){.msg_iov = &part->vector[count], .msg_iovlen = 1};
             if (!s->connected) {
-                s->message[count].msg_hdr.msg_name = &s->to[viewer];
-                s->message[count].msg_hdr.msg_namelen = sizeof s->to[viewer];
+                part->message[count].msg_hdr.msg_name = &s->to[viewer];
+                part->message[count].msg_hdr.msg_namelen = sizeof s->to[viewer];
             }
-            if (++count == BATCH || s->connected) { flush(s, s->fd[s->connected ? viewer : 0], count); count = 0; }
+            if (++count == BATCH || s->connected) { flush(part, s->fd[s->connected ? viewer : 0], count); count = 0; }
         }
-        s->sent += (uint64_t)s->packets;
+        part->sent += (uint64_t)s->packets;
     }
-    if (count) flush(s, s->fd[0], count);
+    if (count) flush(part, s->fd[0], count);
     if (s->flags & MSG_ZEROCOPY) take_completions(s->fd[0]);
+}
+
+/* Left to itself the kernel wakes the second thread on the core of the first, which waits for it. */
+static void stay_on(int core) {
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    CPU_SET(core, &cores);
+    check(pthread_setaffinity_np(pthread_self(), sizeof cores, &cores) == 0, "two cores are needed");
+}
+
+static void *second_thread(void *of) {
+    struct sender *s = of;
+    stay_on(1);
+    for (;;) {
+        pthread_barrier_wait(&s->begin);
+        if (s->ended) return NULL;
+        send_part(&s->part[1]);
+        pthread_barrier_wait(&s->done);
+    }
+}
+
+/* To everybody; returns when the last of it has been handed over. */
+static void send_frame(struct sender *s) {
+    if (s->threads > 1) pthread_barrier_wait(&s->begin);
+    send_part(&s->part[0]);
+    if (s->threads > 1) pthread_barrier_wait(&s->done);
 }
 
 static void open_sender(struct sender *s, const char *from, const char *to, int port) {
@@ -150,6 +188,9 @@ static void open_sender(struct sender *s, const char *from, const char *to, int 
     s->bytes_of = malloc(size);
     check(s->bytes_of != NULL, "malloc");
     memset(s->bytes_of, 0x5A, size);
+    int half = s->viewers / s->threads;
+    s->part[0] = (struct part){.sender = s, .end = half};
+    s->part[1] = (struct part){.sender = s, .first = half, .end = s->viewers};
 }
 
 static int64_t cpu_ns(void) {
@@ -159,6 +200,13 @@ static int64_t cpu_ns(void) {
 }
 
 static int send_all(struct sender *s, int seconds) {
+    pthread_t second;
+    if (s->threads > 1) {
+        stay_on(0);
+        pthread_barrier_init(&s->begin, NULL, 2);
+        pthread_barrier_init(&s->done, NULL, 2);
+        check(pthread_create(&second, NULL, second_thread, s) == 0, "thread");
+    }
     int64_t start = now_ns(CLOCK_MONOTONIC), cpu = cpu_ns(), longest = 0, total = 0;
     int frames = seconds * FRAMES_A_SECOND;
     for (int frame = 0; frame < frames; frame++) {
@@ -170,7 +218,13 @@ static int send_all(struct sender *s, int seconds) {
         if (took > longest) longest = took;
     }
     printf("{\"cpu_ns\": %lld, \"packets\": %llu, \"refused\": %llu, \"frame_ns_mean\": %lld, \"frame_ns_max\": %lld}\n",
-           (long long)(cpu_ns() - cpu), (unsigned long long)s->sent, (unsigned long long)s->refused, (long long)(total / frames), (long long)longest);
+           (long long)(cpu_ns() - cpu), (unsigned long long)(s->part[0].sent + s->part[1].sent),
+           (unsigned long long)(s->part[0].refused + s->part[1].refused), (long long)(total / frames), (long long)longest);
+    s->ended = 1;
+    if (s->threads > 1) {
+        pthread_barrier_wait(&s->begin);
+        pthread_join(second, NULL);
+    }
     return 0;
 }
 
@@ -184,6 +238,7 @@ int main(int argc, char **argv) {
     s.connected = !strcmp(argv[9], "connected");
     s.flags = strcmp(argv[9], "zerocopy") ? 0 : MSG_ZEROCOPY;
     s.joined = strcmp(argv[9], "single") != 0;
+    s.threads = strcmp(argv[9], "threads") ? 1 : 2;
     check(s.viewers <= VIEWERS_MAX && s.bytes <= PACKET_MAX, "too many");
     open_sender(&s, argv[2], argv[3], atoi(argv[4]));
     return send_all(&s, atoi(argv[6]));

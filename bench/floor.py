@@ -18,7 +18,7 @@ PORT = 20_000
 # Packets of one frame, bytes of each, and whether the device takes a joined run whole: as the cases of bench.media. Of the
 # packets that it sends in `burst` one in six is sound, and has nothing to be joined with.
 CASES = {"burst": (8, 1100, True), "sound": (1, 120, True), "paced": (9, 1100, False)}
-WAYS = ("single", "joined", "connected", "zerocopy")
+WAYS = ("single", "joined", "connected", "zerocopy", "threads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Case:
 def build(folder: Path) -> Path:
     program = folder / "floor"
     source = Path(__file__).with_name("floor.c")
-    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", program, source], check=True)
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-pthread", "-o", program, source], check=True)
     return program
 
 
