@@ -5,6 +5,7 @@ from itertools import pairwise, takewhile
 import pytest
 
 from bench.cases import CASES, Case, Send, rate
+from bench.traffic import Stream, sent_ns
 
 SECONDS = 20
 
@@ -55,3 +56,10 @@ def test_the_cases_have_their_rates_and_sizes():
 @pytest.mark.parametrize("asked", [30, 100, 290, 1000])
 def test_a_rate_is_met_exactly(asked: int):
     assert video_per_s(sent(rate(asked, 500))) == asked
+
+
+def test_the_time_of_sending_is_read_from_before_the_padding():
+    """The server adds a byte to the shorter parts of a picture."""
+    packet = Stream(1, 96, 90_000, "1", {}).packet(b"frame", 200, 0, marker=False, now_ns=123_456_789)
+    padded = bytes([packet[0] | 0x20]) + packet[1:] + b"\0\2"
+    assert sent_ns(packet) == sent_ns(padded) == 123_456_789
