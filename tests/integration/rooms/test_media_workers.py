@@ -52,6 +52,7 @@ async def test_a_payer_buys_watches_and_is_cut_at_the_limit(tmp_path: Path, work
         await payer.wait("meter", state="counting")
         await payer.watching()
         assert await payer.ended() == ("used_up", 4000)
+        await asyncio.sleep(0.1)  # what had arrived before is still decoded
         last_frame_s = payer.last_frame_s
         await asyncio.sleep(0.3)
         assert payer.last_frame_s == last_frame_s
