@@ -1533,11 +1533,13 @@ cdef class DataPlane:
         """The items of this call, for Python, in order:
 
         (STUN, port index, address, data) · (DATAGRAM, peer's user, data) as it came · (RTP | RTCP, user, data, now)
-        decrypted · (FORWARDED, user, ssrc, number, timestamp, transport-wide number or -1, now) ·
+        decrypted · (FORWARDED, user, [(ssrc, number, timestamp, transport-wide number or -1, now), ...]) ·
         (KEYFRAME, user, ssrc, now) · (FIRST, subscription's user, gate, now) ·
         (RESUMED, subscription's user, packets before, octets before, whether it needs a keyframe)
         """
         cdef list told = []
+        cdef list forwarded = None  # of one peer, one after the other
+        cdef Peer *forwarding = NULL
         cdef Item *item
         cdef Subscription *to
         cdef int place
@@ -1555,6 +1557,13 @@ cdef class DataPlane:
             to.marks = 0
         for place in range(self.item_count):
             item = &self.items[place]
+            if item.kind == C_FORWARDED:
+                if item.peer != forwarding:
+                    forwarding, forwarded = item.peer, []
+                    told.append((FORWARDED, (<PeerLink>item.peer.link).user, forwarded))
+                forwarded.append((item.ssrc, item.number, item.timestamp, item.transport_cc, item.now_ns))
+                continue
+            forwarding = NULL
             told.append(self._item(item))
             if item.buffer >= 0:
                 self._give_back(item.buffer)
@@ -1571,8 +1580,6 @@ cdef class DataPlane:
             return RTP, user, self._bytes(item), item.now_ns
         if item.kind == C_RTCP:
             return RTCP, user, self._bytes(item), item.now_ns
-        if item.kind == C_FORWARDED:
-            return FORWARDED, user, item.ssrc, item.number, item.timestamp, item.transport_cc, item.now_ns
         return KEYFRAME, user, item.ssrc, item.now_ns
 
     cdef bytes _bytes(self, Item *item):
@@ -2044,9 +2051,9 @@ cdef class DataPlane:
         self.job_count -= 1
 
     cdef int64_t _serve(self, Subscription *to, Job *job, int64_t highest) noexcept nogil:
-        """All packets of a job to one subscriber, one after the other so that they can leave joined. `highest` is that
-        of before; the one thereafter."""
-        cdef int64_t now_ns
+        """All packets of a job to one subscriber, one after the other so that they can leave joined, and at one time. `highest`
+        is that of before; the one thereafter."""
+        cdef int64_t now_ns = 0
         cdef int64_t out
         cdef Splice *splice
         cdef Former *late
@@ -2054,7 +2061,8 @@ cdef class DataPlane:
         cdef int place
         for place in range(job.count):
             packet = &self.packets[job.buffers[place]]
-            now_ns = self._now()
+            if place == 0 or self.stepped:
+                now_ns = self._now()
             if self._admit(to, packet.number, highest, now_ns):
                 out, splice = packet.number - to.offset, &to.splice
                 if packet.number < to.base:

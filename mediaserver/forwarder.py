@@ -295,6 +295,11 @@ class Course:
     audio_level_id: int = 0
 
 
+# What its publisher is told of a packet that was forwarded by its course: SSRC, number in the source, timestamp,
+# transport-wide number (-1: it had none), and when it came in ns.
+ForwardedPacket = tuple[int, int, int, int, int]
+
+
 class Forwarder(Protocol):
     """The forwarding engine. All calls are synchronous and never raise for what clients send."""
 

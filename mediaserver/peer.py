@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from aiortc import RTCCertificate
 
+from mediaserver.forwarder import ForwardedPacket
 from mediaserver.ice import IceAgent, IceServer
 from mediaserver.negotiation import Fingerprint
 from mediaserver.rtp import is_rtcp
@@ -35,9 +36,8 @@ class PeerOwner(Protocol):
     def on_rtcp(self, data: bytes, now_ns: int) -> None:
         """A decrypted RTCP datagram."""
 
-    def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
-        """A packet was forwarded by its `Course`, as which number of the source (`transport_cc`: its
-        transport-wide number, -1 without)."""
+    def on_forwarded(self, packets: list[ForwardedPacket]) -> None:
+        """Packets were forwarded by their `Course`s."""
 
     def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
         """The client asks for a keyframe of what it receives as this SSRC."""
@@ -225,9 +225,9 @@ class Peer:
         else:
             self._owner.on_rtp(data, now_ns)
 
-    def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
+    def on_forwarded(self, packets: list[ForwardedPacket]) -> None:
         if not self._closing:
-            self._owner.on_forwarded(ssrc, number, timestamp, transport_cc, now_ns)
+            self._owner.on_forwarded(packets)
 
     def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
         if not self._closing:

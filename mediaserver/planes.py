@@ -14,6 +14,7 @@ from mediaserver.events import PlaneChoice
 from mediaserver.forwarder import (
     Course,
     Fanout,
+    ForwardedPacket,
     Forwarder,
     Packet,
     PacketForwarder,
@@ -144,8 +145,8 @@ class NativePlane:
     def _on_rtcp(self, peer: Any, data: bytes, now_ns: int) -> None:
         peer.on_clear(data, now_ns, control=True)
 
-    def _on_forwarded(self, peer: Any, *what: int) -> None:
-        peer.on_forwarded(*what)
+    def _on_forwarded(self, peer: Any, packets: list[ForwardedPacket]) -> None:
+        peer.on_forwarded(packets)
 
     def _on_keyframe(self, peer: Any, ssrc: int, now_ns: int) -> None:
         peer.on_keyframe_request(ssrc, now_ns)

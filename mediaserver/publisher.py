@@ -14,6 +14,7 @@ from mediaserver.context import Context
 from mediaserver.encoding import Encoding
 from mediaserver.errors import NegotiationError
 from mediaserver.events import Connected, Source, TrackInfo
+from mediaserver.forwarder import ForwardedPacket
 from mediaserver.gate import MS
 from mediaserver.negotiation import IncomingMedia, LocalTransport, PublishOffer, write_publish_answer
 from mediaserver.publication import Publication
@@ -184,13 +185,14 @@ class Publisher:
         if course is not None:
             self._context.forwarder.follow(self.peer.link, encoding.fanout, course)
 
-    def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
-        binding = self._bindings.get(ssrc)
-        if binding is None:
-            return
-        if transport_cc >= 0:
-            self._arrivals.add(transport_cc, now_ns)
-        binding.encoding.note_forwarded(ssrc, number, timestamp, now_ns)
+    def on_forwarded(self, packets: list[ForwardedPacket]) -> None:
+        for ssrc, number, timestamp, transport_cc, now_ns in packets:
+            binding = self._bindings.get(ssrc)
+            if binding is None:
+                continue
+            if transport_cc >= 0:
+                self._arrivals.add(transport_cc, now_ns)
+            binding.encoding.note_forwarded(ssrc, number, timestamp, now_ns)
 
     def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:
         """Nobody receives on this transport."""

@@ -14,7 +14,6 @@ from mediaserver.events import ReceptionState
 from mediaserver.forwarder import Forwarder, Subscription
 from mediaserver.publication import Publication
 
-CHOICE_INTERVAL_NS = 250_000_000
 TELL_INTERVAL_NS = 1_000_000_000
 # Where all is well: with nothing to choose from, and where an encoding may yet fall silent.
 REST_NS = 2_000_000_000

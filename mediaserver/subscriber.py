@@ -14,7 +14,7 @@ from mediaserver.bandwidth import MOST_BPS, Estimate, Line
 from mediaserver.context import Context
 from mediaserver.errors import NegotiationError, UnknownOfferError
 from mediaserver.events import Connected, Kind, Offer, Reception, TrackInfo
-from mediaserver.forwarder import Subscription
+from mediaserver.forwarder import ForwardedPacket, Subscription
 from mediaserver.gate import MS, Gate
 from mediaserver.negotiation import (
     OFFERED_CODECS,
@@ -31,7 +31,7 @@ from mediaserver.negotiation import (
 )
 from mediaserver.patience import KeyframePatience
 from mediaserver.publication import Publication
-from mediaserver.quality import CHOICE_INTERVAL_NS, Picture, Quality, sound_bps
+from mediaserver.quality import Picture, Quality, sound_bps
 from mediaserver.room import SECTIONS_MAX, Slot, Wanted, arrange
 from mediaserver.rtp import head_extension
 from mediaserver.transport import Role
@@ -110,8 +110,6 @@ class Subscriber:
         # The native plane keeps it with the peer.
         self._own_line = Line() if self.peer.link is None else None
         self._quality = Quality(context.forwarder, self.line, context.now_ns)
-        # Viewers take turns, so that not all choose at once.
-        self._choice_ns = context.now_ns() + context.random_number(0, CHOICE_INTERVAL_NS)
 
     # --- offers ---
 
@@ -279,11 +277,9 @@ class Subscriber:
         self._quality.wake()
 
     def tick(self, now_ns: int) -> None:
-        """Called every 50 ms or so: choose anew in which encoding each picture comes, if it is time."""
-        if now_ns >= self._choice_ns and self.peer.connected:
-            self._choice_ns = now_ns + CHOICE_INTERVAL_NS
-            if not self._quality.rests(now_ns):
-                self._choose(now_ns)
+        """Called every 250 ms or so: choose anew in which encoding each picture comes, unless all is well."""
+        if self.peer.connected and not self._quality.rests(now_ns):
+            self._choose(now_ns)
 
     def _choose(self, now_ns: int) -> None:
         pictures: list[Picture] = []
@@ -404,7 +400,7 @@ class Subscriber:
         line: Estimate = self.peer.link if self._own_line is None else self._own_line
         return line
 
-    def on_forwarded(self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int) -> None:
+    def on_forwarded(self, packets: list[ForwardedPacket]) -> None:
         """Nobody publishes on this transport."""
 
     def on_keyframe_request(self, ssrc: int, now_ns: int) -> None:

@@ -424,6 +424,38 @@ def test_what_was_read_and_not_looked_at_in_time_is_looked_at_in_the_next_call(c
 
 
 @needs_native
+def test_what_was_forwarded_is_told_in_runs_of_one_publisher(crowd):
+    one = crowd(1)
+    native = one.plane.native
+    hosts = []
+    for n in range(2):
+        link = native.open_peer(f"host {n}")
+        secure(link, session(Policy.SSRC_ANY_INBOUND), session(Policy.SSRC_ANY_OUTBOUND), viewer=False)
+        address = ("192.0.2.1", 1000 + n)
+        native.add_address(link, 0, address)
+        link.know(7)
+        native.follow(
+            link, 7, one.plane._publication(one.fanout if n == 0 else Fanout(lambda: None, "host", True)),
+            payload_type=96, highest=9, shift=0, timestamp_shift=0, transport_cc_id=0,
+        )  # fmt: skip
+        hosts.append((address, session(Policy.SSRC_ANY_OUTBOUND)))
+    began_ns = boot_ns()
+    for n, number in ((0, 10), (0, 11), (1, 10), (0, 13)):
+        address, protection = hosts[n]
+        packet = (
+            bytes([0x80, 96]) + number.to_bytes(2, "big") + bytes([0, 0, 0, number, 0, 0, 0, 7]) + b"media"
+        )
+        assert native.accept(one.port, address, protection.protect(packet))
+    told = [what for kind, *what in native.work() if kind == planes.dataplane.FORWARDED]
+    assert [(user, [packet[:4] for packet in packets]) for user, packets in told] == [
+        ("host 0", [(7, 10, 10, -1), (7, 11, 11, -1)]),
+        ("host 1", [(7, 10, 10, -1)]),
+        ("host 0", [(7, 13, 13, -1)]),
+    ]
+    assert all(began_ns <= packet[4] <= boot_ns() for _, packets in told for packet in packets)
+
+
+@needs_native
 def test_a_publication_that_is_dropped_with_packets_still_to_send_is_no_harm(crowd):
     one = crowd(1)
     one.take_in(1, 2, 3)

@@ -11,6 +11,7 @@ from typing import ClassVar
 import pytest
 
 from mediaserver import planes
+from mediaserver.forwarder import ForwardedPacket
 from mediaserver.gate import Lease
 from mediaserver.ice import Address, IceAgent, IceServer
 from mediaserver.peer import Peer
@@ -61,9 +62,7 @@ class Owner:
 
     def on_rtcp(self, data: bytes, now_ns: int) -> None: ...
 
-    def on_forwarded(
-        self, ssrc: int, number: int, timestamp: int, transport_cc: int, now_ns: int
-    ) -> None: ...
+    def on_forwarded(self, packets: list[ForwardedPacket]) -> None: ...
 
     def on_keyframe_request(self, ssrc: int, now_ns: int) -> None: ...
 
