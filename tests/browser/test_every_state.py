@@ -15,6 +15,12 @@ REFUSE_DEVICES = """
 navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"));
 """
 
+# The page as a server writes it that sends no mail (the tests' server does, into its own mailbox).
+WITHOUT_MAIL = """
+const body = () => { if (document.body) document.body.dataset.mail = "off"; };
+new MutationObserver(body).observe(document, { childList: true, subtree: true });
+"""
+
 # What a browser does that plays no sound before the page was touched (Safari; Chromium by its own judgement).
 SILENT_UNTIL_TOUCHED = """
 // Not navigator.userActivation: a script from the test counts as activation there.
@@ -44,6 +50,16 @@ def test_pages_that_lead_nowhere_say_so(server: Server, person: NewPerson, look:
     page.goto(f"{room.share_url}/call")
     moves.end_code(page, "no_order")
     look(page, "call-no-order", schemes=("light",))
+
+
+def test_where_no_mail_is_sent_the_studio_offers_no_signing_in(server: Server, person: NewPerson) -> None:
+    page = person("Bo").page
+    page.goto(f"{server.url}/host/room_nosuch")
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    page.add_init_script(WITHOUT_MAIL)
+    page.goto(f"{server.url}/host/room_nosuch")
+    expect(page.get_by_text("Open it with the whole host link, the one that ends in #key=….")).to_be_visible()
+    expect(page.get_by_role("link", name="Sign in")).to_have_count(0)
 
 
 def test_the_form_says_what_is_wrong(server: Server, person: NewPerson, look: Look) -> None:

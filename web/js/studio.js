@@ -297,6 +297,7 @@ async function openRoom(roomId, key) {
 const signInLink = () => linkButton(text.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right" });
 
 async function noKey() {
+  if (document.body.dataset.mail === "off") return cannot(text.noKeyTitle, text.onlyKey, "no_key");
   const me = await whoAmI().catch(() => null);
   cannot(text.noKeyTitle, me ? text.notYours : text.noKey, "no_key", me ? [] : [signInLink()]);
 }

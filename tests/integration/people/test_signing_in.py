@@ -214,6 +214,8 @@ async def test_without_a_mail_server_a_public_server_lets_nobody_in_and_says_so(
             assert response.status == 404
         async with ana.http.get(f"{app.url}/") as response:
             assert 'href="/signin"' not in await response.text()
+        async with ana.http.get(f"{app.url}/host/{room['id']}") as response:
+            assert 'data-mail="off"' in await response.text()
 
 
 async def test_an_operator_is_made_and_unmade_by_the_command(
