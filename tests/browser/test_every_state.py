@@ -52,14 +52,19 @@ def test_pages_that_lead_nowhere_say_so(server: Server, person: NewPerson, look:
     look(page, "call-no-order", schemes=("light",))
 
 
-def test_where_no_mail_is_sent_the_studio_offers_no_signing_in(server: Server, person: NewPerson) -> None:
+def test_where_no_mail_is_sent_the_studio_offers_no_signing_in(
+    server: Server, person: NewPerson, look: Look
+) -> None:
     page = person("Bo").page
     page.goto(f"{server.url}/host/room_nosuch")
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
     page.add_init_script(WITHOUT_MAIL)
     page.goto(f"{server.url}/host/room_nosuch")
-    expect(page.get_by_text("Open it with the whole host link, the one that ends in #key=….")).to_be_visible()
+    expect(
+        page.get_by_text("Open it with the whole host link, the one with #key=… at its end.")
+    ).to_be_visible()
     expect(page.get_by_role("link", name="Sign in")).to_have_count(0)
+    look(page, "studio-no-key-no-mail", schemes=("light",))
 
 
 def test_the_form_says_what_is_wrong(server: Server, person: NewPerson, look: Look) -> None:

@@ -75,6 +75,12 @@ const enc = encodeURIComponent;
 /** Whether there may be a session: a cookie that says no more than this. A visitor without one is not asked about. */
 export const mayBeSignedIn = () => /(?:^|; )tollroom_signed_in=1/.test(globalThis.document?.cookie ?? "");
 
+/** Whether this server signs people in; one that sends no mail cannot. */
+export const canSignIn = () => document.body.dataset.mail !== "off";
+
+/** Where somebody signs in, to come back to the path. */
+export const signInUrl = (next = location.pathname) => `/signin?next=${enc(next)}`;
+
 /** @type {Promise<Me | null> | null} */
 let asked = null;
 

@@ -2,7 +2,7 @@
 
 import { announce, banner, button, byId, dataBlock, h, linkButton, replace, setBusy } from "./dom.js";
 import { icon } from "./icons.js";
-import { cancelOrder, createOrder, getOrder, mayBeSignedIn, pageInMode, refreshOrder } from "./api.js";
+import { cancelOrder, createOrder, getOrder, mayBeSignedIn, pageInMode, refreshOrder, signInUrl } from "./api.js";
 import { watchCard } from "./cardfeed.js";
 import { CreditsForm } from "./credits.js";
 import { cardView, isUnsettled, offerOf, opensRoom, pollDelay } from "./cardstate.js";
@@ -416,7 +416,7 @@ function big(iconName, title, text, actions = []) {
 /** A subscription is somebody's: who is not signed in does that first, and comes back here. */
 function signInPanel() {
   return [h("h2", null, t.subscribeTitle), h("p", null, t.subscribeSignIn),
-    linkButton(t.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary wide", icon: "arrow-right", id: "subscribe-sign-in" })];
+    linkButton(t.signIn, signInUrl(), { kind: "primary wide", icon: "arrow-right", id: "subscribe-sign-in" })];
 }
 
 /** A button that turns into the check: asking for a camera belongs to a press, not to a page that opens. */

@@ -2,7 +2,7 @@
 
 import { banner, button, h, linkButton, replace } from "./dom.js";
 import { icon } from "./icons.js";
-import { getWallet, pageInMode, whoAmI } from "./api.js";
+import { getWallet, pageInMode, signInUrl, whoAmI } from "./api.js";
 import { formatLength, formatMoney } from "./format.js";
 import { rememberedPayer } from "./orders.js";
 import { autoTopUp } from "./autotopup.js";
@@ -24,7 +24,7 @@ export function secondsOf({ rate_minor_per_min }, amount_minor) {
 }
 
 /** @param {string} next a path of this server */
-const signInLink = (next, extra = {}) => linkButton(text.card.signIn, `/signin?next=${encodeURIComponent(next)}`, { kind: "primary wide", icon: "arrow-right", id: "credits-sign-in", ...extra });
+const signInLink = (next, extra = {}) => linkButton(text.card.signIn, signInUrl(next), { kind: "primary wide", icon: "arrow-right", id: "credits-sign-in", ...extra });
 
 /** Stands where others choose a length: who is signed in goes in with their credits, or buys some first. */
 export class CreditsForm {

@@ -1,7 +1,7 @@
 /** The form with which a visitor buys: name, e-mail, length, terms. It is built once and keeps what was typed while the room changes. */
 
 import { CodeField } from "./codefield.js";
-import { mayBeSignedIn } from "./api.js";
+import { mayBeSignedIn, signInUrl } from "./api.js";
 import { button, h, linkButton, replace } from "./dom.js";
 import { icon } from "./icons.js";
 import { formatLength, formatMoney } from "./format.js";
@@ -86,7 +86,7 @@ export class OrderForm {
     if (!isBoughtWhole(this.card) || !("free_seconds" in tariff) || !tariff.free_seconds) return null;
     const length = formatLength(tariff.free_seconds);
     const go = mayBeSignedIn() ? button(t.tryFree(length), { kind: "wide", id: "try-free", onClick: (event) => this.#submit(event, true) })
-      : linkButton(t.tryFreeSignIn(length), `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "wide", id: "try-free-sign-in" });
+      : linkButton(t.tryFreeSignIn(length), signInUrl(), { kind: "wide", id: "try-free-sign-in" });
     return h("div", { class: "stack stack--tight" }, go, h("p", { class: "field__help" }, t.tryFreeNote));
   }
 

@@ -3,7 +3,7 @@
 import { banner, button, byId, h, linkButton, replace, badge, setBusy } from "./dom.js";
 import { keepPanel } from "./keeping.js";
 import { icon } from "./icons.js";
-import { getCard, getReceipt, keepOrder, makeLink, mayBeSignedIn, orderStreamKey, pageInMode, refreshOrder, setWait, whoAmI } from "./api.js";
+import { canSignIn, getCard, getReceipt, keepOrder, makeLink, mayBeSignedIn, orderStreamKey, pageInMode, refreshOrder, setWait, signInUrl, whoAmI } from "./api.js";
 import { isUnserved, isUnsettled, opensRoom, pollDelay } from "./cardstate.js";
 import { formatClock, formatDateTime, formatLength, formatMoney, formatShortDateTime, formatTime, formatUsed, wholeParts } from "./format.js";
 import { deviceLink } from "./otherdevice.js";
@@ -102,8 +102,8 @@ function showNoSecret() {
 }
 
 /** Where this server signs people in, and nobody is. */
-const signInLink = () => (document.getElementById("account") && !mayBeSignedIn()
-  ? linkButton(t.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right", id: "receipt-sign-in" })
+const signInLink = () => (canSignIn() && !mayBeSignedIn()
+  ? linkButton(t.signIn, signInUrl(), { kind: "primary", icon: "arrow-right", id: "receipt-sign-in" })
   : null);
 
 const startLink = () => linkButton(en.toStart, "/", { kind: "primary" });

@@ -2,7 +2,7 @@
 
 import { banner, button, byId, h, linkButton, replace, setBusy } from "./dom.js";
 import { icon } from "./icons.js";
-import { askForLink, openLink, whoAmI } from "./api.js";
+import { askForLink, canSignIn, openLink, whoAmI } from "./api.js";
 import { takeFragment } from "./orders.js";
 import { errorText } from "./strings/en.js";
 import { people } from "./strings/people.en.js";
@@ -84,7 +84,7 @@ function showOpen(token) {
 async function start() {
   const token = takeFragment("token");
   if (token) { showOpen(token); return; }
-  if (document.body.dataset.mail === "off") {
+  if (!canSignIn()) {
     show("off", icon("mail", { className: "icon--large" }), h("h1", null, t.offTitle), h("p", { class: "muted" }, t.offText));
     return;
   }

@@ -2,7 +2,7 @@
 
 import { badge, button, byId, copyBox, h, linkButton, openDialog, replace } from "./dom.js";
 import { icon } from "./icons.js";
-import { getHostRoom, hostToken, keepRoom, mayBeSignedIn, pageInMode, qrUrl, roomStreamKey, whoAmI } from "./api.js";
+import { canSignIn, getHostRoom, hostToken, keepRoom, mayBeSignedIn, pageInMode, qrUrl, roomStreamKey, signInUrl, whoAmI } from "./api.js";
 import { takeFragment } from "./orders.js";
 import { devicePreview } from "./devices.js";
 import { formatMoney } from "./format.js";
@@ -294,10 +294,10 @@ async function openRoom(roomId, key) {
   return { room: await getHostRoom(roomId, null), by: null };
 }
 
-const signInLink = () => linkButton(text.signIn, `/signin?next=${encodeURIComponent(location.pathname)}`, { kind: "primary", icon: "arrow-right" });
+const signInLink = () => linkButton(text.signIn, signInUrl(), { kind: "primary", icon: "arrow-right" });
 
 async function noKey() {
-  if (document.body.dataset.mail === "off") return cannot(text.noKeyTitle, text.onlyKey, "no_key");
+  if (!canSignIn()) return cannot(text.noKeyTitle, text.onlyKey, "no_key");
   const me = await whoAmI().catch(() => null);
   cannot(text.noKeyTitle, me ? text.notYours : text.noKey, "no_key", me ? [] : [signInLink()]);
 }

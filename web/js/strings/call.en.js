@@ -334,7 +334,7 @@ export const studio = {
   signedOut: ["You were signed out", "Sign in again to go on hosting. Your guests wait; their clocks stand still."],
   noKeyTitle: "This is a host's page",
   noKey: "Open it with the whole host link, the one that ends in #key=…, or sign in as who opened the room.",
-  onlyKey: "Open it with the whole host link, the one that ends in #key=….",
+  onlyKey: "Open it with the whole host link, the one with #key=… at its end.",
   notYours: "Open it with the whole host link, the one that ends in #key=…. Who you are signed in as did not open this room.",
   signIn: "Sign in",
 };
