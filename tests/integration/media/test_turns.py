@@ -25,4 +25,5 @@ async def test_every_viewer_is_looked_at_four_times_a_second_and_never_all_at_on
     first, second = looked_at[: 3 * TURNS], looked_at[3 * TURNS : 6 * TURNS]
     assert len({name for _, name in first}) == len({name for _, name in second}) == 3 * TURNS
     assert [name for _, name in first] == [name for _, name in second]
+    assert first[-1][0] - first[0][0] > TICK_S * (TURNS - 2)
     assert all(later[0] - now[0] > TICK_S * (TURNS - 1) for now, later in zip(first, second, strict=True))
